@@ -1,0 +1,14 @@
+//! The statistics of experiments, as pure functions of aggregates.
+//!
+//! Nothing here reads data, keeps state, or knows what an experiment is stored as: callers hand in counts and moments
+//! and get estimates back. Every formula names its source, and every one is tested against an independent
+//! implementation.
+
+pub mod distribution;
+mod imbalance;
+mod lift;
+mod moments;
+
+pub use imbalance::{Arm, IMBALANCE_ALPHA, Imbalance, InvalidArms, MIN_EXPECTED_COUNT, imbalance};
+pub use lift::{DEFAULT_CONFIDENCE, Lift, LiftError, lift};
+pub use moments::Moments;
