@@ -33,8 +33,14 @@ pub fn run() -> Result<(), String> {
     install_once(&oracles.join("python"), "requirements.txt", pip_install)
 }
 
-/// The tools that cargo runs as its own subcommands.
+/// What cargo runs as its own subcommands.
 pub fn tools() -> Result<(), String> {
+    for component in ["clippy", "rustfmt"] {
+        if !is_successful(&mut cargo([component.trim_start_matches("rust"), "--version"])) {
+            eprintln!("installing Rust's {component}");
+            succeed_quietly(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
     let folder = folders::tools()?;
     for (subcommand, tool, version) in [("deny", "cargo-deny", "0.20.2"), ("nextest", "cargo-nextest", "0.9.148")] {
         if is_successful(&mut cargo([subcommand, "--version"])) {

@@ -50,3 +50,8 @@ pub mod header {
     /// Which attempt this is, counted from 1. Not covered by the signature.
     pub const ATTEMPT: &str = "bellwether-attempt";
 }
+
+/// The guide's example in Rust, compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/receiving.md")]
+struct ReceivingGuide;
