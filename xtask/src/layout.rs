@@ -38,7 +38,7 @@ const RANKS: [&[&str]; 7] = [
     &["delivery", "pipeline"],
     &["api", "console"],
     &["app"],
-    &["cli", "main"],
+    &["cli", "lib", "main"],
 ];
 
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
