@@ -1,0 +1,137 @@
+//! Time as Bellwether keeps it: UTC microseconds, read from a [`Clock`] that is handed in.
+//! Nothing else in the project reads the machine's clock, so tests decide what time it is.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment in UTC, microseconds since 1970-01-01T00:00:00Z. In JSON: RFC 3339 with a `Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded down.
+    pub const fn as_seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Time from `earlier` to `self`; zero if the wall clock went backwards in between.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// The UTC day this moment lies in.
+    pub fn date(self) -> jiff::civil::Date {
+        self.to_jiff().to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+
+    /// The UTC midnight at or before this moment.
+    pub fn midnight(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(86_400_000_000))
+    }
+
+    /// The first moment of a UTC day.
+    pub fn of_date(date: jiff::civil::Date) -> Self {
+        Self(date.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp().as_microsecond()).unwrap_or(0))
+    }
+
+    pub fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_jiff().fmt(f)
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<jiff::Timestamp>()
+            .map(|at| Self(at.as_microsecond()))
+            .map_err(|_| format!("'{text}' is not an RFC 3339 time; write it like 2026-03-01T09:30:00Z"))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync + 'static {
+    /// Wall time. It may jump; nothing that must not is decided by it.
+    fn now(&self) -> Timestamp;
+
+    /// Time that only moves forward, from an arbitrary start: for waiting and for measuring.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The machine's clock.
+pub struct SystemClock {
+    started: std::time::Instant,
+}
+
+impl SystemClock {
+    #[allow(clippy::disallowed_methods)] // The one place that reads the machine's clocks.
+    pub fn start() -> Self {
+        Self { started: std::time::Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods)]
+    fn now(&self) -> Timestamp {
+        Timestamp(jiff::Timestamp::now().as_microsecond())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_and_parses_rfc_3339() {
+        let at: Timestamp = "2026-03-01T10:30:00.25+01:00".parse().unwrap();
+        assert_eq!(at.to_string(), "2026-03-01T09:30:00.25Z");
+        assert_eq!(at.date().to_string(), "2026-03-01");
+        assert_eq!(at.midnight().to_string(), "2026-03-01T00:00:00Z");
+        assert!("yesterday".parse::<Timestamp>().unwrap_err().contains("yesterday"));
+    }
+
+    #[test]
+    fn midnight_before_the_epoch_is_earlier_not_later() {
+        assert_eq!(Timestamp::from_micros(-1).midnight().to_string(), "1969-12-31T00:00:00Z");
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a request was refused, in words for the one who made it. What the store or the network did wrong is not here.
+
+use std::fmt;
+
+/// A refusal changes nothing. Each names what was given, what is allowed and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// One or more fields of the request cannot be accepted.
+    #[error("{}", list(.0))]
+    Invalid(Vec<FieldError>),
+    #[error("there is no {kind} '{id}'; {hint}")]
+    NotFound { kind: &'static str, id: String, hint: &'static str },
+    /// The request is well formed, but what is stored stands against it.
+    #[error("{detail}")]
+    Conflict { kind: Conflict, detail: String },
+    /// The caller edits something that another has changed since it was read.
+    #[error("version {given} was given in If-Match, but the current version is {current}; read it again, then repeat the edit")]
+    Stale { given: String, current: i64 },
+    #[error("{0}")]
+    Forbidden(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// A name or key that must be unique is taken.
+    Taken,
+    /// Something else still refers to it.
+    InUse,
+    /// The status does not allow it.
+    IllegalTransition,
+    /// It is not in the state that this needs.
+    State,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Path in the request body, like `variations[1].weight`.
+    pub field: String,
+    pub message: String,
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+fn list(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Refusal {
+    pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    pub fn conflict(kind: Conflict, detail: impl Into<String>) -> Self {
+        Self::Conflict { kind, detail: detail.into() }
+    }
+
+    pub fn not_found(kind: &'static str, id: impl fmt::Display) -> Self {
+        Self::NotFound { kind, id: id.to_string(), hint: "list them to see which there are" }
+    }
+}
+
+/// Collects the errors of several fields, so that a user mends them all at once.
+#[derive(Default)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push(FieldError { field: field.into(), message: message.into() });
+    }
+
+    pub fn check(&mut self, holds: bool, field: &str, message: impl FnOnce() -> String) {
+        if !holds {
+            self.add(field, message());
+        }
+    }
+
+    /// A name or text field: its length in characters, and no U+0000, which PostgreSQL cannot store.
+    pub fn text(&mut self, field: &str, given: &str, longest: usize) {
+        let length = given.chars().count();
+        self.check(length <= longest, field, || format!("{length} characters were given; at most {longest} are allowed"));
+        self.check(!given.contains('\0'), field, || "U+0000 was given; it is not allowed in any text".to_owned());
+    }
+
+    pub fn name(&mut self, field: &str, given: &str) {
+        self.text(field, given, 200);
+        self.check(!given.trim().is_empty(), field, || "it is empty; give it at least one visible character".to_owned());
+    }
+
+    pub fn finish(self) -> Result<(), Refusal> {
+        if self.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(self.0)) }
+    }
+}

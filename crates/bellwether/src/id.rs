@@ -1,0 +1,172 @@
+//! Identifiers: typed, prefixed, ordered by time (`evt_06f2…`): 48 bits of milliseconds, 80 random bits,
+//! in Crockford's base 32, lower case, so that text order is time order. Experiments alone are numbered.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const LENGTH: usize = 26;
+
+/// Where identifiers come from. Handed in, so that tests decide them.
+pub trait Ids: Send + Sync + 'static {
+    fn next(&self) -> u128;
+
+    /// Bytes that nobody can guess: for secrets, keys and nonces.
+    fn secret_bytes(&self) -> [u8; 32];
+}
+
+/// Identifiers from the clock and the operating system's randomness.
+pub struct RandomIds {
+    clock: Arc<dyn Clock>,
+}
+
+impl RandomIds {
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { clock }
+    }
+}
+
+fn fill(bytes: &mut [u8]) {
+    // Without randomness ids could collide and secrets be guessed: no service is better than that.
+    if getrandom::fill(bytes).is_err() {
+        std::process::abort();
+    }
+}
+
+impl Ids for RandomIds {
+    fn secret_bytes(&self) -> [u8; 32] {
+        let mut random = [0_u8; 32];
+        fill(&mut random);
+        random
+    }
+
+    fn next(&self) -> u128 {
+        let mut random = [0_u8; 16];
+        fill(&mut random);
+        let millis = u128::from(self.clock.now().as_micros().max(0).unsigned_abs() / 1000);
+        (millis << 80) | (u128::from_be_bytes(random) >> 48)
+    }
+}
+
+fn encode(value: u128, out: &mut [u8; LENGTH]) {
+    for (i, slot) in out.iter_mut().rev().enumerate() {
+        let digit = (value >> (5 * i)) & 31;
+        *slot = ALPHABET[usize::try_from(digit).unwrap_or(0)];
+    }
+}
+
+fn decode(text: &str) -> Option<u128> {
+    if text.len() != LENGTH || text.as_bytes()[0] > b'7' {
+        return None;
+    }
+    text.bytes().try_fold(0_u128, |value, byte| {
+        let digit = ALPHABET.iter().position(|&letter| letter == byte)?;
+        Some((value << 5) | digit as u128)
+    })
+}
+
+/// The text form of `value` without a prefix; for names that need no type of their own.
+pub fn text(value: u128) -> String {
+    let mut out = [0_u8; LENGTH];
+    encode(value, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+macro_rules! typed_ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u128);
+
+        impl $name {
+            pub const PREFIX: &'static str = concat!($prefix, "_");
+
+            pub const fn of(value: u128) -> Self {
+                Self(value)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut out = [0_u8; LENGTH];
+                encode(self.0, &mut out);
+                f.write_str(Self::PREFIX)?;
+                f.write_str(std::str::from_utf8(&out).map_err(|_| fmt::Error)?)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(given: &str) -> Result<Self, String> {
+                given.strip_prefix(Self::PREFIX).and_then(decode).map(Self).ok_or_else(|| {
+                    format!("'{given}' is not an id of this kind; these begin with '{}' and have 26 letters or digits after it", Self::PREFIX)
+                })
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let given = std::borrow::Cow::<'_, str>::deserialize(deserializer)?;
+                given.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+typed_ids! {
+    EventId = "evt";
+    EndpointId = "ep";
+    DeliveryId = "dlv";
+    RunId = "run";
+    KeyId = "key";
+    EntityId = "ent";
+    WarehouseId = "wh";
+    AssignmentSourceId = "as";
+    FactSourceId = "fs";
+    FactId = "fact";
+    MetricId = "met";
+    CollectionId = "col";
+    /// A collection's copy in an experiment.
+    GroupId = "grp";
+    ScheduleId = "sch";
+}
+
+/// An experiment's number: from 1 up, below 2^53, so that every JSON reader keeps it exact.
+pub type ExperimentId = i64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn text_form_round_trips_and_keeps_order(a: u128, b: u128) {
+            let (x, y) = (EventId::of(a), EventId::of(b));
+            prop_assert_eq!(x.to_string().parse::<EventId>().unwrap(), x);
+            prop_assert_eq!(a.cmp(&b), x.to_string().cmp(&y.to_string()));
+        }
+    }
+
+    #[test]
+    fn another_kind_is_refused_by_name() {
+        let error = EndpointId::of(7).to_string().parse::<EventId>().unwrap_err();
+        assert!(error.contains("evt_"), "{error}");
+        assert!("evt_zzzzzzzzzzzzzzzzzzzzzzzzzz".parse::<EventId>().is_err(), "beyond 128 bits");
+    }
+}

@@ -1,0 +1,3 @@
+//! Bellwether's command line: see `cli`.
+
+fn main() {}

@@ -1,0 +1,185 @@
+//! The store: one door to the database, for SQLite and PostgreSQL alike.
+//!
+//! Whoever writes hands [`Db::write`] a closure over a [`Tx`]; it runs on a thread of the store's, may be run again, and
+//! is answered after its commit is on disk. Every statement stands once, in the files below, one for each kind of record;
+//! what differs between the two databases is in `dialect`. What a change means is not decided here: see `registry`.
+
+mod batch;
+pub mod changes;
+pub mod definitions;
+pub mod deliveries;
+mod dialect;
+pub mod endpoints;
+pub mod events;
+pub mod experiments;
+pub mod keys;
+mod migrate;
+mod postgres;
+pub mod runs;
+pub mod settings;
+mod sqlite;
+mod value;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+pub use batch::Job;
+pub use dialect::Dialect;
+pub use value::{FromValue, Row, Value};
+
+/// What went wrong in the database, sorted by what the caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// A UNIQUE constraint: it is taken.
+    #[error("a unique value is taken already: {0}")]
+    Unique(String),
+    /// A foreign key: what it refers to is missing, or something still refers to it.
+    #[error("a reference does not hold: {0}")]
+    Reference(String),
+    #[error("{table}.{column} of the row '{row}' cannot be read: {reason}; the data file is damaged or was changed by hand")]
+    Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
+    /// Nothing was changed; the same request may succeed later.
+    #[error("the database is not available now: {0}")]
+    Unavailable(String),
+    /// The connection broke while committing: the change may or may not have been made.
+    #[error("the connection broke during the commit, so whether the change was made is unknown: {0}")]
+    OutcomeUnknown(String),
+    #[error("the database cannot take more: {0}")]
+    Full(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A transaction. Placeholders are `$1`, `$2`, …
+pub trait Tx {
+    /// Runs a statement and tells how many rows it touched.
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError>;
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError>;
+
+    fn dialect(&self) -> Dialect;
+
+    /// Does `wake` once this transaction is on disk, and never if it is rolled back.
+    fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>);
+}
+
+/// Params for [`Tx`]: `params![id, name, now]`.
+#[macro_export]
+macro_rules! params {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::Value::from($value)),*] };
+}
+
+/// Reads every row by `decode`, naming `table` where one is corrupt.
+pub(crate) fn query_as<T>(
+    tx: &mut dyn Tx,
+    table: &'static str,
+    sql: &str,
+    params: &[Value],
+    decode: impl Fn(&Row) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = tx.query(sql, params)?;
+    rows.iter().map(|row| decode(row).map_err(|error| error.in_table(table))).collect()
+}
+
+/// The same for at most one row.
+pub(crate) fn query_one<T>(
+    tx: &mut dyn Tx,
+    table: &'static str,
+    sql: &str,
+    params: &[Value],
+    decode: impl Fn(&Row) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    Ok(query_as(tx, table, sql, params, decode)?.pop())
+}
+
+impl StoreError {
+    fn in_table(self, name: &'static str) -> Self {
+        match self {
+            Self::Corrupt { column, row, reason, .. } => Self::Corrupt { table: name, column, row, reason },
+            other => other,
+        }
+    }
+}
+
+/// Where the state lies.
+#[derive(Debug, Clone)]
+pub enum Location {
+    Sqlite(PathBuf),
+    /// A `postgres://` URL.
+    Postgres(String),
+}
+
+/// The one door. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    queues: Arc<Queues>,
+}
+
+/// The threads behind the door end when these are dropped.
+struct Queues {
+    changes: Sender<Box<dyn Job>>,
+    outcomes: Sender<Box<dyn Job>>,
+    reads: Sender<Box<dyn Job>>,
+    dialect: Dialect,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Db {
+    /// Opens the database, makes its schema or brings it up to date, and starts the threads.
+    pub fn open(location: &Location) -> Result<Self, StoreError> {
+        let (changes, changes_in) = crossbeam_channel::unbounded();
+        let (outcomes, outcomes_in) = crossbeam_channel::unbounded();
+        let (reads, reads_in) = crossbeam_channel::unbounded();
+        let (dialect, threads) = match location {
+            Location::Sqlite(path) => (Dialect::Sqlite, sqlite::open(path, changes_in, outcomes_in, reads_in)?),
+            Location::Postgres(url) => (Dialect::Postgres, postgres::open(url, changes_in, outcomes_in, reads_in)?),
+        };
+        Ok(Self { queues: Arc::new(Queues { changes, outcomes, reads, dialect, threads }) })
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.queues.dialect
+    }
+
+    /// Runs `work` in a transaction and answers once it is durable. `work` may run more than once; an error from it
+    /// rolls back all it did, and nobody else's.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        batch::submit(&self.queues.changes, work).await
+    }
+
+    /// The same at low priority, for outcomes of deliveries: on SQLite they ride on the next change's commit, or wait a little.
+    pub async fn write_outcomes<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        batch::submit(&self.queues.outcomes, work).await
+    }
+
+    /// Runs `work` over one consistent state of the database. It cannot write.
+    pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        batch::submit(&self.queues.reads, work).await
+    }
+
+    /// Waits until all that was submitted has been carried out and the threads have ended.
+    /// `false` if someone still holds the door open.
+    pub fn close(self) -> bool {
+        let Some(queues) = Arc::into_inner(self.queues) else { return false };
+        let Queues { changes, outcomes, reads, threads, .. } = queues;
+        drop((changes, outcomes, reads));
+        threads.into_iter().all(|thread| thread.join().is_ok())
+    }
+}

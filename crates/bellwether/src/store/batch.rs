@@ -1,0 +1,103 @@
+//! Closures on their way to the database, and how many of them share one commit.
+//!
+//! A job is run in a savepoint, told whether the commit held, and only then answers. So an answer always means: on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::sync::oneshot;
+
+use super::{StoreError, Tx};
+
+/// The most closures under one commit.
+const LARGEST_BATCH: usize = 256;
+
+/// How long outcomes of deliveries wait for a change to ride with.
+const OUTCOME_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What a job's closure came to. Either way its answer is kept for `answer`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ran {
+    /// Its writes stand, if the commit holds.
+    Kept,
+    /// Its writes are to be rolled back.
+    RolledBack,
+}
+
+pub trait Job: Send {
+    fn run(&mut self, tx: &mut dyn Tx) -> Ran;
+
+    /// Gives the answer: its own if the commit held, else the commit's error.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Call<F, T, E> {
+    work: F,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
+}
+
+impl<F, T, E> Job for Call<F, T, E>
+where
+    F: Fn(&mut dyn Tx) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, tx: &mut dyn Tx) -> Ran {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
+        let result = result.unwrap_or_else(|_| Err(StoreError::Failed("the closure panicked; see the log".to_owned()).into()));
+        let ran = if result.is_ok() { Ran::Kept } else { Ran::RolledBack };
+        self.result = Some(result);
+        ran
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let result = match (committed, self.result) {
+            // What was refused was refused, whether or not the others' commit held.
+            (_, Some(Err(error))) => Err(error),
+            (Ok(()), Some(Ok(value))) => Ok(value),
+            (Err(error), _) => Err(error.into()),
+            (Ok(()), None) => Err(StoreError::Failed("the closure was not run".to_owned()).into()),
+        };
+        // The caller may have gone; what was committed stands all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, work: F) -> Result<T, E>
+where
+    F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let closed = || StoreError::Unavailable("the store is closed".to_owned());
+    queue.send(Box::new(Call { work, result: None, reply })).map_err(|_| closed())?;
+    answer.await.map_err(|_| closed())?
+}
+
+/// Gathers the next batch: changes at once, with all that waits; outcomes alone only after a little patience.
+/// `None` when both queues are closed and empty.
+pub fn gather(changes: &Receiver<Box<dyn Job>>, outcomes: &Receiver<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
+    let mut batch = Vec::new();
+    crossbeam_channel::select! {
+        recv(changes) -> job => match job {
+            Ok(job) => batch.push(job),
+            Err(_) => batch.push(outcomes.recv().ok()?),
+        },
+        recv(outcomes) -> job => match job {
+            Ok(job) => {
+                batch.push(job);
+                match changes.recv_timeout(OUTCOME_PATIENCE) {
+                    Ok(change) => batch.push(change),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                }
+            }
+            Err(_) => batch.push(changes.recv().ok()?),
+        },
+    }
+    batch.extend(changes.try_iter().take(LARGEST_BATCH - batch.len()));
+    batch.extend(outcomes.try_iter().take(LARGEST_BATCH.saturating_sub(batch.len())));
+    Some(batch)
+}

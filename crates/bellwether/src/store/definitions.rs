@@ -1,0 +1,234 @@
+//! Definitions: entities, warehouses, sources, metrics, collections, schedules. All are named JSON bodies with a version;
+//! each kind says in [`Stored`] which table it lies in and which columns refer to others.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::value::to_json;
+use super::{FromValue, Row, StoreError, Tx, Value, query_as, query_one};
+use crate::clock::Timestamp;
+use crate::collection::Collection;
+use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::id::{
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
+};
+use crate::metric::Metric;
+use crate::params;
+
+/// A kind of definition as it is stored.
+pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
+    type Id: Copy + Display + FromValue + Into<Value> + Send + Sync + 'static;
+    const TABLE: &'static str;
+
+    fn name(&self) -> &str;
+
+    /// Columns beyond the common ones, that refer to other tables.
+    fn references(&self) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
+    /// Rows in other tables that go with this one.
+    fn save_parts(&self, _tx: &mut dyn Tx, _id: Self::Id) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn delete_parts(_tx: &mut dyn Tx, _id: Self::Id) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition<D: Stored> {
+    pub id: D::Id,
+    pub body: D,
+    pub version: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+const COLUMNS: &str = "id, body, version, created_at, updated_at";
+
+fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
+    Ok(Definition {
+        id: row.get("id")?,
+        body: row.json("body")?,
+        version: row.get("version")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
+    let mut columns = vec!["id", "name", "body", "version", "created_at", "updated_at"];
+    let mut values = vec![
+        definition.id.into(),
+        Value::from(definition.body.name()),
+        Value::from(to_json(&definition.body)?),
+        Value::from(definition.version),
+        Value::from(definition.created_at),
+        Value::from(definition.updated_at),
+    ];
+    for (column, value) in definition.body.references() {
+        columns.push(column);
+        values.push(value);
+    }
+    let places: Vec<_> = (1..=values.len()).map(|i| format!("${i}")).collect();
+    let sql = format!("INSERT INTO {} ({}) VALUES ({})", D::TABLE, columns.join(", "), places.join(", "));
+    tx.execute(&sql, &values)?;
+    definition.body.save_parts(tx, definition.id)
+}
+
+pub fn update<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
+    let mut columns = vec!["name = $2".to_owned(), "body = $3".into(), "version = $4".into(), "updated_at = $5".into()];
+    let mut values = vec![
+        definition.id.into(),
+        Value::from(definition.body.name()),
+        Value::from(to_json(&definition.body)?),
+        Value::from(definition.version),
+        Value::from(definition.updated_at),
+    ];
+    for (column, value) in definition.body.references() {
+        values.push(value);
+        columns.push(format!("{column} = ${}", values.len()));
+    }
+    definition.body.save_parts(tx, definition.id)?;
+    tx.execute(&format!("UPDATE {} SET {} WHERE id = $1", D::TABLE, columns.join(", ")), &values).map(drop)
+}
+
+pub fn get<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE id = $1", D::TABLE);
+    query_one(tx, D::TABLE, &sql, &[id.into()], decode)
+}
+
+/// The same, locked against other writers until the transaction ends.
+pub fn lock<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE id = $1{}", D::TABLE, tx.dialect().for_update());
+    query_one(tx, D::TABLE, &sql, &[id.into()], decode)
+}
+
+pub fn list<D: Stored>(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE id > $1 ORDER BY id LIMIT $2", D::TABLE);
+    query_as(tx, D::TABLE, &sql, params![after, limit], decode)
+}
+
+/// `false` if there is none. Fails with [`StoreError::Reference`] while something refers to it.
+pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError> {
+    D::delete_parts(tx, id)?;
+    Ok(tx.execute(&format!("DELETE FROM {} WHERE id = $1", D::TABLE), &[id.into()])? == 1)
+}
+
+/// The source that holds a fact.
+pub fn source_of_fact(tx: &mut dyn Tx, fact: FactId) -> Result<Option<Definition<FactSource>>, StoreError> {
+    let sql = "SELECT fact_source_id FROM facts WHERE id = $1";
+    let source: Option<FactSourceId> = query_one(tx, "facts", sql, params![fact], |row| row.get("fact_source_id"))?;
+    source.map_or(Ok(None), |id| get(tx, id))
+}
+
+impl Stored for Entity {
+    type Id = EntityId;
+    const TABLE: &'static str = "entities";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Stored for Warehouse {
+    type Id = WarehouseId;
+    const TABLE: &'static str = "warehouses";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Stored for Schedule {
+    type Id = ScheduleId;
+    const TABLE: &'static str = "schedules";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Stored for AssignmentSource {
+    type Id = AssignmentSourceId;
+    const TABLE: &'static str = "assignment_sources";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn references(&self) -> Vec<(&'static str, Value)> {
+        vec![("warehouse_id", self.warehouse_id.into()), ("entity_id", self.entity_id.into())]
+    }
+}
+
+impl Stored for FactSource {
+    type Id = FactSourceId;
+    const TABLE: &'static str = "fact_sources";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn references(&self) -> Vec<(&'static str, Value)> {
+        vec![("warehouse_id", self.warehouse_id.into())]
+    }
+
+    /// Facts that left the body leave the table, which their metrics forbid.
+    fn save_parts(&self, tx: &mut dyn Tx, id: FactSourceId) -> Result<(), StoreError> {
+        let sql = "SELECT id FROM facts WHERE fact_source_id = $1";
+        let stored: Vec<FactId> = query_as(tx, "facts", sql, params![id], |row| row.get("id"))?;
+        for gone in stored.iter().filter(|stored| self.facts.iter().all(|fact| fact.id != Some(**stored))) {
+            tx.execute("DELETE FROM facts WHERE id = $1", params![*gone])?;
+        }
+        for fact in &self.facts {
+            tx.execute(
+                "INSERT INTO facts (id, fact_source_id, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+                params![fact.id, id, &fact.name],
+            )?;
+        }
+        Ok(())
+    }
+
+    fn delete_parts(tx: &mut dyn Tx, id: FactSourceId) -> Result<(), StoreError> {
+        tx.execute("DELETE FROM facts WHERE fact_source_id = $1", params![id]).map(drop)
+    }
+}
+
+impl Stored for Metric {
+    type Id = MetricId;
+    const TABLE: &'static str = "metrics";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn references(&self) -> Vec<(&'static str, Value)> {
+        vec![("entity_id", self.entity_id.into()), ("fact_id", self.numerator.fact_id.into())]
+    }
+}
+
+impl Stored for Collection {
+    type Id = CollectionId;
+    const TABLE: &'static str = "collections";
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn save_parts(&self, tx: &mut dyn Tx, id: CollectionId) -> Result<(), StoreError> {
+        Self::delete_parts(tx, id)?;
+        for metric in &self.metric_ids {
+            tx.execute("INSERT INTO collection_metrics (collection_id, metric_id) VALUES ($1, $2)", params![id, *metric])?;
+        }
+        Ok(())
+    }
+
+    fn delete_parts(tx: &mut dyn Tx, id: CollectionId) -> Result<(), StoreError> {
+        tx.execute("DELETE FROM collection_metrics WHERE collection_id = $1", params![id]).map(drop)
+    }
+}

@@ -1,0 +1,109 @@
+//! Endpoints. URL and secret are kept encrypted; every change of any endpoint makes a new generation, by which copies in
+//! memory are told to be old.
+
+use bellwether_webhook::Secret;
+
+use super::value::to_json;
+use super::{Row, StoreError, Tx, query_as, query_one, settings};
+use crate::clock::Timestamp;
+use crate::endpoint::{Endpoint, EndpointState, Settings};
+use crate::id::{EndpointId, Ids};
+use crate::params;
+use crate::secret::{Vault, VaultError};
+
+const COLUMNS: &str = "id, url, secret, settings, state, disabled_reason, version, created_at, updated_at";
+
+impl From<VaultError> for StoreError {
+    fn from(error: VaultError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+fn open(vault: &Vault, row: &Row, column: &'static str, id: EndpointId) -> Result<String, StoreError> {
+    let sealed: Vec<u8> = row.get(column)?;
+    let bytes = vault.open(&place(column, id), &sealed).map_err(|error| row.corrupt(column, error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| row.corrupt(column, error.to_string()))
+}
+
+fn place(column: &str, id: EndpointId) -> String {
+    format!("endpoints.{column}/{id}")
+}
+
+fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
+    let id = row.get("id")?;
+    let mut settings: Settings = row.json("settings")?;
+    settings.url = open(vault, row, "url", id)?;
+    let secret = open(vault, row, "secret", id)?;
+    Ok(Endpoint {
+        id,
+        settings,
+        secret: Secret::parse(&secret).map_err(|error| row.corrupt("secret", error.to_string()))?,
+        state: row.word("state", EndpointState::parse)?,
+        disabled_reason: row.get("disabled_reason")?,
+        version: row.get("version")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+/// Writes an endpoint, new or not, and makes a new generation.
+pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) -> Result<(), StoreError> {
+    let url = vault.seal(&place("url", endpoint.id), endpoint.settings.url.as_bytes(), ids.secret_bytes())?;
+    let secret = vault.seal(&place("secret", endpoint.id), endpoint.secret.text().as_bytes(), ids.secret_bytes())?;
+    // The URL may hold a token in its query, so it stands nowhere but in its ciphertext.
+    let open_settings = Settings { url: String::new(), ..endpoint.settings.clone() };
+    tx.execute(
+        "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
+         url = excluded.url, secret = excluded.secret, settings = excluded.settings, state = excluded.state, \
+         disabled_reason = excluded.disabled_reason, version = excluded.version, updated_at = excluded.updated_at",
+        params![
+            endpoint.id,
+            &endpoint.settings.description,
+            url,
+            secret,
+            to_json(&open_settings)?,
+            endpoint.state.as_str(),
+            endpoint.disabled_reason.clone(),
+            endpoint.version,
+            endpoint.created_at,
+            endpoint.updated_at
+        ],
+    )?;
+    settings::set(tx, settings::ENDPOINTS_GENERATION, &crate::id::text(ids.next()))
+}
+
+pub fn generation(tx: &mut dyn Tx) -> Result<String, StoreError> {
+    Ok(settings::get(tx, settings::ENDPOINTS_GENERATION)?.unwrap_or_default())
+}
+
+pub fn get(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id = $1 AND state <> 'deleted'");
+    query_one(tx, "endpoints", &sql, params![id], |row| decode(vault, row))
+}
+
+/// The same, locked against other writers until the transaction ends.
+pub fn lock(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+    let lock = tx.dialect().for_update();
+    let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id = $1 AND state <> 'deleted'{lock}");
+    query_one(tx, "endpoints", &sql, params![id], |row| decode(vault, row))
+}
+
+pub fn list(tx: &mut dyn Tx, vault: &Vault, after: &str, limit: u32) -> Result<Vec<Endpoint>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id > $1 AND state <> 'deleted' ORDER BY id LIMIT $2");
+    query_as(tx, "endpoints", &sql, params![after, limit], |row| decode(vault, row))
+}
+
+/// What the registry asks of an endpoint to know whether an event is owed to it; no secrets.
+pub fn subscriptions(tx: &mut dyn Tx) -> Result<Vec<(EndpointId, Settings)>, StoreError> {
+    let sql = "SELECT id, settings FROM endpoints WHERE state <> 'deleted' ORDER BY id";
+    query_as(tx, "endpoints", sql, &[], |row| Ok((row.get("id")?, row.json("settings")?)))
+}
+
+/// Cancels what is still owed to an endpoint, and tells how many.
+pub fn cancel_pending(tx: &mut dyn Tx, id: EndpointId, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(
+        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 WHERE endpoint_id = $1 AND state = 'pending'",
+        params![id, reason, now],
+    )
+}

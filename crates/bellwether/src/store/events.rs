@@ -1,0 +1,74 @@
+//! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
+
+use super::{Row, StoreError, Tx, query_as, query_one};
+use crate::event::Event;
+use crate::id::{EventId, ExperimentId};
+use crate::params;
+
+const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
+
+fn decode(row: &Row) -> Result<Event, StoreError> {
+    Ok(Event {
+        id: row.get("id")?,
+        experiment_id: row.get("experiment_id")?,
+        revision: row.get("revision")?,
+        event_type: row.word("type", |text| text.parse().ok())?,
+        occurred_at: row.get("occurred_at")?,
+        data: row.get("data")?,
+        detailed: row.get("detailed")?,
+    })
+}
+
+pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        params![
+            event.id,
+            event.experiment_id,
+            event.revision,
+            event.event_type.as_str(),
+            event.occurred_at,
+            &event.data,
+            &event.detailed
+        ],
+    )
+    .map(drop)
+}
+
+pub fn get(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1");
+    query_one(tx, "events", &sql, params![id], decode)
+}
+
+/// What to pick from the log.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    pub after: i64,
+    pub experiment: Option<ExperimentId>,
+    /// Names of types; empty means all.
+    pub types: Vec<String>,
+    pub limit: u32,
+}
+
+/// Numbered events after a cursor, in the log's order, each with its number.
+pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
+    let types = if selection.types.is_empty() { String::new() } else { format!(",{},", selection.types.join(",")) };
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE sequence > $1 AND ($2 = 0 OR experiment_id = $2) \
+         AND ($3 = '' OR $3 LIKE '%,' || type || ',%') ORDER BY sequence LIMIT $4"
+    );
+    let params = params![selection.after, selection.experiment.unwrap_or(0), types, selection.limit];
+    query_as(tx, "events", &sql, params, |row| Ok((row.get("sequence")?, decode(row)?)))
+}
+
+/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.
+/// One caller at a time: PostgreSQL's node that owns the sequencer.
+pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
+    tx.execute(
+        "WITH unnumbered AS (SELECT id, ROW_NUMBER() OVER (ORDER BY experiment_id, revision) AS position FROM \
+         (SELECT id, experiment_id, revision FROM events WHERE sequence IS NULL ORDER BY experiment_id, revision LIMIT $1) waiting), \
+         latest AS (SELECT COALESCE(MAX(sequence), 0) AS sequence FROM events) \
+         UPDATE events SET sequence = latest.sequence + unnumbered.position FROM unnumbered, latest WHERE events.id = unnumbered.id",
+        params![limit],
+    )
+}

@@ -1,0 +1,187 @@
+//! Experiments, and which metrics and groups are attached to them.
+
+use super::value::to_json;
+use super::{Row, StoreError, Tx, query_as, query_one};
+use crate::clock::Timestamp;
+use crate::experiment::{AttachedMetric, Configuration, Experiment};
+use crate::id::{CollectionId, ExperimentId, GroupId, MetricId};
+use crate::lifecycle::Status;
+use crate::params;
+
+const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
+                       results_updated_at, created_at, updated_at";
+
+fn decode(row: &Row) -> Result<Experiment, StoreError> {
+    Ok(Experiment {
+        id: row.get("id")?,
+        configuration: row.json("configuration")?,
+        status: row.word("status", Status::parse)?,
+        decision: row.optional_json("decision")?,
+        revision: row.get("revision")?,
+        version: row.get("version")?,
+        is_traffic_imbalance: row.get("is_traffic_imbalance")?,
+        results_run_id: row.get("results_run_id")?,
+        results_updated_at: row.get("results_updated_at")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+/// Stores a new draft at revision 1 and gives its number.
+pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) -> Result<ExperimentId, StoreError> {
+    let sql = "INSERT INTO experiments (key, status, configuration, revision, version, is_traffic_imbalance, created_at, updated_at, \
+               entity_id, assignment_source_id, schedule_id) VALUES ($1, 'draft', $2, 1, 1, 0, $3, $3, $4, $5, $6) RETURNING id";
+    let c = configuration;
+    let params = params![&c.key, to_json(c)?, now, c.entity_id, c.assignment_source_id, c.schedule_id];
+    let id = query_one(tx, "experiments", sql, params, |row| row.get("id"))?;
+    id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))
+}
+
+/// Writes everything that a change may have touched.
+pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
+    let c = &experiment.configuration;
+    let decision = experiment.decision.as_ref().map(to_json).transpose()?;
+    tx.execute(
+        "UPDATE experiments SET key = $2, status = $3, configuration = $4, decision = $5, revision = $6, version = $7, \
+         is_traffic_imbalance = $8, results_run_id = $9, results_updated_at = $10, updated_at = $11, entity_id = $12, \
+         assignment_source_id = $13, schedule_id = $14 WHERE id = $1",
+        params![
+            experiment.id,
+            &c.key,
+            experiment.status.as_str(),
+            to_json(c)?,
+            decision,
+            experiment.revision,
+            experiment.version,
+            experiment.is_traffic_imbalance,
+            experiment.results_run_id,
+            experiment.results_updated_at,
+            experiment.updated_at,
+            c.entity_id,
+            c.assignment_source_id,
+            c.schedule_id,
+        ],
+    )
+    .map(drop)
+}
+
+pub fn get(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM experiments WHERE id = $1 AND deleted_at IS NULL");
+    query_one(tx, "experiments", &sql, params![id], decode)
+}
+
+pub fn number_of_key(tx: &mut dyn Tx, key: &str) -> Result<Option<ExperimentId>, StoreError> {
+    let sql = "SELECT id FROM experiments WHERE key = $1 AND deleted_at IS NULL";
+    query_one(tx, "experiments", sql, params![key], |row| row.get("id"))
+}
+
+/// The same, locked against other writers until the transaction ends.
+pub fn lock(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {
+    let lock = tx.dialect().for_update();
+    let sql = format!("SELECT {COLUMNS} FROM experiments WHERE id = $1 AND deleted_at IS NULL{lock}");
+    query_one(tx, "experiments", &sql, params![id], decode)
+}
+
+pub fn list(tx: &mut dyn Tx, after: ExperimentId, status: Option<Status>, limit: u32) -> Result<Vec<Experiment>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3"
+    );
+    query_as(tx, "experiments", &sql, params![after, status.map_or("", Status::as_str), limit], decode)
+}
+
+/// Its row, history and events stay; its key becomes free.
+pub fn mark_deleted(tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute("UPDATE experiments SET deleted_at = $2, next_run_at = NULL WHERE id = $1", params![id, now])?;
+    tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1", params![id])?;
+    tx.execute("DELETE FROM experiment_groups WHERE experiment_id = $1", params![id]).map(drop)
+}
+
+pub fn set_next_run(tx: &mut dyn Tx, id: ExperimentId, at: Option<Timestamp>) -> Result<(), StoreError> {
+    tx.execute("UPDATE experiments SET next_run_at = $2 WHERE id = $1", params![id, at]).map(drop)
+}
+
+pub fn next_run(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT next_run_at FROM experiments WHERE id = $1";
+    Ok(query_one(tx, "experiments", sql, params![id], |row| row.get("next_run_at"))?.flatten())
+}
+
+/// Experiments whose scheduled run is due, the longest due first.
+pub fn due_for_run(tx: &mut dyn Tx, now: Timestamp, limit: u32) -> Result<Vec<ExperimentId>, StoreError> {
+    let sql = "SELECT id FROM experiments WHERE next_run_at <= $1 AND deleted_at IS NULL ORDER BY next_run_at LIMIT $2";
+    query_as(tx, "experiments", sql, params![now, limit], |row| row.get("id"))
+}
+
+pub fn attached_metrics(tx: &mut dyn Tx, id: ExperimentId) -> Result<Vec<AttachedMetric>, StoreError> {
+    let sql = "SELECT m.metric_id, m.group_id, m.is_primary, d.name FROM experiment_metrics m JOIN metrics d ON d.id = m.metric_id \
+               WHERE m.experiment_id = $1 ORDER BY m.position, m.metric_id";
+    query_as(tx, "experiment_metrics", sql, params![id], |row| {
+        let group: String = row.get("group_id")?;
+        let group_id = (!group.is_empty()).then(|| group.parse()).transpose();
+        Ok(AttachedMetric {
+            metric_id: row.get("metric_id")?,
+            name: row.get("name")?,
+            group_id: group_id.map_err(|reason| row.corrupt("group_id", reason))?,
+            is_primary: row.get("is_primary")?,
+        })
+    })
+}
+
+fn group_text(group: Option<GroupId>) -> String {
+    group.map_or_else(String::new, |group| group.to_string())
+}
+
+/// Attaches at the end of the list.
+pub fn attach(tx: &mut dyn Tx, id: ExperimentId, metric: MetricId, group: Option<GroupId>, is_primary: bool) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO experiment_metrics (experiment_id, group_id, metric_id, position, is_primary) \
+         SELECT $1, $2, $3, COALESCE(MAX(position), 0) + 1, $4 FROM experiment_metrics WHERE experiment_id = $1",
+        params![id, group_text(group), metric, is_primary],
+    )
+    .map(drop)
+}
+
+pub fn detach(tx: &mut dyn Tx, id: ExperimentId, metric: MetricId, group: Option<GroupId>) -> Result<(), StoreError> {
+    let sql = "DELETE FROM experiment_metrics WHERE experiment_id = $1 AND metric_id = $2 AND group_id = $3";
+    tx.execute(sql, params![id, metric, group_text(group)]).map(drop)
+}
+
+/// Makes this the primary metric, or `None`.
+pub fn set_primary(tx: &mut dyn Tx, id: ExperimentId, metric: Option<&AttachedMetric>) -> Result<(), StoreError> {
+    tx.execute("UPDATE experiment_metrics SET is_primary = 0 WHERE experiment_id = $1 AND is_primary = 1", params![id])?;
+    if let Some(metric) = metric {
+        tx.execute(
+            "UPDATE experiment_metrics SET is_primary = 1 WHERE experiment_id = $1 AND metric_id = $2 AND group_id = $3",
+            params![id, metric.metric_id, group_text(metric.group_id)],
+        )?;
+    }
+    Ok(())
+}
+
+/// A collection's copy in an experiment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Group {
+    pub id: GroupId,
+    pub collection_id: CollectionId,
+    pub name: String,
+}
+
+pub fn groups(tx: &mut dyn Tx, id: ExperimentId) -> Result<Vec<Group>, StoreError> {
+    let sql = "SELECT id, collection_id, name FROM experiment_groups WHERE experiment_id = $1 ORDER BY id";
+    query_as(tx, "experiment_groups", sql, params![id], |row| {
+        Ok(Group { id: row.get("id")?, collection_id: row.get("collection_id")?, name: row.get("name")? })
+    })
+}
+
+pub fn insert_group(tx: &mut dyn Tx, id: ExperimentId, group: &Group) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO experiment_groups (id, experiment_id, collection_id, name) VALUES ($1, $2, $3, $4)",
+        params![group.id, id, group.collection_id, &group.name],
+    )
+    .map(drop)
+}
+
+pub fn delete_group(tx: &mut dyn Tx, id: ExperimentId, group: GroupId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1 AND group_id = $2", params![id, group])?;
+    tx.execute("DELETE FROM experiment_groups WHERE experiment_id = $1 AND id = $2", params![id, group]).map(drop)
+}
+

@@ -1,0 +1,56 @@
+//! API keys. A revoked one stays, so that the history can name it.
+
+use super::{Row, StoreError, Tx, query_as, query_one};
+use crate::clock::Timestamp;
+use crate::id::KeyId;
+use crate::key::{Key, Role};
+use crate::params;
+
+const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at";
+
+fn decode(row: &Row) -> Result<Key, StoreError> {
+    Ok(Key {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        role: row.word("role", Role::parse)?,
+        hash: row.get("hash")?,
+        created_at: row.get("created_at")?,
+        expires_at: row.get("expires_at")?,
+        last_used_at: row.get("last_used_at")?,
+    })
+}
+
+pub fn insert(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        params![key.id, &key.name, key.role.as_str(), key.hash.clone(), key.created_at, key.expires_at],
+    )
+    .map(drop)
+}
+
+/// A key that has not been revoked; it may have expired.
+pub fn get(tx: &mut dyn Tx, id: KeyId) -> Result<Option<Key>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = $1 AND revoked_at IS NULL");
+    query_one(tx, "keys", &sql, params![id], decode)
+}
+
+pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM keys WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2");
+    query_as(tx, "keys", &sql, params![after, limit], decode)
+}
+
+/// Whether any admin key is in force.
+pub fn has_admin(tx: &mut dyn Tx) -> Result<bool, StoreError> {
+    let rows = tx.query("SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL LIMIT 1", &[])?;
+    Ok(!rows.is_empty())
+}
+
+/// `false` if there is no such key in force.
+pub fn revoke(tx: &mut dyn Tx, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
+    let count = tx.execute("UPDATE keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL", params![id, now])?;
+    Ok(count == 1)
+}
+
+pub fn note_use(tx: &mut dyn Tx, id: KeyId, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute("UPDATE keys SET last_used_at = $2 WHERE id = $1", params![id, now]).map(drop)
+}

@@ -1,0 +1,44 @@
+//! Brings a database's schema up to date, one numbered file after the other, each in a transaction of its own.
+
+use super::{Dialect, StoreError, Tx};
+use crate::params;
+
+struct Migration {
+    version: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    sqlite: include_str!("../../migrations/sqlite/0001_initial.sql"),
+    postgres: include_str!("../../migrations/postgres/0001_initial.sql"),
+}];
+
+/// `run_script` runs several statements at once on the connection of `tx`.
+pub fn bring_up_to_date(
+    tx: &mut dyn Tx,
+    mut run_script: impl FnMut(&str) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    run_script("CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY)")?;
+    let rows = tx.query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations", &[])?;
+    let current: i64 = rows.first().map_or(Ok(0), |row| row.get("version"))?;
+    let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    if current > newest {
+        return Err(StoreError::Failed(format!(
+            "the database has schema version {current}, this program knows up to {newest}; start it with the newer program that made it"
+        )));
+    }
+    for migration in MIGRATIONS.iter().filter(|migration| migration.version > current) {
+        let script = match tx.dialect() {
+            Dialect::Sqlite => migration.sqlite,
+            Dialect::Postgres => migration.postgres,
+        };
+        run_script("BEGIN")?;
+        let applied = run_script(script)
+            .and_then(|()| tx.execute("INSERT INTO schema_migrations (version) VALUES ($1)", params![migration.version]));
+        run_script(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        applied?;
+    }
+    Ok(())
+}

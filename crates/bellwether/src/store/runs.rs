@@ -1,0 +1,131 @@
+//! Runs, the log of their statements, and the results they found.
+
+use super::value::to_json;
+use super::{Row, StoreError, Tx, query_as, query_one};
+use crate::clock::Timestamp;
+use crate::id::{ExperimentId, RunId};
+use crate::params;
+use crate::run::{Mode, Results, Run, RunState, Step, Window};
+
+const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
+                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value";
+
+fn decode(row: &Row) -> Result<Run, StoreError> {
+    Ok(Run {
+        id: row.get("id")?,
+        experiment_id: row.get("experiment_id")?,
+        mode: row.word("mode", Mode::parse)?,
+        is_manual: row.get("is_manual")?,
+        state: row.word("state", RunState::parse)?,
+        actor: row.json("actor")?,
+        window: Window { start: row.get("window_start")?, end: row.get("window_end")? },
+        created_at: row.get("created_at")?,
+        started_at: row.get("started_at")?,
+        ended_at: row.get("ended_at")?,
+        error: row.get("error")?,
+        is_data_updated: row.get("is_data_updated")?,
+        is_traffic_imbalance: row.get("is_traffic_imbalance")?,
+        imbalance_p_value: row.get("imbalance_p_value")?,
+    })
+}
+
+/// Writes a run, new or not.
+pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
+         error, is_data_updated, is_traffic_imbalance, imbalance_p_value) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET \
+         state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
+         is_data_updated = excluded.is_data_updated, is_traffic_imbalance = excluded.is_traffic_imbalance, \
+         imbalance_p_value = excluded.imbalance_p_value",
+        params![
+            run.id,
+            run.experiment_id,
+            run.mode.as_str(),
+            run.is_manual,
+            run.state.as_str(),
+            to_json(&run.actor)?,
+            run.window.start,
+            run.window.end,
+            run.created_at,
+            run.started_at,
+            run.ended_at,
+            run.error.clone(),
+            run.is_data_updated,
+            run.is_traffic_imbalance,
+            run.imbalance_p_value
+        ],
+    )
+    .map(drop)
+}
+
+pub fn get(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
+    query_one(tx, "runs", &format!("SELECT {COLUMNS} FROM runs WHERE id = $1"), params![id], decode)
+}
+
+/// The same, locked against other writers until the transaction ends.
+pub fn lock(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = $1{}", tx.dialect().for_update());
+    query_one(tx, "runs", &sql, params![id], decode)
+}
+
+/// The one that is queued or running, of which there is at most one.
+pub fn open_of(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Option<Run>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND state IN ('queued', 'running')");
+    query_one(tx, "runs", &sql, params![experiment], decode)
+}
+
+/// All that are in `state`, oldest first.
+pub fn in_state(tx: &mut dyn Tx, state: RunState, limit: u32) -> Result<Vec<Run>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE state = $1 ORDER BY id LIMIT $2");
+    query_as(tx, "runs", &sql, params![state.as_str(), limit], decode)
+}
+
+/// Newest first, before a cursor.
+pub fn list(tx: &mut dyn Tx, experiment: ExperimentId, before: Option<RunId>, limit: u32) -> Result<Vec<Run>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3");
+    let before = before.map_or_else(String::new, |id| id.to_string());
+    query_as(tx, "runs", &sql, params![experiment, before, limit], decode)
+}
+
+/// Where the window of the last successful run ended.
+pub fn last_scan_end(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT window_end FROM runs WHERE experiment_id = $1 AND state = 'success' ORDER BY id DESC LIMIT 1";
+    query_one(tx, "runs", sql, params![experiment], |row| row.get("window_end"))
+}
+
+/// Writes one statement of the run's log, when it begins and again when it has ended.
+pub fn save_step(tx: &mut dyn Tx, run: RunId, position: u32, step: &Step) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO run_steps (run_id, position, name, sql, row_count, duration_us, error) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+         ON CONFLICT (run_id, position) DO UPDATE SET row_count = excluded.row_count, duration_us = excluded.duration_us, error = excluded.error",
+        params![run, position, &step.name, &step.sql, step.rows, step.duration_us, step.error.clone()],
+    )
+    .map(drop)
+}
+
+pub fn steps(tx: &mut dyn Tx, run: RunId) -> Result<Vec<Step>, StoreError> {
+    let sql = "SELECT name, sql, row_count, duration_us, error FROM run_steps WHERE run_id = $1 ORDER BY position";
+    query_as(tx, "run_steps", sql, params![run], |row| {
+        Ok(Step {
+            name: row.get("name")?,
+            sql: row.get("sql")?,
+            rows: row.get("row_count")?,
+            duration_us: row.get("duration_us")?,
+            error: row.get("error")?,
+        })
+    })
+}
+
+pub fn insert_results(tx: &mut dyn Tx, experiment: ExperimentId, results: &Results) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO results (run_id, experiment_id, body) VALUES ($1, $2, $3)",
+        params![results.run_id, experiment, to_json(results)?],
+    )
+    .map(drop)
+}
+
+pub fn results(tx: &mut dyn Tx, run: RunId) -> Result<Option<Results>, StoreError> {
+    let sql = "SELECT run_id, body FROM results WHERE run_id = $1";
+    query_one(tx, "results", sql, params![run], |row| row.json("body"))
+}

@@ -1,0 +1,22 @@
+//! Single values that the installation remembers: which secret key it is bound to, and the endpoints' generation.
+
+use super::{StoreError, Tx, query_one};
+use crate::params;
+
+/// Which `secret.key` the ciphertexts in this database were made with.
+pub const SECRET_KEY_NAME: &str = "secret_key_name";
+
+/// Another text whenever any endpoint changes, so that copies in memory know when they are old.
+pub const ENDPOINTS_GENERATION: &str = "endpoints_generation";
+
+pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
+    query_one(tx, "settings", "SELECT value FROM settings WHERE name = $1", params![name], |row| row.get("value"))
+}
+
+pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    )
+    .map(drop)
+}
