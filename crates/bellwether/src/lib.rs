@@ -18,4 +18,6 @@ pub mod metric;
 pub mod run;
 pub mod secret;
 
+pub mod delivery;
+pub mod registry;
 pub mod store;

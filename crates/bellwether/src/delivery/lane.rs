@@ -1,0 +1,207 @@
+//! A lane: the ordered stream of deliveries to one endpoint. One task owns it, so nothing in it needs a lock, and a
+//! delivery needs no claim. A lane knows only its own endpoint: a dead one costs the others nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::client::{Answer, Client};
+use super::recorder::Answered;
+use super::retry;
+use super::window::{Taken, Window};
+use super::{MOST_UNRECORDED, Shared};
+use crate::clock::Timestamp;
+use crate::endpoint::{Endpoint, EndpointState};
+use crate::id::DeliveryId;
+use crate::store::StoreError;
+use crate::store::deliveries::{Attempt, DeliveryState, Outcome, Pending, pending_after};
+
+/// Rows read from the database at a time.
+const PAGE: u32 = 512;
+/// How often a lane that is behind looks into the database though much is still open.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+pub enum Message {
+    Offer(Pending),
+    /// Hints were lost, or may have been.
+    FallBehind,
+    Recorded(Vec<DeliveryId>),
+    Endpoint(Arc<Endpoint>),
+    /// Send nothing more; end when all that is in flight is answered and on disk.
+    Stop,
+}
+
+pub struct Lane {
+    shared: Arc<Shared>,
+    endpoint: Arc<Endpoint>,
+    client: Option<Arc<Client>>,
+    window: Window,
+    in_flight: JoinSet<Sent>,
+    pages: JoinSet<Result<Vec<Pending>, StoreError>>,
+    is_stopping: bool,
+    looked_at: Duration,
+}
+
+/// An attempt that was answered.
+struct Sent {
+    taken: Taken,
+    answer: Answer,
+    started_at: Timestamp,
+    duration: Duration,
+}
+
+impl Lane {
+    pub fn for_endpoint(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
+        let window = Window::with_ordering(endpoint.settings.ordering);
+        let client = connect(&shared, &endpoint);
+        let looked_at = shared.clock.monotonic();
+        Self { shared, endpoint, client, window, in_flight: JoinSet::new(), pages: JoinSet::new(), is_stopping: false, looked_at }
+    }
+
+    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+        loop {
+            self.read_page();
+            self.send_what_is_due();
+            if self.is_stopping && self.in_flight.is_empty() && self.window.unrecorded() == 0 {
+                return;
+            }
+            let nap = self.nap();
+            tokio::select! {
+                Some(Ok(sent)) = self.in_flight.join_next() => self.settle(sent),
+                message = messages.recv() => match message {
+                    Some(message) => self.receive(message),
+                    None => return,
+                },
+                Some(page) = self.pages.join_next() => self.take_page(page.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))),
+                () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
+            }
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        !self.is_stopping && self.endpoint.state == EndpointState::Enabled
+    }
+
+    /// How long there is nothing to do unless something happens; `None`: for ever.
+    fn nap(&self) -> Option<Duration> {
+        if !self.is_sending() {
+            return None;
+        }
+        let now = self.shared.clock.monotonic();
+        let due = self.window.next_due().map(|at| at.saturating_sub(now));
+        let look = (self.window.is_behind() && self.pages.is_empty()).then(|| (self.looked_at + LOOK_AGAIN).saturating_sub(now));
+        let is_full = self.is_full();
+        due.filter(|_| !is_full).into_iter().chain(look).min().map(|nap| nap.max(Duration::from_millis(1)))
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX);
+        self.window.in_flight() >= limit || self.window.unrecorded() >= MOST_UNRECORDED
+    }
+
+    fn receive(&mut self, message: Message) {
+        match message {
+            Message::Offer(pending) => self.window.offer(pending, self.shared.clock.monotonic()),
+            Message::FallBehind => self.window.fall_behind(),
+            Message::Recorded(ids) => ids.into_iter().for_each(|id| self.window.recorded(id)),
+            Message::Endpoint(endpoint) => self.set_up(endpoint),
+            Message::Stop => self.is_stopping = true,
+        }
+    }
+
+    fn set_up(&mut self, endpoint: Arc<Endpoint>) {
+        self.client = connect(&self.shared, &endpoint);
+        self.window.clear(endpoint.settings.ordering);
+        self.endpoint = endpoint;
+    }
+
+    fn read_page(&mut self) {
+        if !self.is_sending() || !self.pages.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.monotonic();
+        let Some(cursor) = self.window.next_page(now >= self.looked_at + LOOK_AGAIN) else { return };
+        self.looked_at = now;
+        let (db, id) = (self.shared.db.clone(), self.endpoint.id);
+        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, id, cursor, PAGE)).await });
+    }
+
+    fn take_page(&mut self, page: Result<Vec<Pending>, StoreError>) {
+        match page {
+            Ok(page) => {
+                let now = self.shared.clock.now();
+                let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
+                self.window.page(page, limit, self.shared.clock.monotonic(), |pending| pending.due_at.since(now));
+            }
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %self.endpoint.id, "pending deliveries cannot be read yet; trying again");
+                self.window.page_failed();
+            }
+        }
+    }
+
+    fn send_what_is_due(&mut self) {
+        let Some(client) = self.client.clone() else { return };
+        while self.is_sending() && !self.is_full() {
+            let Some(taken) = self.window.take(self.shared.clock.monotonic()) else { return };
+            let (client, clock) = (client.clone(), self.shared.clock.clone());
+            self.in_flight.spawn(async move {
+                let started_at = clock.now();
+                let start = clock.monotonic();
+                let answer = client.send(&taken.pending.event, taken.pending.attempt_count + 1, started_at).await;
+                Sent { taken, answer, started_at, duration: clock.monotonic().saturating_sub(start) }
+            });
+        }
+    }
+
+    /// Decides what an answer means, lets the next of the experiment go, and has the outcome written.
+    fn settle(&mut self, sent: Sent) {
+        let Sent { taken, answer, started_at, duration } = sent;
+        let number = taken.pending.attempt_count + 1;
+        let now = self.shared.clock.now();
+        let delay = if answer.is_success() { None } else { self.endpoint.settings.retry_after(number) };
+        let delay = delay.map(|base| retry::with_jitter(base, self.shared.ids.next()));
+        let due_at = delay.map_or(taken.pending.due_at, |delay| now.plus(delay));
+        let state = match delay {
+            Some(_) => DeliveryState::Pending,
+            None if answer.is_success() => DeliveryState::Delivered,
+            None => DeliveryState::Exhausted,
+        };
+        let retry = delay.map(|delay| (Pending { attempt_count: number, due_at, ..taken.pending.clone() }, delay));
+        self.window.settle(&taken, retry, self.shared.clock.monotonic());
+        let outcome = Outcome {
+            delivery_id: taken.pending.id,
+            attempt: attempt(number, started_at, duration, answer),
+            state,
+            due_at,
+            ended_at: (state != DeliveryState::Pending).then_some(now),
+        };
+        // The recorder outlives every lane.
+        let _ = self.shared.answered.send(Answered { endpoint_id: self.endpoint.id, outcome });
+    }
+}
+
+fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
+    Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
+        .inspect_err(|error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"))
+        .ok()
+        .map(Arc::new)
+}
+
+fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
+    let is_success = answer.is_success();
+    let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let base = Attempt { number, started_at, duration_us, status_code: None, error_class: None, error: None, response_body: None };
+    match answer {
+        Answer::Status { code, body } => Attempt {
+            status_code: Some(code.into()),
+            error_class: (!is_success).then(|| "status".to_owned()),
+            error: (!is_success).then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
+            response_body: Some(body).filter(|body| !body.is_empty()),
+            ..base
+        },
+        Answer::Failed { class, message } => Attempt { error_class: Some(class.to_owned()), error: Some(message), ..base },
+    }
+}

@@ -1,0 +1,346 @@
+//! What a lane holds in memory: a bounded part of its pending deliveries, in order. Pure: no clock, no network, no store.
+//!
+//! Invariants:
+//! - within a stream at most one delivery is in flight, and streams are in order of revision;
+//! - a delivery that is held is never taken in twice, until it is recorded;
+//! - while the window is *behind* (something pending may lie only in the database), nothing comes in but by passes over
+//!   the database, so that nothing overtakes what was not loaded.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use crate::endpoint::Ordering;
+use crate::id::{DeliveryId, ExperimentId};
+use crate::store::deliveries::Pending;
+
+/// The most deliveries held.
+pub const CAPACITY: usize = 1024;
+/// What each experiment may hold at least, however many there are.
+const STREAM_CAPACITY: usize = 64;
+/// How long a failing delivery holds back its experiment's later ones.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// Deliveries that go one after the other: an experiment's, or a single one where there is no order.
+type StreamKey = (ExperimentId, i64);
+
+/// A point on the lane's monotonic clock.
+type Moment = Duration;
+
+#[derive(Default)]
+struct Stream {
+    queue: VecDeque<Pending>,
+    is_in_flight: bool,
+    /// When the head first failed, while it holds the others back.
+    held_since: Option<Moment>,
+}
+
+/// A delivery handed out to be sent. It is given back to [`Window::settle`].
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub pending: Pending,
+    /// `None` for one that has let its stream pass.
+    stream: Option<StreamKey>,
+}
+
+enum Waiting {
+    Stream(StreamKey),
+    Alone(Pending),
+}
+
+#[derive(Default)]
+pub struct Window {
+    ordering: Ordering,
+    streams: HashMap<StreamKey, Stream>,
+    /// Streams whose head can be sent now.
+    ready: VecDeque<StreamKey>,
+    /// Streams whose head waits, and deliveries that let theirs pass, by when they are due.
+    waiting: BTreeMap<(Moment, u64), Waiting>,
+    /// Deliveries that let their stream pass and are due again.
+    ready_alone: VecDeque<Pending>,
+    held: HashSet<DeliveryId>,
+    in_flight: HashSet<DeliveryId>,
+    /// Ended by an answer that is not yet on disk.
+    unrecorded: HashSet<DeliveryId>,
+    ticket: u64,
+    pass: Pass,
+}
+
+/// Where the window stands against the database.
+struct Pass {
+    is_behind: bool,
+    is_under_way: bool,
+    cursor: (ExperimentId, i64),
+    /// Whether this pass began at the start and left nothing out.
+    is_whole: bool,
+    /// No more is read until so few are open.
+    low_water: usize,
+    /// Offers that came while a page was read.
+    offers: Vec<Pending>,
+    /// Recorded while a page was read, which may still show them as pending.
+    recorded: HashSet<DeliveryId>,
+}
+
+impl Default for Pass {
+    /// A new window knows nothing, and so begins behind.
+    fn default() -> Self {
+        Self {
+            is_behind: true,
+            is_under_way: false,
+            cursor: (0, 0),
+            is_whole: true,
+            low_water: CAPACITY,
+            offers: Vec::new(),
+            recorded: HashSet::new(),
+        }
+    }
+}
+
+impl Window {
+    pub fn with_ordering(ordering: Ordering) -> Self {
+        Self { ordering, ..Self::default() }
+    }
+
+    /// Deliveries held whose end is still open.
+    fn open(&self) -> usize {
+        self.held.len() - self.unrecorded.len()
+    }
+
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub fn unrecorded(&self) -> usize {
+        self.unrecorded.len()
+    }
+
+    pub fn is_behind(&self) -> bool {
+        self.pass.is_behind
+    }
+
+    /// A hint that came with a commit.
+    pub fn offer(&mut self, pending: Pending, now: Moment) {
+        if self.held.contains(&pending.id) {
+            return;
+        }
+        if self.pass.is_under_way && self.pass.offers.len() < CAPACITY {
+            self.pass.offers.push(pending);
+        } else if self.pass.is_behind || self.open() >= CAPACITY {
+            self.fall_behind();
+        } else {
+            self.take_in(pending, now, Duration::ZERO);
+        }
+    }
+
+    /// Something may be pending that this window was not offered.
+    pub fn fall_behind(&mut self) {
+        if !self.pass.is_behind {
+            self.pass.low_water = self.open() / 2;
+        }
+        self.pass.is_behind = true;
+        self.pass.is_whole = false;
+    }
+
+    /// Where to read on from the database, if there is something to read and room for it. `is_overdue` asks for a look
+    /// even while much is open, for what is open may be waiting for long.
+    pub fn next_page(&mut self, is_overdue: bool) -> Option<(ExperimentId, i64)> {
+        let has_room = self.open() <= self.pass.low_water || (is_overdue && self.open() < CAPACITY);
+        if !self.pass.is_behind || self.pass.is_under_way || !has_room {
+            return None;
+        }
+        self.pass.is_under_way = true;
+        if self.pass.cursor == (0, 0) {
+            self.pass.is_whole = true;
+        }
+        Some(self.pass.cursor)
+    }
+
+    /// A page of at most `limit` pending deliveries behind the cursor, in order of experiment and revision.
+    /// `due_in` tells how long from now each is due.
+    pub fn page(&mut self, page: Vec<Pending>, limit: usize, now: Moment, due_in: impl Fn(&Pending) -> Duration) {
+        let is_last = page.len() < limit;
+        self.pass.is_under_way = false;
+        self.pass.low_water = CAPACITY;
+        let is_stopped = self.load(page, now, due_in);
+        if is_last && !is_stopped {
+            self.pass.cursor = (0, 0);
+            self.pass.is_behind = !self.pass.is_whole;
+        }
+        if is_stopped || (is_last && self.pass.is_behind) {
+            self.pass.low_water = self.open() / 2;
+        }
+        self.pass.recorded.clear();
+        for offer in std::mem::take(&mut self.pass.offers) {
+            self.offer(offer, now);
+        }
+    }
+
+    /// Takes in what fits of a page; `true` if there was no room for all of it.
+    fn load(&mut self, page: Vec<Pending>, now: Moment, due_in: impl Fn(&Pending) -> Duration) -> bool {
+        let mut skipped = None;
+        for pending in page {
+            let place = (pending.event.experiment_id, pending.event.revision);
+            if skipped == Some(place.0) {
+                continue;
+            }
+            if self.held.contains(&pending.id) || self.pass.recorded.contains(&pending.id) {
+                self.pass.cursor = place;
+                continue;
+            }
+            if self.open() >= CAPACITY {
+                self.pass.is_whole = false;
+                return true;
+            }
+            let share = STREAM_CAPACITY.max(CAPACITY / (self.streams.len() + 1));
+            let queued = self.streams.get(&self.key(&pending)).map_or(0, |stream| stream.queue.len());
+            if queued >= share {
+                self.pass.is_whole = false;
+                self.pass.cursor = (place.0, i64::MAX);
+                skipped = Some(place.0);
+                continue;
+            }
+            self.pass.cursor = place;
+            let wait = due_in(&pending);
+            self.take_in(pending, now, wait);
+        }
+        false
+    }
+
+    /// The page could not be read; it will be asked for again.
+    pub fn page_failed(&mut self) {
+        self.pass.is_under_way = false;
+        self.pass.is_whole = false;
+        self.pass.offers.clear();
+        self.pass.recorded.clear();
+    }
+
+    fn key(&self, pending: &Pending) -> StreamKey {
+        match self.ordering {
+            Ordering::Experiment => (pending.event.experiment_id, 0),
+            Ordering::None => (pending.event.experiment_id, pending.event.revision),
+        }
+    }
+
+    fn take_in(&mut self, pending: Pending, now: Moment, wait: Duration) {
+        self.held.insert(pending.id);
+        if wait > LONGEST_HOLD {
+            return self.wait(now + wait, Waiting::Alone(pending));
+        }
+        let key = self.key(&pending);
+        let stream = self.streams.entry(key).or_default();
+        stream.queue.push_back(pending);
+        if stream.queue.len() > 1 || stream.is_in_flight || stream.held_since.is_some() {
+            return;
+        }
+        if wait.is_zero() {
+            self.ready.push_back(key);
+        } else {
+            stream.held_since = Some(now);
+            self.wait(now + wait, Waiting::Stream(key));
+        }
+    }
+
+    fn wait(&mut self, until: Moment, what: Waiting) {
+        self.ticket += 1;
+        self.waiting.insert((until, self.ticket), what);
+    }
+
+    /// When the next waiting one is due.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.waiting.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The next delivery to send, if any is due.
+    pub fn take(&mut self, now: Moment) -> Option<Taken> {
+        while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
+            match entry.remove() {
+                Waiting::Stream(key) => self.ready.push_back(key),
+                Waiting::Alone(pending) => self.ready_alone.push_back(pending),
+            }
+        }
+        let taken = self.take_head().or_else(|| self.ready_alone.pop_front().map(|pending| Taken { pending, stream: None }))?;
+        self.in_flight.insert(taken.pending.id);
+        Some(taken)
+    }
+
+    fn take_head(&mut self) -> Option<Taken> {
+        while let Some(key) = self.ready.pop_front() {
+            let Some(stream) = self.streams.get_mut(&key).filter(|stream| !stream.is_in_flight) else { continue };
+            let Some(pending) = stream.queue.pop_front() else {
+                self.streams.remove(&key);
+                continue;
+            };
+            stream.is_in_flight = true;
+            if pending.attempt_count == 0 {
+                stream.held_since = None;
+            }
+            return Some(Taken { pending, stream: Some(key) });
+        }
+        None
+    }
+
+    /// An attempt was answered. `retry`: the delivery as it is to be tried again, and how long from now.
+    pub fn settle(&mut self, taken: &Taken, retry: Option<(Pending, Duration)>, now: Moment) {
+        self.in_flight.remove(&taken.pending.id);
+        if retry.is_none() {
+            self.unrecorded.insert(taken.pending.id);
+        }
+        let stream = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)));
+        match (stream, retry) {
+            (None, None) => {}
+            (None, Some((pending, delay))) => self.wait(now + delay, Waiting::Alone(pending)),
+            (Some((key, stream)), None) => {
+                stream.is_in_flight = false;
+                stream.held_since = None;
+                self.go_on(key);
+            }
+            (Some((key, stream)), Some((pending, delay))) => {
+                stream.is_in_flight = false;
+                let release = *stream.held_since.get_or_insert(now) + LONGEST_HOLD;
+                if now + delay <= release {
+                    stream.queue.push_front(pending);
+                    return self.wait(now + delay, Waiting::Stream(key));
+                }
+                // It would hold its experiment for too long: the later ones pass when that time is up.
+                self.wait(now + delay, Waiting::Alone(pending));
+                if release > now { self.wait(release, Waiting::Stream(key)) } else { self.go_on(key) }
+            }
+        }
+    }
+
+    fn go_on(&mut self, key: StreamKey) {
+        match self.streams.get(&key) {
+            Some(stream) if stream.queue.is_empty() => drop(self.streams.remove(&key)),
+            Some(_) => self.ready.push_back(key),
+            None => {}
+        }
+    }
+
+    /// The end of a delivery is on disk.
+    pub fn recorded(&mut self, id: DeliveryId) {
+        self.unrecorded.remove(&id);
+        if self.held.remove(&id) && self.pass.is_under_way {
+            self.pass.recorded.insert(id);
+        }
+    }
+
+    /// Lets go of all that is not in flight; the database has it. For a lane that is switched off or on, or set up anew.
+    pub fn clear(&mut self, ordering: Ordering) {
+        self.ordering = ordering;
+        let (in_flight, unrecorded) = (&self.in_flight, &self.unrecorded);
+        self.held.retain(|id| in_flight.contains(id) || unrecorded.contains(id));
+        self.streams.retain(|_, stream| {
+            stream.queue.clear();
+            stream.is_in_flight
+        });
+        self.ready.clear();
+        self.ready_alone.clear();
+        self.waiting.clear();
+        self.pass.cursor = (0, 0);
+        self.pass.offers.clear();
+        self.fall_behind();
+        self.pass.low_water = CAPACITY;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! The window against a model of the database: random commits, lost hints, answers, failures and records, in any order.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use bellwether_webhook::EventType;
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::id::EventId;
+
+fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
+    let number = (experiment_id as u128) << 64 | revision as u128;
+    Pending {
+        id: DeliveryId::of(number),
+        attempt_count: 0,
+        due_at: Timestamp::from_micros(0),
+        event: Arc::new(Event {
+            id: EventId::of(number),
+            experiment_id,
+            revision,
+            event_type: EventType::StatusUpdated,
+            occurred_at: Timestamp::from_micros(0),
+            data: String::new(),
+            detailed: String::new(),
+        }),
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A change of this experiment is committed; its hint comes, or is lost.
+    Commit(ExperimentId, bool),
+    /// The database is read; the page arrives some steps later.
+    Read,
+    Arrive,
+    Take,
+    /// The oldest in flight is answered: well, or not.
+    Answer(bool),
+    Record,
+    Pass(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (1_i64..6, prop::bool::weighted(0.8)).prop_map(|(experiment, comes)| Step::Commit(experiment, comes)),
+        2 => Just(Step::Read),
+        2 => Just(Step::Arrive),
+        4 => Just(Step::Take),
+        4 => prop::bool::weighted(0.7).prop_map(Step::Answer),
+        3 => Just(Step::Record),
+        1 => (1_u64..40).prop_map(Step::Pass),
+    ];
+    prop::collection::vec(step, 1..400)
+}
+
+const PAGE: usize = 4;
+
+#[derive(Default)]
+struct Model {
+    window: Window,
+    now: Duration,
+    /// What the database shows as pending.
+    database: BTreeMap<(ExperimentId, i64), Pending>,
+    revisions: HashMap<ExperimentId, i64>,
+    page: Option<Vec<Pending>>,
+    in_flight: Vec<Taken>,
+    unrecorded: Vec<DeliveryId>,
+    /// First acceptances, in order.
+    delivered: Vec<(ExperimentId, i64)>,
+    /// Those that failed once may come later than their followers.
+    failed: HashSet<(ExperimentId, i64)>,
+}
+
+impl Model {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Commit(experiment, hint_comes) => {
+                let revision = self.revisions.entry(*experiment).or_insert(0);
+                *revision += 1;
+                let new = pending(*experiment, *revision);
+                self.database.insert((*experiment, *revision), new.clone());
+                if *hint_comes { self.window.offer(new, self.now) } else { self.window.fall_behind() }
+            }
+            Step::Read => {
+                if let Some(cursor) = self.window.next_page(true) {
+                    self.page = Some(self.database.range((cursor.0, cursor.1.saturating_add(1))..).take(PAGE).map(|(_, p)| p.clone()).collect());
+                }
+            }
+            Step::Arrive => {
+                if let Some(page) = self.page.take() {
+                    self.window.page(page, PAGE, self.now, |_| Duration::ZERO);
+                }
+            }
+            Step::Take => {
+                if let Some(taken) = self.window.take(self.now) {
+                    let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+                    assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
+                    let same_experiment = |other: &&Taken| other.pending.event.experiment_id == place.0 && other.stream.is_some();
+                    assert!(taken.stream.is_none() || !self.in_flight.iter().any(|other| same_experiment(&other)), "two of one experiment at once");
+                    assert!(self.in_flight.iter().all(|other| other.pending.id != taken.pending.id), "twice in flight");
+                    self.in_flight.push(taken);
+                }
+            }
+            Step::Answer(is_success) => self.answer(*is_success),
+            Step::Record => {
+                for id in std::mem::take(&mut self.unrecorded) {
+                    self.database.retain(|_, pending| pending.id != id);
+                    self.window.recorded(id);
+                }
+            }
+            Step::Pass(seconds) => self.now += Duration::from_secs(*seconds),
+        }
+    }
+
+    fn answer(&mut self, is_success: bool) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let taken = self.in_flight.remove(0);
+        let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+        if is_success {
+            assert!(!self.delivered.contains(&place), "{place:?} was delivered twice without a crash");
+            self.delivered.push(place);
+            self.unrecorded.push(taken.pending.id);
+            self.window.settle(&taken, None, self.now);
+        } else {
+            self.failed.insert(place);
+            let again = Pending { attempt_count: taken.pending.attempt_count + 1, ..taken.pending.clone() };
+            self.window.settle(&taken, Some((again, Duration::from_secs(30))), self.now);
+        }
+    }
+
+    /// With everything answered well from now on, all that is owed must arrive.
+    fn finish(&mut self) {
+        for _ in 0..10_000 {
+            for step in [Step::Read, Step::Arrive, Step::Take, Step::Answer(true), Step::Record, Step::Pass(5)] {
+                self.step(&step);
+            }
+            if self.database.is_empty() {
+                return;
+            }
+        }
+        panic!("{} deliveries were never sent", self.database.len());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn everything_owed_is_sent_once_and_in_order(steps in steps()) {
+        let mut model = Model::default();
+        steps.iter().for_each(|step| model.step(step));
+        model.finish();
+        let owed: usize = model.revisions.values().map(|last| usize::try_from(*last).unwrap()).sum();
+        prop_assert_eq!(model.delivered.len(), owed);
+        for experiment in model.revisions.keys() {
+            let in_order: Vec<_> = model.delivered.iter().filter(|place| place.0 == *experiment && !model.failed.contains(place)).collect();
+            prop_assert!(in_order.windows(2).all(|pair| pair[0].1 < pair[1].1), "{:?}", in_order);
+        }
+    }
+}
+
+#[test]
+fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
+    let mut window = Window::default();
+    let now = Duration::ZERO;
+    window.next_page(false).unwrap();
+    window.page(vec![pending(1, 1), pending(1, 2), pending(2, 1)], 10, now, |_| Duration::ZERO);
+    let first = window.take(now).unwrap();
+    let other = window.take(now).unwrap();
+    assert_eq!((first.pending.event.experiment_id, other.pending.event.experiment_id), (1, 2));
+    assert!(window.take(now).is_none(), "1/2 waits for the answer to 1/1");
+    let retry = Pending { attempt_count: 1, ..first.pending.clone() };
+    window.settle(&first, Some((retry.clone(), Duration::from_secs(5))), now);
+    assert!(window.take(Duration::from_secs(4)).is_none());
+    let again = window.take(Duration::from_secs(5)).unwrap();
+    assert_eq!(again.pending.event.revision, 1);
+    window.settle(&again, Some((Pending { attempt_count: 2, ..retry }, Duration::from_secs(600))), Duration::from_secs(6));
+    assert!(window.take(Duration::from_secs(59)).is_none());
+    assert_eq!(window.take(Duration::from_secs(60)).unwrap().pending.event.revision, 2, "it has waited for a minute");
+}
+
+#[test]
+fn memory_is_bounded_and_every_experiment_has_its_share() {
+    let mut window = Window::default();
+    let backlog: Vec<_> = (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
+    window.next_page(false).unwrap();
+    window.page(backlog.clone(), backlog.len() + 1, Duration::ZERO, |_| Duration::ZERO);
+    assert!(window.open() <= CAPACITY, "{}", window.open());
+    assert!(window.streams.len() >= CAPACITY / 200, "{}", window.streams.len());
+    assert!(window.is_behind());
+}
+
+#[test]
+fn without_order_deliveries_of_one_experiment_go_together() {
+    let mut window = Window::with_ordering(Ordering::None);
+    window.next_page(false).unwrap();
+    window.page(vec![pending(1, 1), pending(1, 2)], 10, Duration::ZERO, |_| Duration::ZERO);
+    assert!(window.take(Duration::ZERO).is_some() && window.take(Duration::ZERO).is_some());
+}

@@ -1,0 +1,128 @@
+//! The registry: the one place where a change becomes change, event and deliveries, in one transaction.
+//!
+//! The API, the pipeline and the command line all come through here. A command loads under lock, decides by the pure
+//! rules of the domain, and records; `record` is the only writer of history, events and deliveries. It sends nothing:
+//! it wakes those who do, once the transaction is on disk.
+
+mod attachments;
+mod definitions;
+mod edit;
+mod endpoints;
+mod experiments;
+mod keys;
+mod record;
+mod runs;
+mod wake;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::address::AddressPolicy;
+use crate::clock::Clock;
+use crate::definition::Schedule;
+use crate::error::Refusal;
+use crate::id::Ids;
+use crate::secret::Vault;
+use crate::store::{Db, StoreError, Tx, settings};
+
+pub use definitions::Defined;
+pub use edit::overlay;
+pub use endpoints::EnableFrom;
+pub use keys::IssuedKey;
+pub use runs::{Ending, Requested};
+pub use wake::{DeliveryWake, RunWake, WakeReceivers, Wakes};
+
+/// Why a command did not come about.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A thing after a command, and whether the command changed it.
+#[derive(Debug, Clone)]
+pub struct Commanded<T> {
+    pub value: T,
+    pub is_changed: bool,
+}
+
+/// Everything a command needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry {
+    context: Arc<Context>,
+}
+
+pub struct Setup {
+    pub db: Db,
+    pub vault: Arc<Vault>,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Arc<dyn Ids>,
+    pub addresses: AddressPolicy,
+    /// Folders that `files` warehouses may lie in.
+    pub files_roots: Vec<PathBuf>,
+    /// Of experiments that name none.
+    pub default_schedule: Schedule,
+}
+
+struct Context {
+    setup: Setup,
+    wakes: Wakes,
+    subscriptions: Mutex<record::Subscriptions>,
+}
+
+impl Registry {
+    /// Binds the database to the vault's key: one that was written with another key is refused.
+    pub async fn open(setup: Setup, wakes: Wakes) -> Result<Self> {
+        let key_name = setup.vault.key_name();
+        setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
+        Ok(Self { context: Arc::new(Context { setup, wakes, subscriptions: Mutex::default() }) })
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.context.setup.db
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.context.setup.clock
+    }
+
+    pub fn ids(&self) -> &Arc<dyn Ids> {
+        &self.context.setup.ids
+    }
+
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.context.setup.vault
+    }
+
+    pub fn addresses(&self) -> &AddressPolicy {
+        &self.context.setup.addresses
+    }
+
+    pub fn files_roots(&self) -> &[PathBuf] {
+        &self.context.setup.files_roots
+    }
+
+    /// Runs a command in a transaction of its own.
+    async fn command<T: Send + 'static>(
+        &self,
+        work: impl Fn(&Context, &mut dyn Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let context = self.context.clone();
+        self.db().write(move |tx| work(&context, tx)).await
+    }
+}
+
+fn bind_to_key(tx: &mut dyn Tx, key_name: &str) -> Result<()> {
+    match settings::get(tx, settings::SECRET_KEY_NAME)? {
+        None => Ok(settings::set(tx, settings::SECRET_KEY_NAME, key_name)?),
+        Some(bound) if bound == key_name => Ok(()),
+        Some(bound) => Err(StoreError::Failed(format!(
+            "this database's secrets were encrypted with the key {bound}, but this node has the key {key_name}; give it the secret.key that belongs to the database"
+        ))
+        .into()),
+    }
+}

@@ -1,0 +1,243 @@
+//! Commands on definitions. They are not experiments: editing one makes no event.
+
+use serde_json::{Map, Value};
+
+use super::edit::{check_version, overlay};
+use super::{Commanded, Context, Error, Registry, Result};
+use crate::collection::Collection;
+use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::error::{Conflict, FieldErrors, Refusal};
+use crate::id::FactId;
+use crate::metric::Metric;
+use crate::store::definitions::{self, Definition, Stored};
+use crate::store::{StoreError, Tx};
+
+/// A kind of definition as users write it.
+pub trait Defined: Stored {
+    /// What it is called in messages.
+    const KIND: &'static str;
+
+    fn make_id(value: u128) -> Self::Id;
+
+    fn validate(&self) -> std::result::Result<(), Refusal>;
+
+    /// Checks what it refers to, and fills in what Bellwether gives.
+    fn complete(&mut self, _context: &Completion<'_>, _tx: &mut dyn Tx, _before: Option<&Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What completing a definition may need.
+pub struct Completion<'a> {
+    context: &'a Context,
+}
+
+impl Registry {
+    pub async fn define<D: Defined>(&self, body: D) -> Result<Definition<D>> {
+        body.validate()?;
+        self.command(move |context, tx| {
+            let mut body = body.clone();
+            body.complete(&Completion { context }, tx, None)?;
+            let now = context.setup.clock.now();
+            let id = D::make_id(context.setup.ids.next());
+            let definition = Definition { id, body, version: 1, created_at: now, updated_at: now };
+            definitions::insert(tx, &definition).map_err(|error| refuse_taken(error, &definition.body))?;
+            Ok(definition)
+        })
+        .await
+    }
+
+    pub async fn redefine<D: Defined>(&self, id: D::Id, edit: Map<String, Value>, if_match: Option<String>) -> Result<Commanded<Definition<D>>> {
+        self.command(move |context, tx| {
+            let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
+            check_version(if_match.as_deref(), before.version)?;
+            let mut body: D = overlay(&before.body, edit.clone())?;
+            body.validate()?;
+            body.complete(&Completion { context }, tx, Some(&before.body))?;
+            if body == before.body {
+                return Ok(Commanded { value: before, is_changed: false });
+            }
+            let after = Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
+            definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
+            Ok(Commanded { value: after, is_changed: true })
+        })
+        .await
+    }
+
+    pub async fn undefine<D: Defined>(&self, id: D::Id, if_match: Option<String>) -> Result<()> {
+        self.command(move |_, tx| {
+            let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
+            check_version(if_match.as_deref(), before.version)?;
+            definitions::delete::<D>(tx, id).map_err(|error| match error {
+                StoreError::Reference(_) => Error::from(Refusal::conflict(
+                    Conflict::InUse,
+                    format!("the {} '{}' is still referred to; remove what uses it first", D::KIND, before.body.name()),
+                )),
+                other => other.into(),
+            })?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn refuse_taken<D: Defined>(error: StoreError, body: &D) -> Error {
+    match error {
+        StoreError::Unique(_) => Refusal::conflict(Conflict::Taken, format!("name: there is a {} named '{}' already; choose another", D::KIND, body.name())).into(),
+        StoreError::Reference(_) => Refusal::conflict(Conflict::InUse, format!("'{}': something that it leaves out is still referred to, or what it refers to was just removed", body.name())).into(),
+        other => other.into(),
+    }
+}
+
+/// Notes under `field` that there is no such thing.
+fn require<D: Defined>(tx: &mut dyn Tx, errors: &mut FieldErrors, field: &str, id: D::Id) -> Result<Option<D>> {
+    let found = definitions::get::<D>(tx, id)?;
+    errors.check(found.is_some(), field, || format!("there is no {} '{id}'; see /api/v1/{}", D::KIND, D::TABLE));
+    Ok(found.map(|definition| definition.body))
+}
+
+impl Defined for Entity {
+    const KIND: &'static str = "entity";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+}
+
+impl Defined for Schedule {
+    const KIND: &'static str = "schedule";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+}
+
+impl Defined for Warehouse {
+    const KIND: &'static str = "warehouse";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+
+    fn complete(&mut self, completion: &Completion<'_>, _: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
+        let roots = &completion.context.setup.files_roots;
+        bellwether_warehouse::files::FileTables::of_folder(std::path::Path::new(&self.path), roots)
+            .map(drop)
+            .map_err(|error| Refusal::invalid("path", error.to_string()).into())
+    }
+}
+
+impl Defined for AssignmentSource {
+    const KIND: &'static str = "assignment source";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+
+    fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
+        let mut errors = FieldErrors::default();
+        require::<Warehouse>(tx, &mut errors, "warehouse_id", self.warehouse_id)?;
+        require::<Entity>(tx, &mut errors, "entity_id", self.entity_id)?;
+        Ok(errors.finish()?)
+    }
+}
+
+impl Defined for FactSource {
+    const KIND: &'static str = "fact source";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+
+    /// A fact keeps its id by its id or its name; another source's id cannot be taken.
+    fn complete(&mut self, completion: &Completion<'_>, tx: &mut dyn Tx, before: Option<&Self>) -> Result<()> {
+        let mut errors = FieldErrors::default();
+        require::<Warehouse>(tx, &mut errors, "warehouse_id", self.warehouse_id)?;
+        for (i, entity) in self.entities.iter().enumerate() {
+            require::<Entity>(tx, &mut errors, &format!("entities[{i}].entity_id"), entity.entity_id)?;
+        }
+        let known = before.map_or(&[][..], |before| &before.facts);
+        for i in 0..self.facts.len() {
+            let named = known.iter().find(|fact| fact.name == self.facts[i].name).and_then(|fact| fact.id);
+            match self.facts[i].id {
+                None => self.facts[i].id = named.or_else(|| Some(FactId::of(completion.context.setup.ids.next()))),
+                Some(id) => errors.check(known.iter().any(|fact| fact.id == Some(id)), &format!("facts[{i}].id"), || {
+                    format!("{id} is not a fact of this source; leave the id out for a new fact")
+                }),
+            }
+            let twice = self.facts[..i].iter().any(|fact| fact.id == self.facts[i].id);
+            errors.check(!twice, &format!("facts[{i}].id"), || "it stands twice".to_owned());
+        }
+        Ok(errors.finish()?)
+    }
+}
+
+impl Defined for Metric {
+    const KIND: &'static str = "metric";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+
+    fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
+        let mut errors = FieldErrors::default();
+        require::<Entity>(tx, &mut errors, "entity_id", self.entity_id)?;
+        match definitions::source_of_fact(tx, self.numerator.fact_id)? {
+            None => errors.add("numerator.fact_id", format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", self.numerator.fact_id)),
+            Some(source) => errors.check(
+                source.body.entities.iter().any(|entity| entity.entity_id == self.entity_id),
+                "entity_id",
+                || format!("the fact's source '{}' has no column for this entity; its entities are: {}", source.body.name, list_entities(&source.body)),
+            ),
+        }
+        Ok(errors.finish()?)
+    }
+}
+
+fn list_entities(source: &FactSource) -> String {
+    source.entities.iter().map(|entity| entity.entity_id.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl Defined for Collection {
+    const KIND: &'static str = "collection";
+
+    fn make_id(value: u128) -> Self::Id {
+        Self::Id::of(value)
+    }
+
+    fn validate(&self) -> std::result::Result<(), Refusal> {
+        self.validate()
+    }
+
+    fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
+        let mut errors = FieldErrors::default();
+        for (i, id) in self.metric_ids.iter().enumerate() {
+            require::<Metric>(tx, &mut errors, &format!("metric_ids[{i}]"), *id)?;
+        }
+        Ok(errors.finish()?)
+    }
+}

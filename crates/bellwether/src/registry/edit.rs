@@ -1,0 +1,55 @@
+//! Edits by fields: what a PATCH names is replaced, the rest stays as it is.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::Refusal;
+
+/// `current` with the fields of `edit` put over it. Unknown fields and wrong types are refused by their path.
+pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, Value>) -> Result<T, Refusal> {
+    let mut fields = match serde_json::to_value(current) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    for (name, value) in edit {
+        if !fields.contains_key(&name) {
+            let known: Vec<_> = fields.keys().map(String::as_str).collect();
+            return Err(Refusal::invalid(name, format!("there is no such field to edit; there are: {}", known.join(", "))));
+        }
+        fields.insert(name, value);
+    }
+    serde_path_to_error::deserialize(Value::Object(fields))
+        .map_err(|error| Refusal::invalid(error.path().to_string(), error.inner().to_string()))
+}
+
+/// Refuses an edit of something that has moved on since the editor read it.
+pub fn check_version(if_match: Option<&str>, current: i64) -> Result<(), Refusal> {
+    let Some(given) = if_match else { return Ok(()) };
+    let matches = given.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == current.to_string());
+    if matches { Ok(()) } else { Err(Refusal::Stale { given: given.to_owned(), current }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::Entity;
+
+    #[test]
+    fn replaces_what_is_named_and_refuses_what_is_unknown_by_name() {
+        let edit = |json: Value| overlay(&Entity { name: "user".into() }, json.as_object().unwrap().clone());
+        assert_eq!(edit(serde_json::json!({"name": "device"})).unwrap().name, "device");
+        assert_eq!(edit(serde_json::json!({})).unwrap().name, "user");
+        assert!(edit(serde_json::json!({"nam": "x"})).unwrap_err().to_string().contains("nam: there is no such field"));
+        assert!(edit(serde_json::json!({"name": 5})).unwrap_err().to_string().starts_with("name: invalid type"));
+    }
+
+    #[test]
+    fn etags_match_strong_weak_listed_or_any() {
+        for given in ["\"7\"", "W/\"7\"", "7", "\"6\", \"7\"", "*"] {
+            assert!(check_version(Some(given), 7).is_ok(), "{given}");
+        }
+        assert!(check_version(Some("\"6\""), 7).is_err());
+        assert!(check_version(None, 7).is_ok());
+    }
+}

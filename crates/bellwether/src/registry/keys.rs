@@ -1,0 +1,90 @@
+//! Commands on API keys.
+
+use super::{Registry, Result};
+use crate::clock::Timestamp;
+use crate::error::{Conflict, FieldErrors, Refusal};
+use crate::id::KeyId;
+use crate::key::{self, Key, PresentedKey, Role};
+use crate::store::{Tx, keys};
+
+/// A new key, and its text, which is kept nowhere.
+pub struct IssuedKey {
+    pub key: Key,
+    pub text: String,
+}
+
+impl Registry {
+    pub async fn issue_key(&self, name: String, role: Role, expires_at: Option<Timestamp>) -> Result<IssuedKey> {
+        let now = self.clock().now();
+        let mut errors = FieldErrors::default();
+        errors.name("name", &name);
+        errors.check(expires_at.is_none_or(|expiry| expiry > now), "expires_at", || format!("it must be later than now, {now}"));
+        errors.finish()?;
+        let id = KeyId::of(self.ids().next());
+        let (text, hash) = key::issue(id, self.ids().secret_bytes());
+        let key = Key { id, name, role, hash, created_at: now, expires_at, last_used_at: None };
+        let stored = key.clone();
+        self.command(move |_, tx| Ok(keys::insert(tx, &stored)?)).await?;
+        Ok(IssuedKey { key, text })
+    }
+
+    /// The first start's admin key; `None` if there is one already. `given` is the text that the operator brings.
+    pub async fn first_admin_key(&self, given: Option<String>) -> Result<Option<IssuedKey>> {
+        let now = self.clock().now();
+        let (text, id, hash) = match given {
+            Some(text) => {
+                let presented = PresentedKey::parse(&text).ok_or_else(|| {
+                    Refusal::invalid("admin_key", "it must look like bw_<26 letters or digits>_<at least 32 more>; `bellwether key` makes one")
+                })?;
+                let (id, hash) = (presented.id, presented.hash());
+                (text, id, hash)
+            }
+            None => {
+                let id = KeyId::of(self.ids().next());
+                let (text, hash) = key::issue(id, self.ids().secret_bytes());
+                (text, id, hash)
+            }
+        };
+        let key = Key { id, name: "first admin".into(), role: Role::Admin, hash, created_at: now, expires_at: None, last_used_at: None };
+        let stored = key.clone();
+        let is_issued = self
+            .command(move |_, tx| {
+                if keys::has_admin(tx)? {
+                    return Ok(false);
+                }
+                keys::insert(tx, &stored)?;
+                Ok(true)
+            })
+            .await?;
+        Ok(is_issued.then_some(IssuedKey { key, text }))
+    }
+
+    pub async fn revoke_key(&self, id: KeyId) -> Result<()> {
+        self.command(move |context, tx| {
+            let key = keys::get(tx, id)?.ok_or_else(|| Refusal::not_found("key", id))?;
+            keys::revoke(tx, id, context.setup.clock.now())?;
+            if key.role == Role::Admin && !keys::has_admin(tx)? {
+                return Err(refuse_last().into());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The key that `text` is, if it is in force. Its use is noted once a minute at most.
+    pub async fn authenticate(&self, text: &str) -> Result<Option<Key>> {
+        let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
+        let id = presented.id;
+        let now = self.clock().now();
+        let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await.map_err(super::Error::Store)?;
+        let Some(key) = key.filter(|key| key.admits(&presented, now)) else { return Ok(None) };
+        if key.last_used_at.is_none_or(|used| now.since(used).as_secs() >= 60) {
+            self.db().write_outcomes(move |tx| keys::note_use(tx, id, now)).await.map_err(super::Error::Store)?;
+        }
+        Ok(Some(key))
+    }
+}
+
+fn refuse_last() -> Refusal {
+    Refusal::conflict(Conflict::State, "this is the last admin key; make another before revoking it")
+}

@@ -1,0 +1,110 @@
+//! Writes a change: the experiment's row, the history, the event with its exact bytes, and a delivery for each endpoint
+//! that wants it. There is no second path.
+
+use std::sync::{Arc, PoisonError};
+
+use bellwether_webhook::EventType;
+
+use super::{Context, DeliveryWake, Error, Result};
+use crate::actor::Actor;
+use crate::change::Change;
+use crate::endpoint::Settings;
+use crate::error::{Conflict, Refusal};
+use crate::event::Event;
+use crate::experiment::{Experiment, FieldChange};
+use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
+use crate::run::Run;
+use crate::store::{StoreError, Tx, changes, deliveries, endpoints, events, experiments};
+
+/// What is to be recorded of a change, besides the experiment as it is after it.
+pub struct Action {
+    pub event_type: EventType,
+    /// A word for the history.
+    pub name: &'static str,
+    pub changes: Vec<FieldChange>,
+    pub reason: String,
+}
+
+impl Action {
+    pub fn new(event_type: EventType, name: &'static str, changes: Vec<FieldChange>) -> Self {
+        Self { event_type, name, changes, reason: String::new() }
+    }
+}
+
+/// Who wants which events, as of a generation of the endpoints.
+#[derive(Default, Clone)]
+pub struct Subscriptions {
+    generation: String,
+    endpoints: Arc<[(EndpointId, Settings)]>,
+}
+
+impl Context {
+    /// Loads an experiment to change it; nobody else can until the transaction ends.
+    pub fn lock(&self, tx: &mut dyn Tx, id: ExperimentId) -> Result<Experiment> {
+        experiments::lock(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id).into())
+    }
+
+    /// The next revision of `experiment`, by `actor`: writes its row, then all that follows from the change.
+    pub fn advance(&self, tx: &mut dyn Tx, experiment: &mut Experiment, actor: &Actor, action: Action, run: Option<&Run>) -> Result<()> {
+        experiment.revision += 1;
+        if run.is_none() {
+            experiment.version = experiment.revision;
+        }
+        experiment.updated_at = self.setup.clock.now();
+        experiments::update(tx, experiment).map_err(|error| taken_key(error, experiment))?;
+        self.record(tx, experiment, actor, action, run)
+    }
+
+    /// History, event and deliveries of the revision that `experiment` is at.
+    pub fn record(&self, tx: &mut dyn Tx, experiment: &Experiment, actor: &Actor, action: Action, run: Option<&Run>) -> Result<()> {
+        let ids = &self.setup.ids;
+        let change = Change {
+            revision: experiment.revision,
+            action: action.name.to_owned(),
+            actor: actor.clone(),
+            occurred_at: experiment.updated_at,
+            changes: action.changes,
+            reason: action.reason,
+        };
+        let event = Event::of(EventId::of(ids.next()), action.event_type, experiment, &change, run);
+        changes::insert(tx, experiment.id, &change)?;
+        events::insert(tx, &event)?;
+        let owed: Vec<_> = self
+            .subscriptions(tx)?
+            .endpoints
+            .iter()
+            .filter(|(_, settings)| settings.matches(event.event_type))
+            .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
+            .collect();
+        deliveries::insert(tx, &event, &owed)?;
+        let wakes = self.wakes.clone();
+        tx.after_commit(Box::new(move || wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })));
+        Ok(())
+    }
+
+    /// The copy in memory, if no endpoint has changed since it was made.
+    fn subscriptions(&self, tx: &mut dyn Tx) -> Result<Subscriptions> {
+        let generation = endpoints::generation(tx)?;
+        {
+            let held = self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.generation == generation && !generation.is_empty() {
+                return Ok(held.clone());
+            }
+        }
+        let fresh = Subscriptions { generation, endpoints: endpoints::subscriptions(tx)?.into() };
+        *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        Ok(fresh)
+    }
+}
+
+/// The key is the only unique thing that an experiment's row can offend.
+pub fn taken_key(error: StoreError, experiment: &Experiment) -> Error {
+    match error {
+        StoreError::Unique(_) => key_is_taken(&experiment.configuration.key),
+        other => other.into(),
+    }
+}
+
+pub fn key_is_taken(key: &str) -> Error {
+    Refusal::conflict(Conflict::Taken, format!("key: another experiment has the key '{key}'; choose another")).into()
+}

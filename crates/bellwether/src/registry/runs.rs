@@ -1,0 +1,184 @@
+//! Commands on runs: request, start, end, cancel. Every started run ends in exactly one event; the transaction that ends
+//! it publishes its results.
+
+use bellwether_webhook::EventType;
+use serde_json::json;
+
+use super::record::Action;
+use super::{Context, Registry, Result, RunWake};
+use crate::actor::Actor;
+use crate::clock::Timestamp;
+use crate::error::{Conflict, Refusal};
+use crate::experiment::{Experiment, FieldChange};
+use crate::id::{ExperimentId, RunId};
+use crate::lifecycle::Status;
+use crate::run::{LATENESS, Mode, Results, Run, RunState, Step, Window};
+use crate::store::{Tx, experiments, runs};
+
+/// A requested run, and whether it is one that was open already: an experiment has one at a time.
+#[derive(Debug, Clone)]
+pub struct Requested {
+    pub run: Run,
+    pub is_joined: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// What it found, if it got that far.
+    pub results: Option<Results>,
+    /// Why it failed; `None` for a success.
+    pub error: Option<String>,
+    /// The imbalance test's verdict and p-value, if it was reached; it may have been though the run failed later.
+    pub imbalance: Option<(bool, Option<f64>)>,
+}
+
+impl Registry {
+    pub async fn request_run(&self, actor: Actor, id: ExperimentId, mode: Mode) -> Result<Requested> {
+        self.command(move |context, tx| {
+            let experiment = context.lock(tx, id)?;
+            if experiment.status == Status::Draft {
+                return Err(Refusal::conflict(Conflict::State, "the experiment is a draft; start it, then run").into());
+            }
+            context.open_run(tx, &experiment, &actor, mode, true)
+        })
+        .await
+    }
+
+    /// Opens the runs that are due by schedule, and notes when each experiment's next one is. Tells how many were due.
+    pub async fn request_scheduled_runs(&self, limit: u32) -> Result<usize> {
+        self.command(move |context, tx| {
+            let now = context.setup.clock.now();
+            let due = experiments::due_for_run(tx, now, limit)?;
+            for id in &due {
+                let Some(experiment) = experiments::lock(tx, *id)? else { continue };
+                if experiments::next_run(tx, *id)?.is_none_or(|at| at > now) {
+                    continue; // Another node was first.
+                }
+                if is_past_schedule(&experiment, now) {
+                    experiments::set_next_run(tx, *id, None)?;
+                    continue;
+                }
+                match context.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false) {
+                    Ok(_) => {}
+                    // Nothing to scan yet: the next time, perhaps.
+                    Err(super::Error::Refused(reason)) => tracing::info!(experiment = id, %reason, "a scheduled run was not opened"),
+                    Err(error) => return Err(error),
+                }
+                context.schedule_next_run(tx, &experiment, now)?;
+            }
+            Ok(due.len())
+        })
+        .await
+    }
+
+    /// The run is under way from now; `None` if it is no longer queued.
+    pub async fn start_run(&self, id: RunId) -> Result<Option<(Run, Experiment)>> {
+        self.command(move |context, tx| {
+            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Queued) else { return Ok(None) };
+            run.state = RunState::Running;
+            run.started_at = Some(context.setup.clock.now());
+            runs::save(tx, &run)?;
+            let experiment = experiments::get(tx, run.experiment_id)?;
+            Ok(experiment.map(|experiment| (run, experiment)))
+        })
+        .await
+    }
+
+    /// Writes a statement into the run's log.
+    pub async fn log_step(&self, id: RunId, position: u32, step: Step) -> Result<()> {
+        self.command(move |_, tx| Ok(runs::save_step(tx, id, position, &step)?)).await
+    }
+
+    /// Ends a running run and publishes what it found. One that has ended already stays as it is: `false`.
+    pub async fn end_run(&self, id: RunId, ending: Ending) -> Result<bool> {
+        self.command(move |context, tx| {
+            let Some(run) = runs::get(tx, id)? else { return Err(Refusal::not_found("run", id).into()) };
+            let mut experiment = context.lock(tx, run.experiment_id)?;
+            // Looked up again under the lock, for another may have ended it meanwhile.
+            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else { return Ok(false) };
+            let now = context.setup.clock.now();
+            run.state = if ending.error.is_none() { RunState::Success } else { RunState::Failure };
+            run.ended_at = Some(now);
+            run.error = ending.error.clone();
+            run.is_traffic_imbalance = ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
+            run.imbalance_p_value = ending.imbalance.and_then(|(_, p_value)| p_value);
+            experiment.is_traffic_imbalance = run.is_traffic_imbalance;
+            let mut changes = Vec::new();
+            if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
+                let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;
+                run.is_data_updated = previous.is_none_or(|previous| !previous.same_figures(results));
+                runs::insert_results(tx, experiment.id, results)?;
+                let from = json!(experiment.results_run_id);
+                changes.push(FieldChange { field: "results_run_id".into(), from, to: json!(id) });
+                experiment.results_run_id = Some(id);
+                experiment.results_updated_at = Some(now);
+            }
+            runs::save(tx, &run)?;
+            let action = Action { reason: run.error.clone().unwrap_or_default(), ..Action::new(EventType::CalculatedMetricsUpdated, "run_ended", changes) };
+            context.advance(tx, &mut experiment, &run.actor.clone(), action, Some(&run))?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// A queued run is cancelled at once; a running one is asked to stop, and ends as a failure.
+    pub async fn cancel_run(&self, id: RunId) -> Result<Run> {
+        self.command(move |context, tx| {
+            let mut run = runs::lock(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
+            match run.state {
+                RunState::Queued => {
+                    run.state = RunState::Cancelled;
+                    run.ended_at = Some(context.setup.clock.now());
+                    runs::save(tx, &run)?;
+                }
+                RunState::Running => {
+                    let wakes = context.wakes.clone();
+                    tx.after_commit(Box::new(move || wakes.runs(RunWake::Cancel(id))));
+                }
+                ended => {
+                    return Err(Refusal::conflict(Conflict::State, format!("the run has ended already: {}", ended.as_str())).into());
+                }
+            }
+            Ok(run)
+        })
+        .await
+    }
+}
+
+impl Context {
+    fn open_run(&self, tx: &mut dyn Tx, experiment: &Experiment, actor: &Actor, mode: Mode, is_manual: bool) -> Result<Requested> {
+        if let Some(run) = runs::open_of(tx, experiment.id)? {
+            return Ok(Requested { run, is_joined: true });
+        }
+        let now = self.setup.clock.now();
+        let last = runs::last_scan_end(tx, experiment.id)?;
+        let run = Run {
+            id: RunId::of(self.setup.ids.next()),
+            experiment_id: experiment.id,
+            mode,
+            is_manual,
+            state: RunState::Queued,
+            actor: actor.clone(),
+            window: Window::of(&experiment.configuration, mode, last, now)?,
+            created_at: now,
+            started_at: None,
+            ended_at: None,
+            error: None,
+            is_data_updated: false,
+            is_traffic_imbalance: experiment.is_traffic_imbalance,
+            imbalance_p_value: None,
+        };
+        runs::save(tx, &run)?;
+        let wakes = self.wakes.clone();
+        tx.after_commit(Box::new(move || wakes.runs(RunWake::Queued)));
+        Ok(Requested { run, is_joined: false })
+    }
+}
+
+/// Scheduled runs end some time after the experiment's last end, so that late facts are still counted.
+fn is_past_schedule(experiment: &Experiment, now: Timestamp) -> bool {
+    let configuration = &experiment.configuration;
+    let end = configuration.events_end_date.or(configuration.assignments_end_date).map(|end| end.as_end());
+    experiment.status == Status::Draft || end.is_some_and(|end| end.plus(LATENESS) < now)
+}

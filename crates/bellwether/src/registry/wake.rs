@@ -1,0 +1,67 @@
+//! Hints that there is work, sent once its transaction is on disk. A hint may be lost; the database is the truth, and
+//! whoever works off it looks there too.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use crate::event::Event;
+use crate::id::{DeliveryId, EndpointId, RunId};
+
+/// More hints than this are not kept in memory; those who wait for them then look into the database.
+const MOST_HINTS: usize = 16_384;
+
+#[derive(Debug, Clone)]
+pub enum DeliveryWake {
+    /// Freshly committed deliveries of one event.
+    Owed { event: Arc<Event>, deliveries: Vec<(DeliveryId, EndpointId)> },
+    /// Some endpoint is new, edited, enabled, disabled or deleted.
+    EndpointsChanged,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum RunWake {
+    Queued,
+    /// A running one is to be stopped.
+    Cancel(RunId),
+    /// When an experiment is next due may have changed.
+    ScheduleChanged,
+}
+
+/// The senders' side.
+#[derive(Clone)]
+pub struct Wakes {
+    deliveries: mpsc::Sender<DeliveryWake>,
+    runs: mpsc::Sender<RunWake>,
+    lost: Arc<AtomicBool>,
+}
+
+/// The receivers' side, for the delivery engine and the pipeline.
+pub struct WakeReceivers {
+    pub deliveries: mpsc::Receiver<DeliveryWake>,
+    pub runs: mpsc::Receiver<RunWake>,
+    /// Set when a delivery's hint was dropped; whoever finds it set clears it and looks into the database.
+    pub lost: Arc<AtomicBool>,
+}
+
+impl Wakes {
+    pub fn channel() -> (Self, WakeReceivers) {
+        let (deliveries, deliveries_in) = mpsc::channel(MOST_HINTS);
+        let (runs, runs_in) = mpsc::channel(MOST_HINTS);
+        let lost = Arc::new(AtomicBool::new(false));
+        let receivers = WakeReceivers { deliveries: deliveries_in, runs: runs_in, lost: lost.clone() };
+        (Self { deliveries, runs, lost }, receivers)
+    }
+
+    pub fn deliveries(&self, wake: DeliveryWake) {
+        if self.deliveries.try_send(wake).is_err() {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+
+    pub fn runs(&self, wake: RunWake) {
+        // The pipeline looks for queued runs by itself, every few seconds.
+        let _ = self.runs.try_send(wake);
+    }
+}
