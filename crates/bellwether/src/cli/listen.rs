@@ -1,0 +1,70 @@
+//! `bellwether listen`: prints webhooks as they come, verified or refused and why. For development: it can be told to fail
+//! or to be slow, so that retries can be watched.
+
+use std::{
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use bellwether_webhook::Secret;
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use super::receiver::{Behaviour, Received, Receiver};
+
+/// Receive webhooks, verify them and print them
+#[derive(Debug, clap::Args)]
+pub struct Listen {
+    /// The port to listen on
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// The endpoint's secret, as Bellwether shows it
+    #[arg(long, env = "BELLWETHER_SECRET", hide_env_values = true, value_parser = secret)]
+    secret: Secret,
+    /// Answer this instead of 204, like 503
+    #[arg(long, value_name = "CODE")]
+    status: Option<StatusCode>,
+    /// Fail this many requests (with --status, else 503), then recover
+    #[arg(long, value_name = "N")]
+    fail_first: Option<u64>,
+    /// Wait before every answer, like 2s or 500ms
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = delay)]
+    delay: Duration,
+    /// Print each as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Listen {
+    /// Listens until Ctrl-C.
+    pub async fn run(self) -> Result<(), String> {
+        let behaviour = Behaviour { status: self.status, fail_first: self.fail_first, delay: self.delay };
+        let address = SocketAddr::new(self.host, self.port);
+        let json = self.json;
+        let receiver = Receiver::start(address, &self.secret, behaviour, move |received| print(&received, json)).await;
+        let receiver = receiver.map_err(|error| format!("cannot listen on {address}: {error}; try another --port"))?;
+        eprintln!("listening on http://{}/ (any path); Ctrl-C ends it", receiver.address());
+        tokio::signal::ctrl_c().await.map_err(|error| format!("cannot wait for Ctrl-C: {error}"))?;
+        receiver.stop().await;
+        Ok(())
+    }
+}
+
+fn print(received: &Received, json: bool) {
+    let line = if json { received.to_json().to_string() } else { received.to_string() };
+    // Whoever closed the pipe has seen enough; the sender still gets its answer.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    Secret::parse(text).map_err(|error| error.to_string())
+}
+
+fn delay(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is no time to wait; write it like 2s, 500ms or 1m");
+    text.parse::<SignedDuration>().map_err(|_| wrong()).and_then(|span| span.try_into().map_err(|_| wrong()))
+}
