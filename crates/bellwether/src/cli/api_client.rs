@@ -2,7 +2,7 @@
 //!
 //! It knows no routes: those who use it name them.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, iter, time::Duration};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -48,7 +48,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl std::error::Error for ApiError {}
+impl Error for ApiError {}
 
 impl ApiClient {
     /// `server` is like `http://127.0.0.1:7070`.
@@ -73,17 +73,13 @@ impl ApiClient {
         self.send(Method::PATCH, path, Some(body)).await
     }
 
-    pub async fn delete(&self, path: &str) -> Result<Value, ApiError> {
-        self.send(Method::DELETE, path, None).await
-    }
-
     /// The answer's body; `null` if it has none.
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, ApiError> {
         let shown = format!("{method} {path}");
-        let failed = |reason: &dyn fmt::Display| ApiError {
+        let failed = |error: &dyn Error| ApiError {
             request: shown.clone(),
             status: None,
-            problem: Value::String(reason.to_string()),
+            problem: Value::String(causes(error)),
         };
         let mut request = Request::builder()
             .method(method)
@@ -98,7 +94,7 @@ impl ApiClient {
             let answer = self.http.request(request).await.map_err(|error| failed(&error))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-            Ok((status, body.map_err(|error| failed(&error))?.to_bytes()))
+            Ok((status, body.map_err(|error| failed(error.as_ref()))?.to_bytes()))
         };
         let (status, body) =
             tokio::time::timeout(TIME_LIMIT, exchange).await.map_err(|error| failed(&error)).flatten()?;
@@ -114,4 +110,10 @@ impl ApiClient {
             Err(ApiError { request: shown, status: Some(status), problem: json })
         }
     }
+}
+
+/// The error and what lies beneath it: the outermost alone says no more than that something went wrong.
+fn causes(error: &dyn Error) -> String {
+    let chain = iter::successors(Some(error), |&error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

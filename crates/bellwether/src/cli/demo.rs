@@ -67,7 +67,7 @@ impl Demo {
         ));
         let arrivals = Arc::new(Arrivals::none_yet());
         let receiver = receive(&secret, arrivals.clone()).await?;
-        let server = server::start(folder.path(), self.listen).await?;
+        let (server, admin_key) = server::start(folder.path(), self.listen).await?;
         let stage = Stage {
             server: format!("http://{}", server.address()),
             receiver: format!("http://{}/hooks/bellwether", receiver.address()),
@@ -76,7 +76,7 @@ impl Demo {
             secret: secret.text(),
         };
         let shown = tokio::select! {
-            shown = stage.show(server.admin_key()) => shown,
+            shown = stage.show(&admin_key) => shown,
             _ = tokio::signal::ctrl_c() => Err("interrupted before the end".to_owned()),
         };
         if let (Ok(experiment), false) = (&shown, self.exit) {

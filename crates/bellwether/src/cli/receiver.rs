@@ -247,6 +247,10 @@ impl fmt::Display for Received {
             Ok(Event::Experiment(event)) => {
                 let (id, key) = (event.experiment_id, &event.experiment_key);
                 write!(f, "{:37}  {key:?} ({id})", event.event_type)?;
+                if let Some(run) = &event.meta_data {
+                    let imbalance = if run.is_traffic_imbalance { ", traffic imbalance" } else { "" };
+                    write!(f, "  run: {}{imbalance}", run.status.as_str())?;
+                }
             }
             Ok(Event::Other { event, .. }) => write!(f, "{event:37?}")?,
             Err(_) => write!(f, "{:37}", "(not verified)")?,

@@ -1,15 +1,19 @@
 //! The demo's own server, started in this process: the one place of the demo that knows how.
 
-use std::{net::SocketAddr, path::Path};
+use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::{
-    app::{App, Running},
-    config::Config,
-};
+use crate::address::AddressPolicy;
+use crate::app::{self, Running};
+use crate::config::Config;
 
-/// Serves the data folder on embedded defaults, and may send to this machine.
-pub async fn start(data: &Path, listen: SocketAddr) -> Result<Running, String> {
+/// Serves the data folder on embedded defaults, and may send to this machine. Also gives the admin key.
+pub async fn start(data: &Path, listen: SocketAddr) -> Result<(Running, String), String> {
     let own_machine = "127.0.0.0/8".parse()?;
-    let config = Config { listen, data: data.to_owned(), allow_networks: vec![own_machine], ..Config::default() };
-    App::start(config).await.map_err(|error| format!("the server does not start: {error}; try another --listen"))
+    let addresses = AddressPolicy { allow_networks: vec![own_machine], allow_http: false };
+    let config = Config { listen, addresses, ..Config::usual(data) };
+    let server = app::start(config).await;
+    let server = server.map_err(|error| format!("the server does not start: {error}; try another --listen"))?;
+    let admin_key = server.admin_key().ok_or("the data folder has been used before")?.to_owned();
+    Ok((server, admin_key))
 }
