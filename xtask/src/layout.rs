@@ -20,6 +20,7 @@ const RANKS: [&[&str]; 7] = [
         "change",
         "clock",
         "collection",
+        "config",
         "definition",
         "endpoint",
         "error",
@@ -36,7 +37,7 @@ const RANKS: [&[&str]; 7] = [
     &["registry"],
     &["delivery", "pipeline"],
     &["api", "console"],
-    &["app", "config"],
+    &["app"],
     &["cli", "lib", "main"],
 ];
 
