@@ -80,21 +80,28 @@ impl AddressPolicy {
             return Err(format!("{address} is {kind}; the operator can allow it with allow_networks"));
         }
         if !is_tls && !self.allow_http {
-            return Err(format!("plain http to {address} is not allowed; use https, or the operator allows it with allow_http"));
+            return Err(format!(
+                "plain http to {address} is not allowed; use https, or the operator allows it with allow_http"
+            ));
         }
         Ok(())
     }
 
     /// Checks an endpoint's URL as far as it can be without resolving its name.
     pub fn vet_url(&self, text: &str) -> Result<Url, String> {
-        let url = Url::parse(text).map_err(|error| format!("'{text}' is not a URL ({error}); write it like https://example.com/hooks"))?;
+        let url = Url::parse(text)
+            .map_err(|error| format!("'{text}' is not a URL ({error}); write it like https://example.com/hooks"))?;
         let is_tls = match url.scheme() {
             "https" => true,
             "http" => false,
-            other => return Err(format!("the scheme '{other}' was given; only https, or http where the operator allows it")),
+            other => {
+                return Err(format!("the scheme '{other}' was given; only https, or http where the operator allows it"));
+            }
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("it has a user name or password in it; let the receiver verify the signature instead".to_owned());
+            return Err(
+                "it has a user name or password in it; let the receiver verify the signature instead".to_owned()
+            );
         }
         if url.fragment().is_some() {
             return Err("it has a fragment (#…), which is never sent; leave it out".to_owned());
@@ -104,7 +111,9 @@ impl AddressPolicy {
             Some(Host::Ipv6(address)) => self.vet(address.into(), is_tls)?,
             Some(Host::Domain("localhost")) => self.vet(Ipv4Addr::LOCALHOST.into(), is_tls)?,
             Some(Host::Domain(_)) if is_tls || self.allow_http || !self.allow_networks.is_empty() => {}
-            Some(Host::Domain(_)) => return Err("plain http is not allowed; use https, or the operator allows it with allow_http".to_owned()),
+            Some(Host::Domain(_)) => {
+                return Err("plain http is not allowed; use https, or the operator allows it with allow_http".to_owned());
+            }
             None => return Err("it names no host".to_owned()),
         }
         Ok(url)
@@ -157,7 +166,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let join = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] if !(address.is_loopback() || address.is_unspecified()) => Some(join(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] if !(address.is_loopback() || address.is_unspecified()) => {
+            Some(join(high, low))
+        }
         [0, 0, 0, 0, 0xffff, 0, high, low] => Some(join(high, low)),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
         [0x64, 0xff9b, 1, ..] => Some(Ipv4Addr::UNSPECIFIED),
@@ -177,9 +188,30 @@ mod tests {
     #[test]
     fn refuses_every_form_of_an_inner_address() {
         for text in [
-            "127.0.0.1", "10.0.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-            "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::127.0.0.1",
-            "64:ff9b::10.0.0.1", "64:ff9b:1::1", "2002:7f00:1::", "2001:db8::1", "2001::1", "fec0::1", "::ffff:0:10.0.0.1",
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "198.18.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00:ec2::254",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2001:db8::1",
+            "2001::1",
+            "fec0::1",
+            "::ffff:0:10.0.0.1",
         ] {
             assert!(policy(&[]).vet(text.parse().unwrap(), true).is_err(), "{text}");
         }

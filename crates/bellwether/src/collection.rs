@@ -27,7 +27,9 @@ impl Collection {
             format!("{count} were given; a collection holds from 1 to {MOST_METRICS} metrics")
         });
         for (i, id) in self.metric_ids.iter().enumerate() {
-            errors.check(!self.metric_ids[..i].contains(id), &format!("metric_ids[{i}]"), || format!("{id} stands twice"));
+            errors.check(!self.metric_ids[..i].contains(id), &format!("metric_ids[{i}]"), || {
+                format!("{id} stands twice")
+            });
         }
         errors.finish()
     }

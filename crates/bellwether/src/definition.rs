@@ -130,7 +130,8 @@ impl Warehouse {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.text("path", &self.path, 4096);
-        errors.check(!self.path.is_empty(), "path", || "it is empty; give a folder below one of files_roots".to_owned());
+        errors
+            .check(!self.path.is_empty(), "path", || "it is empty; give a folder below one of files_roots".to_owned());
         errors.finish()
     }
 }
@@ -150,7 +151,9 @@ impl AssignmentSource {
             errors.name(field, column);
         }
         let count = columns.properties.len();
-        errors.check(count <= MOST_COLUMNS, "columns.properties", || format!("{count} were given; at most {MOST_COLUMNS} are allowed"));
+        errors.check(count <= MOST_COLUMNS, "columns.properties", || {
+            format!("{count} were given; at most {MOST_COLUMNS} are allowed")
+        });
         for (i, column) in columns.properties.iter().enumerate() {
             errors.name(&format!("columns.properties[{i}]"), column);
         }
@@ -164,22 +167,32 @@ impl FactSource {
         errors.name("name", &self.name);
         sql(&mut errors, &self.sql);
         errors.name("timestamp_column", &self.timestamp_column);
-        errors.check(!self.entities.is_empty(), "entities", || "none was given; at least one entity's column is needed".to_owned());
+        errors.check(!self.entities.is_empty(), "entities", || {
+            "none was given; at least one entity's column is needed".to_owned()
+        });
         errors.check(!self.facts.is_empty(), "facts", || "none was given; at least one fact is needed".to_owned());
-        for (field, count) in [("entities", self.entities.len()), ("facts", self.facts.len()), ("properties", self.properties.len())] {
-            errors.check(count <= MOST_COLUMNS, field, || format!("{count} were given; at most {MOST_COLUMNS} are allowed"));
+        for (field, count) in
+            [("entities", self.entities.len()), ("facts", self.facts.len()), ("properties", self.properties.len())]
+        {
+            errors.check(count <= MOST_COLUMNS, field, || {
+                format!("{count} were given; at most {MOST_COLUMNS} are allowed")
+            });
         }
         for (i, entity) in self.entities.iter().enumerate() {
             errors.name(&format!("entities[{i}].column"), &entity.column);
-            errors.check(self.entities[..i].iter().all(|other| other.entity_id != entity.entity_id), &format!("entities[{i}].entity_id"), || {
-                format!("{} stands twice; each entity has one column", entity.entity_id)
-            });
+            errors.check(
+                self.entities[..i].iter().all(|other| other.entity_id != entity.entity_id),
+                &format!("entities[{i}].entity_id"),
+                || format!("{} stands twice; each entity has one column", entity.entity_id),
+            );
         }
         for (i, fact) in self.facts.iter().enumerate() {
             errors.name(&format!("facts[{i}].name"), &fact.name);
-            errors.check(self.facts[..i].iter().all(|other| other.name != fact.name), &format!("facts[{i}].name"), || {
-                format!("'{}' stands twice; each fact of a source has a name of its own", fact.name)
-            });
+            errors.check(
+                self.facts[..i].iter().all(|other| other.name != fact.name),
+                &format!("facts[{i}].name"),
+                || format!("'{}' stands twice; each fact of a source has a name of its own", fact.name),
+            );
             if let Some(column) = &fact.column {
                 errors.name(&format!("facts[{i}].column"), column);
             }
@@ -202,7 +215,10 @@ impl Schedule {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.check(self.cron.split_whitespace().count() == 5 && self.parsed_cron().is_some(), "cron", || {
-            format!("'{}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'", self.cron)
+            format!(
+                "'{}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'",
+                self.cron
+            )
         });
         errors.check(jiff::tz::TimeZone::get(&self.time_zone).is_ok(), "time_zone", || {
             format!("'{}' was given; use a name of the IANA database, like 'UTC' or 'Europe/Berlin'", self.time_zone)

@@ -78,7 +78,8 @@ impl Delivery {
             db: registry.db().clone(),
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
-            guard: guard::Guard::with_policy(registry.addresses().clone()).map_err(|error| StartError(error.to_string()))?,
+            guard: guard::Guard::with_policy(registry.addresses().clone())
+                .map_err(|error| StartError(error.to_string()))?,
             tls: client::tls().map_err(|error| StartError(error.to_string()))?,
             answered,
         };
@@ -94,7 +95,11 @@ impl Delivery {
         let mut must_reload = true;
         loop {
             if must_reload {
-                must_reload = self.reload().await.inspect_err(|error| tracing::warn!(%error, "endpoints cannot be read yet")).is_err();
+                must_reload = self
+                    .reload()
+                    .await
+                    .inspect_err(|error| tracing::warn!(%error, "endpoints cannot be read yet"))
+                    .is_err();
             }
             tokio::select! {
                 biased;

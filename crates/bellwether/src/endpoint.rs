@@ -109,14 +109,18 @@ impl Settings {
         }
         errors.text("description", &self.description, 1000);
         let retries = self.retry_schedule.len();
-        errors.check(retries <= MOST_RETRIES, "retry_schedule", || format!("{retries} were given; at most {MOST_RETRIES} are allowed"));
+        errors.check(retries <= MOST_RETRIES, "retry_schedule", || {
+            format!("{retries} were given; at most {MOST_RETRIES} are allowed")
+        });
         for (i, seconds) in self.retry_schedule.iter().enumerate() {
             errors.check((1..=LONGEST_RETRY).contains(seconds), &format!("retry_schedule[{i}]"), || {
                 format!("{seconds} was given; seconds from 1 to {LONGEST_RETRY} are allowed")
             });
         }
         let limit = self.max_in_flight;
-        errors.check((1..=256).contains(&limit), "max_in_flight", || format!("{limit} was given; from 1 to 256 are allowed"));
+        errors.check((1..=256).contains(&limit), "max_in_flight", || {
+            format!("{limit} was given; from 1 to 256 are allowed")
+        });
         errors.finish()
     }
 
@@ -138,7 +142,12 @@ pub fn secret_from(given: Option<&str>, fresh: [u8; 32]) -> Result<Secret, Refus
     };
     let length = text.chars().count();
     if !(8..=500).contains(&length) || text.contains('\0') {
-        return Err(Refusal::invalid("secret", format!("{length} characters were given; from 8 to 500 are allowed, without U+0000; leave it out to have one made")));
+        return Err(Refusal::invalid(
+            "secret",
+            format!(
+                "{length} characters were given; from 8 to 500 are allowed, without U+0000; leave it out to have one made"
+            ),
+        ));
     }
     Secret::parse(text).map_err(|error| Refusal::invalid("secret", error.to_string()))
 }
@@ -155,9 +164,11 @@ mod tests {
     fn no_types_mean_all_and_unknown_ones_are_refused_with_the_known() {
         let all = settings(serde_json::json!({"url": "https://example.com"})).unwrap();
         assert!(EventType::ALL.iter().all(|event_type| all.matches(*event_type)));
-        let one = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.status.updated"]})).unwrap();
+        let one = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.status.updated"]}))
+            .unwrap();
         assert_eq!(EventType::ALL.iter().filter(|event_type| one.matches(**event_type)).count(), 1);
-        let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]})).unwrap_err();
+        let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]}))
+            .unwrap_err();
         assert!(error.to_string().contains("experiment.status.updated"), "{error}");
     }
 

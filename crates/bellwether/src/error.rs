@@ -14,7 +14,9 @@ pub enum Refusal {
     #[error("{detail}")]
     Conflict { kind: Conflict, detail: String },
     /// The caller edits something that another has changed since it was read.
-    #[error("version {given} was given in If-Match, but the current version is {current}; read it again, then repeat the edit")]
+    #[error(
+        "version {given} was given in If-Match, but the current version is {current}; read it again, then repeat the edit"
+    )]
     Stale { given: String, current: i64 },
     #[error("{0}")]
     Forbidden(String),
@@ -81,13 +83,17 @@ impl FieldErrors {
     /// A name or text field: its length in characters, and no U+0000, which PostgreSQL cannot store.
     pub fn text(&mut self, field: &str, given: &str, longest: usize) {
         let length = given.chars().count();
-        self.check(length <= longest, field, || format!("{length} characters were given; at most {longest} are allowed"));
+        self.check(length <= longest, field, || {
+            format!("{length} characters were given; at most {longest} are allowed")
+        });
         self.check(!given.contains('\0'), field, || "U+0000 was given; it is not allowed in any text".to_owned());
     }
 
     pub fn name(&mut self, field: &str, given: &str) {
         self.text(field, given, 200);
-        self.check(!given.trim().is_empty(), field, || "it is empty; give it at least one visible character".to_owned());
+        self.check(!given.trim().is_empty(), field, || {
+            "it is empty; give it at least one visible character".to_owned()
+        });
     }
 
     pub fn finish(self) -> Result<(), Refusal> {

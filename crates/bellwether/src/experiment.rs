@@ -73,7 +73,9 @@ impl std::str::FromStr for Bound {
         let bound = day.map(Self::Day).or_else(|| text.parse().ok().map(Self::Moment));
         // Years outside this range overflow one of the databases, or are typing errors.
         bound.filter(|bound| (1970..=9000).contains(&bound.as_start().date().year())).ok_or_else(|| {
-            format!("'{text}' is neither a day like 2026-03-01 nor a time like 2026-03-01T09:30:00Z between 1970 and 9000")
+            format!(
+                "'{text}' is neither a day like 2026-03-01 nor a time like 2026-03-01T09:30:00Z between 1970 and 9000"
+            )
         })
     }
 }
@@ -232,12 +234,15 @@ impl Configuration {
                 format!("{weight} was given; weights are relative: an active variation's is above 0 and at most 1e9 (to switch a variation off, set is_active to false)")
             });
             let earlier = &self.variations[..i];
-            errors.check(earlier.iter().all(|other| other.key != variation.key), &format!("variations[{i}].key"), || {
-                format!("'{}' stands twice; each variation has a key of its own", variation.key)
-            });
+            errors.check(
+                earlier.iter().all(|other| other.key != variation.key),
+                &format!("variations[{i}].key"),
+                || format!("'{}' stands twice; each variation has a key of its own", variation.key),
+            );
         }
         let controls = self.variations.iter().filter(|variation| variation.is_control && variation.is_active).count();
-        errors.check(controls <= 1, "variations", || format!("{controls} active ones have is_control; exactly one may"));
+        errors
+            .check(controls <= 1, "variations", || format!("{controls} active ones have is_control; exactly one may"));
     }
 
     pub fn active_variations(&self) -> impl Iterator<Item = &Variation> {
@@ -256,7 +261,10 @@ impl Configuration {
 
     /// Every field with its value, as the first entry of the history shows a new experiment.
     pub fn to_changes(&self) -> Vec<FieldChange> {
-        self.to_object().into_iter().map(|(field, to)| FieldChange { field, from: serde_json::Value::Null, to }).collect()
+        self.to_object()
+            .into_iter()
+            .map(|(field, to)| FieldChange { field, from: serde_json::Value::Null, to })
+            .collect()
     }
 
     fn to_object(&self) -> serde_json::Map<String, serde_json::Value> {

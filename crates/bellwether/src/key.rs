@@ -85,7 +85,15 @@ mod tests {
         let id = KeyId::of(5);
         let (text, hash) = issue(id, [7; 32]);
         let expires_at = Some(Timestamp::from_micros(100));
-        let key = Key { id, name: "ci".into(), role: Role::Read, hash, created_at: Timestamp::from_micros(0), expires_at, last_used_at: None };
+        let key = Key {
+            id,
+            name: "ci".into(),
+            role: Role::Read,
+            hash,
+            created_at: Timestamp::from_micros(0),
+            expires_at,
+            last_used_at: None,
+        };
         let presented = PresentedKey::parse(&text).unwrap();
         assert_eq!(presented.id, id);
         assert!(key.admits(&presented, Timestamp::from_micros(99)));

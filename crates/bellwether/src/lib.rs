@@ -6,6 +6,7 @@ pub mod address;
 pub mod change;
 pub mod clock;
 pub mod collection;
+pub mod config;
 pub mod definition;
 pub mod endpoint;
 pub mod error;
@@ -18,6 +19,10 @@ pub mod metric;
 pub mod run;
 pub mod secret;
 
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod delivery;
+pub mod pipeline;
 pub mod registry;
 pub mod store;

@@ -86,7 +86,11 @@ pub enum Outcome {
 }
 
 /// draft → running. Sets a start date that is unset or ahead to `now`.
-pub fn start(status: Status, configuration: &Configuration, now: Timestamp) -> Result<(Status, Configuration), Refusal> {
+pub fn start(
+    status: Status,
+    configuration: &Configuration,
+    now: Timestamp,
+) -> Result<(Status, Configuration), Refusal> {
     if status != Status::Draft {
         return Err(status.refuse("start"));
     }
@@ -109,7 +113,8 @@ pub fn requirements_to_run(configuration: &Configuration) -> Result<(), Refusal>
         format!("{controls} active ones have is_control; a running experiment has exactly one")
     });
     errors.check(configuration.assignment_source_id.is_some(), "assignment_source_id", || {
-        "it is not set; a running experiment reads its assignments from a source: see /api/v1/assignment_sources".to_owned()
+        "it is not set; a running experiment reads its assignments from a source: see /api/v1/assignment_sources"
+            .to_owned()
     });
     errors.check(configuration.assignments_start_date.is_some(), "assignments_start_date", || {
         "it is not set; a running experiment has a start".to_owned()
@@ -146,7 +151,9 @@ fn validate_decision(configuration: &Configuration, decision: &Decision) -> Resu
         (Some(key), _) => errors.check(keys.contains(&key.as_str()), "winning_variation", || {
             format!("'{key}' was given; this experiment's variations are: {}", keys.join(", "))
         }),
-        (None, Outcome::Ship) => errors.add("winning_variation", "the outcome 'ship' needs the key of the variation to keep"),
+        (None, Outcome::Ship) => {
+            errors.add("winning_variation", "the outcome 'ship' needs the key of the variation to keep")
+        }
         (None, _) => {}
     }
     errors.finish()
@@ -176,7 +183,8 @@ mod tests {
         let (status, started) = start(Status::Draft, &ready(), NOW).unwrap();
         assert_eq!((status, started.assignments_start_date), (Status::Running, Some(Bound::Moment(NOW))));
         let past: Bound = "2020-01-01".parse().unwrap();
-        let (_, kept) = start(Status::Draft, &Configuration { assignments_start_date: Some(past), ..ready() }, NOW).unwrap();
+        let (_, kept) =
+            start(Status::Draft, &Configuration { assignments_start_date: Some(past), ..ready() }, NOW).unwrap();
         assert_eq!(kept.assignments_start_date, Some(past));
     }
 

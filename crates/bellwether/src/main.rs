@@ -1,3 +1,5 @@
-//! Bellwether's command line: see `cli`.
+//! The program `bellwether`: see `cli`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    bellwether::cli::run()
+}

@@ -12,6 +12,7 @@ mod experiments;
 mod keys;
 mod record;
 mod runs;
+pub mod sequencer;
 mod wake;
 
 use std::path::PathBuf;

@@ -84,13 +84,18 @@ impl Window {
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         let start = configuration.assignments_start_date.map(|start| start.as_start()).ok_or_else(|| {
-            Refusal::conflict(Conflict::State, "assignments_start_date is not set, so there is nothing to scan from; set it, then run again")
+            Refusal::conflict(
+                Conflict::State,
+                "assignments_start_date is not set, so there is nothing to scan from; set it, then run again",
+            )
         })?;
         let end = configuration.assignments_end_date.map_or(now, |end| end.as_end().min(now));
         if start >= end {
             return Err(Refusal::conflict(
                 Conflict::State,
-                format!("assignments start at {start}, which is not before the scan's end, {end}; there is nothing to scan yet"),
+                format!(
+                    "assignments start at {start}, which is not before the scan's end, {end}; there is nothing to scan yet"
+                ),
             ));
         }
         let from = match (mode, last_scan_end) {
@@ -224,7 +229,13 @@ mod tests {
 
     #[test]
     fn the_last_day_is_the_one_a_microsecond_before_the_end() {
-        let window = Window::of(&configuration(Some("2026-03-01"), Some("2026-03-31")), Mode::Full, None, at("2026-06-01T00:00:00Z")).unwrap();
+        let window = Window::of(
+            &configuration(Some("2026-03-01"), Some("2026-03-31")),
+            Mode::Full,
+            None,
+            at("2026-06-01T00:00:00Z"),
+        )
+        .unwrap();
         let (first, last) = window.days();
         assert_eq!((first.to_string(), last.to_string()), ("2026-03-01".into(), "2026-03-31".into()));
     }
@@ -232,7 +243,8 @@ mod tests {
     #[test]
     fn without_a_start_or_before_it_there_is_no_window() {
         for start in [None, Some("2027-01-01")] {
-            let refusal = Window::of(&configuration(start, None), Mode::Full, None, at("2026-06-01T00:00:00Z")).unwrap_err();
+            let refusal =
+                Window::of(&configuration(start, None), Mode::Full, None, at("2026-06-01T00:00:00Z")).unwrap_err();
             assert!(matches!(refusal, Refusal::Conflict { kind: Conflict::State, .. }));
         }
     }

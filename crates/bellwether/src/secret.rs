@@ -18,7 +18,9 @@ pub struct Vault {
 
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    #[error("it was encrypted with another key ({found}) than this node's ({expected}); give the node the secret.key that belongs to this database")]
+    #[error(
+        "it was encrypted with another key ({found}) than this node's ({expected}); give the node the secret.key that belongs to this database"
+    )]
     OtherKey { found: String, expected: String },
     #[error("it does not decrypt: it was altered, cut off or moved from another row")]
     Altered,

@@ -38,7 +38,9 @@ pub enum StoreError {
     /// A foreign key: what it refers to is missing, or something still refers to it.
     #[error("a reference does not hold: {0}")]
     Reference(String),
-    #[error("{table}.{column} of the row '{row}' cannot be read: {reason}; the data file is damaged or was changed by hand")]
+    #[error(
+        "{table}.{column} of the row '{row}' cannot be read: {reason}; the data file is damaged or was changed by hand"
+    )]
     Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
     /// Nothing was changed; the same request may succeed later.
     #[error("the database is not available now: {0}")]

@@ -66,8 +66,7 @@ pub fn imbalance(arms: &[Arm], alpha: f64) -> Result<Imbalance, InvalidArms> {
         return Ok(undecided(false));
     }
 
-    let counts: Vec<(f64, u64)> =
-        weighted.iter().map(|&(share, subjects)| (total * share / whole, subjects)).collect();
+    let counts: Vec<(f64, u64)> = weighted.iter().map(|&(share, subjects)| (total * share / whole, subjects)).collect();
     let empty_arm = counts.iter().any(|&(expected, subjects)| subjects == 0 && expected >= MIN_EXPECTED_COUNT);
     if counts.iter().any(|&(expected, _)| expected < MIN_EXPECTED_COUNT) {
         return Ok(undecided(empty_arm));
@@ -75,9 +74,5 @@ pub fn imbalance(arms: &[Arm], alpha: f64) -> Result<Imbalance, InvalidArms> {
     let chi_squared: f64 =
         counts.iter().map(|&(expected, subjects)| (subjects as f64 - expected).powi(2) / expected).sum();
     let p_value = chi_squared_survival(chi_squared, (counts.len() - 1) as u32);
-    Ok(Imbalance {
-        chi_squared: Some(chi_squared),
-        p_value: Some(p_value),
-        is_imbalance: empty_arm || p_value < alpha,
-    })
+    Ok(Imbalance { chi_squared: Some(chi_squared), p_value: Some(p_value), is_imbalance: empty_arm || p_value < alpha })
 }

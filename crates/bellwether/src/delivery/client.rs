@@ -49,9 +49,16 @@ pub struct Client {
 
 impl Client {
     /// Fails if the URL, which was checked when it was stored, is none for the HTTP library.
-    pub fn for_endpoint(endpoint: &Endpoint, guard: Guard, tls: Arc<rustls::ClientConfig>) -> Result<Self, http::uri::InvalidUri> {
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config((*tls).clone()).https_or_http().enable_all_versions().wrap_connector(guard);
+    pub fn for_endpoint(
+        endpoint: &Endpoint,
+        guard: Guard,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<Self, http::uri::InvalidUri> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config((*tls).clone())
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(guard);
         let pool = PooledClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(usize::try_from(endpoint.settings.max_in_flight).unwrap_or(8))
@@ -123,7 +130,10 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Answer {
         if let Some(refused) = current.downcast_ref::<ConnectError>() {
             return Answer::Failed { class: refused.class, message: refused.message.clone() };
         }
-        let wraps_tls = current.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).is_some_and(|inner| inner.is::<rustls::Error>());
+        let wraps_tls = current
+            .downcast_ref::<std::io::Error>()
+            .and_then(|io| io.get_ref())
+            .is_some_and(|inner| inner.is::<rustls::Error>());
         if wraps_tls || current.is::<rustls::Error>() {
             class = "tls";
         }

@@ -92,7 +92,9 @@ impl tower::Service<Uri> for Guard {
         Box::pin(async move {
             match tokio::time::timeout(CONNECT_TIMEOUT, guard.connect(&uri)).await {
                 Ok(connected) => connected.map(TokioIo::new),
-                Err(_) => Err(failed("timeout_connect", format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))),
+                Err(_) => {
+                    Err(failed("timeout_connect", format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))
+                }
             }
         })
     }

@@ -57,7 +57,16 @@ impl Lane {
         let window = Window::with_ordering(endpoint.settings.ordering);
         let client = connect(&shared, &endpoint);
         let looked_at = shared.clock.monotonic();
-        Self { shared, endpoint, client, window, in_flight: JoinSet::new(), pages: JoinSet::new(), is_stopping: false, looked_at }
+        Self {
+            shared,
+            endpoint,
+            client,
+            window,
+            in_flight: JoinSet::new(),
+            pages: JoinSet::new(),
+            is_stopping: false,
+            looked_at,
+        }
     }
 
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
@@ -91,7 +100,8 @@ impl Lane {
         }
         let now = self.shared.clock.monotonic();
         let due = self.window.next_due().map(|at| at.saturating_sub(now));
-        let look = (self.window.is_behind() && self.pages.is_empty()).then(|| (self.looked_at + LOOK_AGAIN).saturating_sub(now));
+        let look = (self.window.is_behind() && self.pages.is_empty())
+            .then(|| (self.looked_at + LOOK_AGAIN).saturating_sub(now));
         let is_full = self.is_full();
         due.filter(|_| !is_full).into_iter().chain(look).min().map(|nap| nap.max(Duration::from_millis(1)))
     }
@@ -185,7 +195,9 @@ impl Lane {
 
 fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
     Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
-        .inspect_err(|error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"))
+        .inspect_err(
+            |error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"),
+        )
         .ok()
         .map(Arc::new)
 }
@@ -193,15 +205,26 @@ fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
 fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
     let is_success = answer.is_success();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let base = Attempt { number, started_at, duration_us, status_code: None, error_class: None, error: None, response_body: None };
+    let base = Attempt {
+        number,
+        started_at,
+        duration_us,
+        status_code: None,
+        error_class: None,
+        error: None,
+        response_body: None,
+    };
     match answer {
         Answer::Status { code, body } => Attempt {
             status_code: Some(code.into()),
             error_class: (!is_success).then(|| "status".to_owned()),
-            error: (!is_success).then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
+            error: (!is_success)
+                .then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
             response_body: Some(body).filter(|body| !body.is_empty()),
             ..base
         },
-        Answer::Failed { class, message } => Attempt { error_class: Some(class.to_owned()), error: Some(message), ..base },
+        Answer::Failed { class, message } => {
+            Attempt { error_class: Some(class.to_owned()), error: Some(message), ..base }
+        }
     }
 }

@@ -257,7 +257,8 @@ impl Window {
                 Waiting::Alone(pending) => self.ready_alone.push_back(pending),
             }
         }
-        let taken = self.take_head().or_else(|| self.ready_alone.pop_front().map(|pending| Taken { pending, stream: None }))?;
+        let taken =
+            self.take_head().or_else(|| self.ready_alone.pop_front().map(|pending| Taken { pending, stream: None }))?;
         self.in_flight.insert(taken.pending.id);
         Some(taken)
     }

@@ -33,7 +33,8 @@ impl Registry {
             let mut experiment = context.lock(tx, id)?;
             check_version(if_match.as_deref(), experiment.version)?;
             let attached = experiments::attached_metrics(tx, id)?;
-            if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none()) {
+            if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none())
+            {
                 if there.is_primary == is_primary {
                     return Ok(Commanded { value: experiment, is_changed: false });
                 }
@@ -48,13 +49,25 @@ impl Registry {
             experiments::attach(tx, id, metric_id, None, is_primary)?;
             let to = json!({"metric_id": metric_id, "name": name, "is_primary": is_primary});
             let changes = vec![FieldChange { field: "metrics".into(), from: json!(null), to }];
-            context.advance(tx, &mut experiment, &actor, Action::new(EventType::MetricUpdated, "metric_added", changes), None)?;
+            context.advance(
+                tx,
+                &mut experiment,
+                &actor,
+                Action::new(EventType::MetricUpdated, "metric_added", changes),
+                None,
+            )?;
             Ok(Commanded { value: experiment, is_changed: true })
         })
         .await
     }
 
-    pub async fn detach_metric(&self, actor: Actor, id: ExperimentId, metric_id: MetricId, if_match: Option<String>) -> Result<Experiment> {
+    pub async fn detach_metric(
+        &self,
+        actor: Actor,
+        id: ExperimentId,
+        metric_id: MetricId,
+        if_match: Option<String>,
+    ) -> Result<Experiment> {
         self.command(move |context, tx| {
             let mut experiment = context.lock(tx, id)?;
             check_version(if_match.as_deref(), experiment.version)?;
@@ -94,7 +107,13 @@ impl Registry {
                 from: json!(before.map(|metric| metric.metric_id)),
                 to: json!(is_primary.then_some(metric_id)),
             }];
-            context.advance(tx, &mut experiment, &actor, Action::new(EventType::ConfigurationUpdated, "primary_metric_set", changes), None)?;
+            context.advance(
+                tx,
+                &mut experiment,
+                &actor,
+                Action::new(EventType::ConfigurationUpdated, "primary_metric_set", changes),
+                None,
+            )?;
             Ok(Commanded { value: experiment, is_changed: true })
         })
         .await
@@ -131,7 +150,13 @@ impl Registry {
         .await
     }
 
-    pub async fn detach_group(&self, actor: Actor, id: ExperimentId, group_id: GroupId, if_match: Option<String>) -> Result<Experiment> {
+    pub async fn detach_group(
+        &self,
+        actor: Actor,
+        id: ExperimentId,
+        group_id: GroupId,
+        if_match: Option<String>,
+    ) -> Result<Experiment> {
         self.command(move |context, tx| {
             let mut experiment = context.lock(tx, id)?;
             check_version(if_match.as_deref(), experiment.version)?;
@@ -139,7 +164,13 @@ impl Registry {
             let group = group.ok_or_else(|| Refusal::not_found("group on this experiment", group_id))?;
             experiments::delete_group(tx, id, group_id)?;
             let changes = vec![FieldChange { field: "collections".into(), from: json!(group), to: json!(null) }];
-            context.advance(tx, &mut experiment, &actor, Action::new(EventType::MetricUpdated, "collection_removed", changes), None)?;
+            context.advance(
+                tx,
+                &mut experiment,
+                &actor,
+                Action::new(EventType::MetricUpdated, "collection_removed", changes),
+                None,
+            )?;
             Ok(experiment)
         })
         .await
@@ -148,7 +179,8 @@ impl Registry {
 
 /// The metric on this experiment, its own attachment before one that came with a group.
 fn find_attached(tx: &mut dyn Tx, id: ExperimentId, metric_id: MetricId) -> Result<AttachedMetric> {
-    let mut there: Vec<_> = experiments::attached_metrics(tx, id)?.into_iter().filter(|metric| metric.metric_id == metric_id).collect();
+    let mut there: Vec<_> =
+        experiments::attached_metrics(tx, id)?.into_iter().filter(|metric| metric.metric_id == metric_id).collect();
     there.sort_by_key(|metric| metric.group_id.is_some());
     there.into_iter().next().ok_or_else(|| Refusal::not_found("metric on this experiment", metric_id).into())
 }
@@ -160,7 +192,10 @@ fn check_metric(tx: &mut dyn Tx, experiment: &Experiment, metric_id: MetricId, f
     match experiment.configuration.entity_id {
         Some(entity) if entity != metric.body.entity_id => Err(Refusal::invalid(
             field,
-            format!("the metric '{}' measures the entity {}, but the experiment's is {entity}", metric.body.name, metric.body.entity_id),
+            format!(
+                "the metric '{}' measures the entity {}, but the experiment's is {entity}",
+                metric.body.name, metric.body.entity_id
+            ),
         )
         .into()),
         _ => Ok(metric.body.name),
@@ -171,5 +206,9 @@ fn check_count(count: usize) -> Result<()> {
     if count <= MOST_ATTACHED {
         return Ok(());
     }
-    Err(Refusal::conflict(Conflict::State, format!("the experiment would have {count} metrics; at most {MOST_ATTACHED} are allowed")).into())
+    Err(Refusal::conflict(
+        Conflict::State,
+        format!("the experiment would have {count} metrics; at most {MOST_ATTACHED} are allowed"),
+    )
+    .into())
 }

@@ -47,7 +47,12 @@ impl Registry {
         .await
     }
 
-    pub async fn redefine<D: Defined>(&self, id: D::Id, edit: Map<String, Value>, if_match: Option<String>) -> Result<Commanded<Definition<D>>> {
+    pub async fn redefine<D: Defined>(
+        &self,
+        id: D::Id,
+        edit: Map<String, Value>,
+        if_match: Option<String>,
+    ) -> Result<Commanded<Definition<D>>> {
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
@@ -57,7 +62,8 @@ impl Registry {
             if body == before.body {
                 return Ok(Commanded { value: before, is_changed: false });
             }
-            let after = Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
+            let after =
+                Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
             definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
             Ok(Commanded { value: after, is_changed: true })
         })
@@ -83,8 +89,19 @@ impl Registry {
 
 fn refuse_taken<D: Defined>(error: StoreError, body: &D) -> Error {
     match error {
-        StoreError::Unique(_) => Refusal::conflict(Conflict::Taken, format!("name: there is a {} named '{}' already; choose another", D::KIND, body.name())).into(),
-        StoreError::Reference(_) => Refusal::conflict(Conflict::InUse, format!("'{}': something that it leaves out is still referred to, or what it refers to was just removed", body.name())).into(),
+        StoreError::Unique(_) => Refusal::conflict(
+            Conflict::Taken,
+            format!("name: there is a {} named '{}' already; choose another", D::KIND, body.name()),
+        )
+        .into(),
+        StoreError::Reference(_) => Refusal::conflict(
+            Conflict::InUse,
+            format!(
+                "'{}': something that it leaves out is still referred to, or what it refers to was just removed",
+                body.name()
+            ),
+        )
+        .into(),
         other => other.into(),
     }
 }
@@ -181,9 +198,11 @@ impl Defined for FactSource {
             let named = known.iter().find(|fact| fact.name == self.facts[i].name).and_then(|fact| fact.id);
             match self.facts[i].id {
                 None => self.facts[i].id = named.or_else(|| Some(FactId::of(completion.context.setup.ids.next()))),
-                Some(id) => errors.check(known.iter().any(|fact| fact.id == Some(id)), &format!("facts[{i}].id"), || {
-                    format!("{id} is not a fact of this source; leave the id out for a new fact")
-                }),
+                Some(id) => {
+                    errors.check(known.iter().any(|fact| fact.id == Some(id)), &format!("facts[{i}].id"), || {
+                        format!("{id} is not a fact of this source; leave the id out for a new fact")
+                    })
+                }
             }
             let twice = self.facts[..i].iter().any(|fact| fact.id == self.facts[i].id);
             errors.check(!twice, &format!("facts[{i}].id"), || "it stands twice".to_owned());
@@ -207,11 +226,20 @@ impl Defined for Metric {
         let mut errors = FieldErrors::default();
         require::<Entity>(tx, &mut errors, "entity_id", self.entity_id)?;
         match definitions::source_of_fact(tx, self.numerator.fact_id)? {
-            None => errors.add("numerator.fact_id", format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", self.numerator.fact_id)),
+            None => errors.add(
+                "numerator.fact_id",
+                format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", self.numerator.fact_id),
+            ),
             Some(source) => errors.check(
                 source.body.entities.iter().any(|entity| entity.entity_id == self.entity_id),
                 "entity_id",
-                || format!("the fact's source '{}' has no column for this entity; its entities are: {}", source.body.name, list_entities(&source.body)),
+                || {
+                    format!(
+                        "the fact's source '{}' has no column for this entity; its entities are: {}",
+                        source.body.name,
+                        list_entities(&source.body)
+                    )
+                },
             ),
         }
         Ok(errors.finish()?)

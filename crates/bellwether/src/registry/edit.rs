@@ -15,7 +15,10 @@ pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, V
     for (name, value) in edit {
         if !fields.contains_key(&name) {
             let known: Vec<_> = fields.keys().map(String::as_str).collect();
-            return Err(Refusal::invalid(name, format!("there is no such field to edit; there are: {}", known.join(", "))));
+            return Err(Refusal::invalid(
+                name,
+                format!("there is no such field to edit; there are: {}", known.join(", ")),
+            ));
         }
         fields.insert(name, value);
     }
@@ -26,7 +29,10 @@ pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, V
 /// Refuses an edit of something that has moved on since the editor read it.
 pub fn check_version(if_match: Option<&str>, current: i64) -> Result<(), Refusal> {
     let Some(given) = if_match else { return Ok(()) };
-    let matches = given.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == current.to_string());
+    let matches = given
+        .split(',')
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == current.to_string());
     if matches { Ok(()) } else { Err(Refusal::Stale { given: given.to_owned(), current }) }
 }
 

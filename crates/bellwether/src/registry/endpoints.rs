@@ -21,7 +21,12 @@ pub enum EnableFrom {
 
 impl Registry {
     /// `secret` is the user's own, or one is made. The answer is the only place that tells it.
-    pub async fn create_endpoint(&self, settings: Settings, secret: Option<String>, is_enabled: bool) -> Result<Endpoint> {
+    pub async fn create_endpoint(
+        &self,
+        settings: Settings,
+        secret: Option<String>,
+        is_enabled: bool,
+    ) -> Result<Endpoint> {
         settings.validate(self.addresses())?;
         let secret = secret_from(secret.as_deref(), self.ids().secret_bytes())?;
         let state = if is_enabled { EndpointState::Enabled } else { EndpointState::Disabled };
@@ -44,7 +49,12 @@ impl Registry {
         .await
     }
 
-    pub async fn edit_endpoint(&self, id: EndpointId, edit: Map<String, Value>, if_match: Option<String>) -> Result<Commanded<Endpoint>> {
+    pub async fn edit_endpoint(
+        &self,
+        id: EndpointId,
+        edit: Map<String, Value>,
+        if_match: Option<String>,
+    ) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(id, if_match, move |context, _, endpoint| {
             let settings: Settings = overlay(&endpoint.settings, edit.clone())?;
             settings.validate(&context.setup.addresses)?;
@@ -57,7 +67,11 @@ impl Registry {
     pub async fn disable_endpoint(&self, id: EndpointId, reason: String) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(id, None, move |_, _, endpoint| match endpoint.state {
             EndpointState::Disabled => Ok(endpoint.clone()),
-            _ => Ok(Endpoint { state: EndpointState::Disabled, disabled_reason: Some(reason.clone()), ..endpoint.clone() }),
+            _ => Ok(Endpoint {
+                state: EndpointState::Disabled,
+                disabled_reason: Some(reason.clone()),
+                ..endpoint.clone()
+            }),
         })
         .await
     }
@@ -89,7 +103,8 @@ impl Registry {
         change: impl Fn(&Context, &mut dyn Tx, &Endpoint) -> Result<Endpoint> + Send + 'static,
     ) -> Result<Commanded<Endpoint>> {
         self.command(move |context, tx| {
-            let before = endpoints::lock(tx, &context.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
+            let before =
+                endpoints::lock(tx, &context.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
             check_version(if_match.as_deref(), before.version)?;
             let after = change(context, tx, &before)?;
             if after.settings == before.settings && after.state == before.state {

@@ -62,7 +62,12 @@ impl Registry {
         .await
     }
 
-    pub async fn start_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<Experiment> {
+    pub async fn start_experiment(
+        &self,
+        actor: Actor,
+        id: ExperimentId,
+        if_match: Option<String>,
+    ) -> Result<Experiment> {
         self.transition(actor, id, if_match, "started", String::new(), |experiment, now| {
             let (status, configuration) = lifecycle::start(experiment.status, &experiment.configuration, now)?;
             Ok(Experiment { status, configuration, ..experiment.clone() })
@@ -79,13 +84,19 @@ impl Registry {
     ) -> Result<Experiment> {
         let reason = decision.reason.clone();
         self.transition(actor, id, if_match, "decided", reason, move |experiment, now| {
-            let (status, configuration) = lifecycle::decide(experiment.status, &experiment.configuration, &decision, now)?;
+            let (status, configuration) =
+                lifecycle::decide(experiment.status, &experiment.configuration, &decision, now)?;
             Ok(Experiment { status, configuration, decision: Some(decision.clone()), ..experiment.clone() })
         })
         .await
     }
 
-    pub async fn reopen_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<Experiment> {
+    pub async fn reopen_experiment(
+        &self,
+        actor: Actor,
+        id: ExperimentId,
+        if_match: Option<String>,
+    ) -> Result<Experiment> {
         self.transition(actor, id, if_match, "reopened", String::new(), |experiment, _| {
             Ok(Experiment { status: lifecycle::reopen(experiment.status)?, decision: None, ..experiment.clone() })
         })
@@ -107,9 +118,14 @@ impl Registry {
             check_version(if_match.as_deref(), before.version)?;
             let now = context.setup.clock.now();
             let mut after = decide(&before, now)?;
-            let mut changes = vec![FieldChange { field: "status".into(), from: json!(before.status), to: json!(after.status) }];
+            let mut changes =
+                vec![FieldChange { field: "status".into(), from: json!(before.status), to: json!(after.status) }];
             if before.decision != after.decision {
-                changes.push(FieldChange { field: "decision".into(), from: json!(before.decision), to: json!(after.decision) });
+                changes.push(FieldChange {
+                    field: "decision".into(),
+                    from: json!(before.decision),
+                    to: json!(after.decision),
+                });
             }
             changes.extend(before.configuration.changes_to(&after.configuration));
             let action = Action { event_type: EventType::StatusUpdated, name, changes, reason: reason.clone() };
@@ -127,10 +143,21 @@ impl Registry {
             let mut experiment = context.lock(tx, id)?;
             check_version(if_match.as_deref(), experiment.version)?;
             if let Some(run) = crate::store::runs::open_of(tx, id)? {
-                return Err(Refusal::conflict(Conflict::InUse, format!("its run {} has not ended; cancel it or wait for it, then delete", run.id)).into());
+                return Err(Refusal::conflict(
+                    Conflict::InUse,
+                    format!("its run {} has not ended; cancel it or wait for it, then delete", run.id),
+                )
+                .into());
             }
-            let changes = vec![FieldChange { field: "status".into(), from: json!(experiment.status), to: json!("deleted") }];
-            context.advance(tx, &mut experiment, &actor, Action::new(EventType::StatusUpdated, "deleted", changes), None)?;
+            let changes =
+                vec![FieldChange { field: "status".into(), from: json!(experiment.status), to: json!("deleted") }];
+            context.advance(
+                tx,
+                &mut experiment,
+                &actor,
+                Action::new(EventType::StatusUpdated, "deleted", changes),
+                None,
+            )?;
             experiments::mark_deleted(tx, id, experiment.updated_at)?;
             Ok(())
         })
@@ -161,7 +188,9 @@ fn check_edit(experiment: &Experiment, edited: &Configuration) -> Result<()> {
     }
     if experiment.configuration.key != edited.key {
         let status = experiment.status.as_str();
-        return Err(Refusal::invalid("key", format!("it can be edited in drafts only; this experiment is '{status}'")).into());
+        return Err(
+            Refusal::invalid("key", format!("it can be edited in drafts only; this experiment is '{status}'")).into()
+        );
     }
     lifecycle::requirements_to_run(edited).map_err(Error::from)
 }
@@ -170,23 +199,35 @@ fn check_edit(experiment: &Experiment, edited: &Configuration) -> Result<()> {
 fn check_references(tx: &mut dyn Tx, before: Option<&Configuration>, after: &Configuration) -> Result<()> {
     let mut errors = FieldErrors::default();
     if let Some(id) = after.entity_id.filter(|id| before.is_none_or(|before| before.entity_id != Some(*id))) {
-        errors.check(definitions::get::<Entity>(tx, id)?.is_some(), "entity_id", || format!("there is no entity '{id}'; see /api/v1/entities"));
+        errors.check(definitions::get::<Entity>(tx, id)?.is_some(), "entity_id", || {
+            format!("there is no entity '{id}'; see /api/v1/entities")
+        });
     }
     let source_or_entity_changed = before.is_none_or(|before| {
         (before.assignment_source_id, before.entity_id) != (after.assignment_source_id, after.entity_id)
     });
     if let Some(id) = after.assignment_source_id.filter(|_| source_or_entity_changed) {
         match definitions::get::<AssignmentSource>(tx, id)? {
-            None => errors.add("assignment_source_id", format!("there is no assignment source '{id}'; see /api/v1/assignment_sources")),
+            None => errors.add(
+                "assignment_source_id",
+                format!("there is no assignment source '{id}'; see /api/v1/assignment_sources"),
+            ),
             Some(source) => errors.check(
                 after.entity_id.is_none_or(|entity| entity == source.body.entity_id),
                 "assignment_source_id",
-                || format!("it assigns subjects of the entity {}, but the experiment's is another", source.body.entity_id),
+                || {
+                    format!(
+                        "it assigns subjects of the entity {}, but the experiment's is another",
+                        source.body.entity_id
+                    )
+                },
             ),
         }
     }
     if let Some(id) = after.schedule_id.filter(|id| before.is_none_or(|before| before.schedule_id != Some(*id))) {
-        errors.check(definitions::get::<Schedule>(tx, id)?.is_some(), "schedule_id", || format!("there is no schedule '{id}'; see /api/v1/schedules"));
+        errors.check(definitions::get::<Schedule>(tx, id)?.is_some(), "schedule_id", || {
+            format!("there is no schedule '{id}'; see /api/v1/schedules")
+        });
     }
     errors.finish().map_err(Error::from)
 }

@@ -18,7 +18,9 @@ impl Registry {
         let now = self.clock().now();
         let mut errors = FieldErrors::default();
         errors.name("name", &name);
-        errors.check(expires_at.is_none_or(|expiry| expiry > now), "expires_at", || format!("it must be later than now, {now}"));
+        errors.check(expires_at.is_none_or(|expiry| expiry > now), "expires_at", || {
+            format!("it must be later than now, {now}")
+        });
         errors.finish()?;
         let id = KeyId::of(self.ids().next());
         let (text, hash) = key::issue(id, self.ids().secret_bytes());
@@ -28,13 +30,18 @@ impl Registry {
         Ok(IssuedKey { key, text })
     }
 
-    /// The first start's admin key; `None` if there is one already. `given` is the text that the operator brings.
-    pub async fn first_admin_key(&self, given: Option<String>) -> Result<Option<IssuedKey>> {
-        let now = self.clock().now();
+    /// Whether any admin key is in force.
+    pub async fn has_admin_key(&self) -> Result<bool> {
+        Ok(self.db().read(keys::has_admin).await?)
+    }
+
+    /// A first admin key to be stored: of the operator's text, or made here.
+    pub fn prepare_admin_key(&self, given: Option<String>) -> Result<IssuedKey> {
         let (text, id, hash) = match given {
             Some(text) => {
                 let presented = PresentedKey::parse(&text).ok_or_else(|| {
-                    Refusal::invalid("admin_key", "it must look like bw_<26 letters or digits>_<at least 32 more>; `bellwether key` makes one")
+                    let expected = "it must look like bw_<26 letters or digits>_<32 or more letters or digits>; leave it out to have one made";
+                    Refusal::invalid("admin_key", expected)
                 })?;
                 let (id, hash) = (presented.id, presented.hash());
                 (text, id, hash)
@@ -45,18 +52,29 @@ impl Registry {
                 (text, id, hash)
             }
         };
-        let key = Key { id, name: "first admin".into(), role: Role::Admin, hash, created_at: now, expires_at: None, last_used_at: None };
-        let stored = key.clone();
-        let is_issued = self
-            .command(move |_, tx| {
-                if keys::has_admin(tx)? {
-                    return Ok(false);
-                }
-                keys::insert(tx, &stored)?;
-                Ok(true)
-            })
-            .await?;
-        Ok(is_issued.then_some(IssuedKey { key, text }))
+        let created_at = self.clock().now();
+        let key = Key {
+            id,
+            name: "first admin".into(),
+            role: Role::Admin,
+            hash,
+            created_at,
+            expires_at: None,
+            last_used_at: None,
+        };
+        Ok(IssuedKey { key, text })
+    }
+
+    /// Stores a prepared key; `false` if another admin key came first.
+    pub async fn store_admin_key(&self, key: Key) -> Result<bool> {
+        self.command(move |_, tx| {
+            if keys::has_admin(tx)? {
+                return Ok(false);
+            }
+            keys::insert(tx, &key)?;
+            Ok(true)
+        })
+        .await
     }
 
     pub async fn revoke_key(&self, id: KeyId) -> Result<()> {
@@ -76,10 +94,10 @@ impl Registry {
         let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
         let id = presented.id;
         let now = self.clock().now();
-        let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await.map_err(super::Error::Store)?;
+        let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;
         let Some(key) = key.filter(|key| key.admits(&presented, now)) else { return Ok(None) };
         if key.last_used_at.is_none_or(|used| now.since(used).as_secs() >= 60) {
-            self.db().write_outcomes(move |tx| keys::note_use(tx, id, now)).await.map_err(super::Error::Store)?;
+            self.db().write_outcomes(move |tx| keys::note_use(tx, id, now)).await?;
         }
         Ok(Some(key))
     }

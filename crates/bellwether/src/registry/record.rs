@@ -45,7 +45,14 @@ impl Context {
     }
 
     /// The next revision of `experiment`, by `actor`: writes its row, then all that follows from the change.
-    pub fn advance(&self, tx: &mut dyn Tx, experiment: &mut Experiment, actor: &Actor, action: Action, run: Option<&Run>) -> Result<()> {
+    pub fn advance(
+        &self,
+        tx: &mut dyn Tx,
+        experiment: &mut Experiment,
+        actor: &Actor,
+        action: Action,
+        run: Option<&Run>,
+    ) -> Result<()> {
         experiment.revision += 1;
         if run.is_none() {
             experiment.version = experiment.revision;
@@ -56,7 +63,14 @@ impl Context {
     }
 
     /// History, event and deliveries of the revision that `experiment` is at.
-    pub fn record(&self, tx: &mut dyn Tx, experiment: &Experiment, actor: &Actor, action: Action, run: Option<&Run>) -> Result<()> {
+    pub fn record(
+        &self,
+        tx: &mut dyn Tx,
+        experiment: &Experiment,
+        actor: &Actor,
+        action: Action,
+        run: Option<&Run>,
+    ) -> Result<()> {
         let ids = &self.setup.ids;
         let change = Change {
             revision: experiment.revision,
@@ -78,7 +92,9 @@ impl Context {
             .collect();
         deliveries::insert(tx, &event, &owed)?;
         let wakes = self.wakes.clone();
-        tx.after_commit(Box::new(move || wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })));
+        tx.after_commit(Box::new(move || {
+            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })
+        }));
         Ok(())
     }
 

@@ -62,7 +62,9 @@ impl Registry {
                 match context.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false) {
                     Ok(_) => {}
                     // Nothing to scan yet: the next time, perhaps.
-                    Err(super::Error::Refused(reason)) => tracing::info!(experiment = id, %reason, "a scheduled run was not opened"),
+                    Err(super::Error::Refused(reason)) => {
+                        tracing::info!(experiment = id, %reason, "a scheduled run was not opened")
+                    }
                     Err(error) => return Err(error),
                 }
                 context.schedule_next_run(tx, &experiment, now)?;
@@ -75,7 +77,9 @@ impl Registry {
     /// The run is under way from now; `None` if it is no longer queued.
     pub async fn start_run(&self, id: RunId) -> Result<Option<(Run, Experiment)>> {
         self.command(move |context, tx| {
-            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Queued) else { return Ok(None) };
+            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Queued) else {
+                return Ok(None);
+            };
             run.state = RunState::Running;
             run.started_at = Some(context.setup.clock.now());
             runs::save(tx, &run)?;
@@ -96,12 +100,15 @@ impl Registry {
             let Some(run) = runs::get(tx, id)? else { return Err(Refusal::not_found("run", id).into()) };
             let mut experiment = context.lock(tx, run.experiment_id)?;
             // Looked up again under the lock, for another may have ended it meanwhile.
-            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else { return Ok(false) };
+            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else {
+                return Ok(false);
+            };
             let now = context.setup.clock.now();
             run.state = if ending.error.is_none() { RunState::Success } else { RunState::Failure };
             run.ended_at = Some(now);
             run.error = ending.error.clone();
-            run.is_traffic_imbalance = ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
+            run.is_traffic_imbalance =
+                ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
             run.imbalance_p_value = ending.imbalance.and_then(|(_, p_value)| p_value);
             experiment.is_traffic_imbalance = run.is_traffic_imbalance;
             let mut changes = Vec::new();
@@ -115,7 +122,10 @@ impl Registry {
                 experiment.results_updated_at = Some(now);
             }
             runs::save(tx, &run)?;
-            let action = Action { reason: run.error.clone().unwrap_or_default(), ..Action::new(EventType::CalculatedMetricsUpdated, "run_ended", changes) };
+            let action = Action {
+                reason: run.error.clone().unwrap_or_default(),
+                ..Action::new(EventType::CalculatedMetricsUpdated, "run_ended", changes)
+            };
             context.advance(tx, &mut experiment, &run.actor.clone(), action, Some(&run))?;
             Ok(true)
         })
@@ -137,7 +147,11 @@ impl Registry {
                     tx.after_commit(Box::new(move || wakes.runs(RunWake::Cancel(id))));
                 }
                 ended => {
-                    return Err(Refusal::conflict(Conflict::State, format!("the run has ended already: {}", ended.as_str())).into());
+                    return Err(Refusal::conflict(
+                        Conflict::State,
+                        format!("the run has ended already: {}", ended.as_str()),
+                    )
+                    .into());
                 }
             }
             Ok(run)
@@ -147,12 +161,18 @@ impl Registry {
 }
 
 impl Context {
-    fn open_run(&self, tx: &mut dyn Tx, experiment: &Experiment, actor: &Actor, mode: Mode, is_manual: bool) -> Result<Requested> {
+    fn open_run(
+        &self,
+        tx: &mut dyn Tx,
+        experiment: &Experiment,
+        actor: &Actor,
+        mode: Mode,
+        is_manual: bool,
+    ) -> Result<Requested> {
         if let Some(run) = runs::open_of(tx, experiment.id)? {
             return Ok(Requested { run, is_joined: true });
         }
         let now = self.setup.clock.now();
-        let last = runs::last_scan_end(tx, experiment.id)?;
         let run = Run {
             id: RunId::of(self.setup.ids.next()),
             experiment_id: experiment.id,
@@ -160,7 +180,8 @@ impl Context {
             is_manual,
             state: RunState::Queued,
             actor: actor.clone(),
-            window: Window::of(&experiment.configuration, mode, last, now)?,
+            // Nothing is kept between runs yet, so that an incremental one scans everything, and says so.
+            window: Window::of(&experiment.configuration, mode, None, now)?,
             created_at: now,
             started_at: None,
             ended_at: None,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, RunId};
@@ -35,6 +35,7 @@ pub struct Wakes {
     deliveries: mpsc::Sender<DeliveryWake>,
     runs: mpsc::Sender<RunWake>,
     lost: Arc<AtomicBool>,
+    committed: Arc<Notify>,
 }
 
 /// The receivers' side, for the delivery engine and the pipeline.
@@ -43,6 +44,8 @@ pub struct WakeReceivers {
     pub runs: mpsc::Receiver<RunWake>,
     /// Set when a delivery's hint was dropped; whoever finds it set clears it and looks into the database.
     pub lost: Arc<AtomicBool>,
+    /// Told after every commit of an event, for the sequencer.
+    pub committed: Arc<Notify>,
 }
 
 impl Wakes {
@@ -50,11 +53,18 @@ impl Wakes {
         let (deliveries, deliveries_in) = mpsc::channel(MOST_HINTS);
         let (runs, runs_in) = mpsc::channel(MOST_HINTS);
         let lost = Arc::new(AtomicBool::new(false));
-        let receivers = WakeReceivers { deliveries: deliveries_in, runs: runs_in, lost: lost.clone() };
-        (Self { deliveries, runs, lost }, receivers)
+        let committed = Arc::new(Notify::new());
+        let receivers = WakeReceivers {
+            deliveries: deliveries_in,
+            runs: runs_in,
+            lost: lost.clone(),
+            committed: committed.clone(),
+        };
+        (Self { deliveries, runs, lost, committed }, receivers)
     }
 
     pub fn deliveries(&self, wake: DeliveryWake) {
+        self.committed.notify_one();
         if self.deliveries.try_send(wake).is_err() {
             self.lost.store(true, Ordering::Release);
         }

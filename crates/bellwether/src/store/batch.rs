@@ -46,7 +46,8 @@ where
 {
     fn run(&mut self, tx: &mut dyn Tx) -> Ran {
         let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
-        let result = result.unwrap_or_else(|_| Err(StoreError::Failed("the closure panicked; see the log".to_owned()).into()));
+        let result =
+            result.unwrap_or_else(|_| Err(StoreError::Failed("the closure panicked; see the log".to_owned()).into()));
         let ran = if result.is_ok() { Ran::Kept } else { Ran::RolledBack };
         self.result = Some(result);
         ran

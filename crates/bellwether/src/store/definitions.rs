@@ -2,6 +2,7 @@
 //! each kind says in [`Stored`] which table it lies in and which columns refer to others.
 
 use std::fmt::Display;
+use std::str::FromStr;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,15 +12,13 @@ use super::{FromValue, Row, StoreError, Tx, Value, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use crate::id::{
-    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
-};
+use crate::id::{AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId};
 use crate::metric::Metric;
 use crate::params;
 
 /// A kind of definition as it is stored.
 pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    type Id: Copy + Display + FromValue + Into<Value> + Send + Sync + 'static;
+    type Id: Copy + Display + FromStr<Err = String> + FromValue + Into<Value> + Send + Sync + 'static;
     const TABLE: &'static str;
 
     fn name(&self) -> &str;
@@ -223,7 +222,10 @@ impl Stored for Collection {
     fn save_parts(&self, tx: &mut dyn Tx, id: CollectionId) -> Result<(), StoreError> {
         Self::delete_parts(tx, id)?;
         for metric in &self.metric_ids {
-            tx.execute("INSERT INTO collection_metrics (collection_id, metric_id) VALUES ($1, $2)", params![id, *metric])?;
+            tx.execute(
+                "INSERT INTO collection_metrics (collection_id, metric_id) VALUES ($1, $2)",
+                params![id, *metric],
+            )?;
         }
         Ok(())
     }

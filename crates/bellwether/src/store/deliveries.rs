@@ -79,7 +79,8 @@ pub struct Outcome {
     pub ended_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, due_at, created_at, ended_at";
+const COLUMNS: &str =
+    "id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, due_at, created_at, ended_at";
 
 fn decode(row: &Row) -> Result<Delivery, StoreError> {
     Ok(Delivery {
@@ -129,7 +130,13 @@ pub fn get(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreErr
 }
 
 pub fn list_of_event(tx: &mut dyn Tx, event: EventId) -> Result<Vec<Delivery>, StoreError> {
-    query_as(tx, "deliveries", &format!("SELECT {COLUMNS} FROM deliveries WHERE event_id = $1 ORDER BY id"), params![event], decode)
+    query_as(
+        tx,
+        "deliveries",
+        &format!("SELECT {COLUMNS} FROM deliveries WHERE event_id = $1 ORDER BY id"),
+        params![event],
+        decode,
+    )
 }
 
 #[derive(Debug, Clone, Default)]

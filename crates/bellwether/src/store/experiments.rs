@@ -82,7 +82,12 @@ pub fn lock(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, Sto
     query_one(tx, "experiments", &sql, params![id], decode)
 }
 
-pub fn list(tx: &mut dyn Tx, after: ExperimentId, status: Option<Status>, limit: u32) -> Result<Vec<Experiment>, StoreError> {
+pub fn list(
+    tx: &mut dyn Tx,
+    after: ExperimentId,
+    status: Option<Status>,
+    limit: u32,
+) -> Result<Vec<Experiment>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3"
     );
@@ -131,7 +136,13 @@ fn group_text(group: Option<GroupId>) -> String {
 }
 
 /// Attaches at the end of the list.
-pub fn attach(tx: &mut dyn Tx, id: ExperimentId, metric: MetricId, group: Option<GroupId>, is_primary: bool) -> Result<(), StoreError> {
+pub fn attach(
+    tx: &mut dyn Tx,
+    id: ExperimentId,
+    metric: MetricId,
+    group: Option<GroupId>,
+    is_primary: bool,
+) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO experiment_metrics (experiment_id, group_id, metric_id, position, is_primary) \
          SELECT $1, $2, $3, COALESCE(MAX(position), 0) + 1, $4 FROM experiment_metrics WHERE experiment_id = $1",
@@ -147,7 +158,10 @@ pub fn detach(tx: &mut dyn Tx, id: ExperimentId, metric: MetricId, group: Option
 
 /// Makes this the primary metric, or `None`.
 pub fn set_primary(tx: &mut dyn Tx, id: ExperimentId, metric: Option<&AttachedMetric>) -> Result<(), StoreError> {
-    tx.execute("UPDATE experiment_metrics SET is_primary = 0 WHERE experiment_id = $1 AND is_primary = 1", params![id])?;
+    tx.execute(
+        "UPDATE experiment_metrics SET is_primary = 0 WHERE experiment_id = $1 AND is_primary = 1",
+        params![id],
+    )?;
     if let Some(metric) = metric {
         tx.execute(
             "UPDATE experiment_metrics SET is_primary = 1 WHERE experiment_id = $1 AND metric_id = $2 AND group_id = $3",
@@ -184,4 +198,3 @@ pub fn delete_group(tx: &mut dyn Tx, id: ExperimentId, group: GroupId) -> Result
     tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1 AND group_id = $2", params![id, group])?;
     tx.execute("DELETE FROM experiment_groups WHERE experiment_id = $1 AND id = $2", params![id, group]).map(drop)
 }
-

@@ -35,8 +35,9 @@ pub fn bring_up_to_date(
             Dialect::Postgres => migration.postgres,
         };
         run_script("BEGIN")?;
-        let applied = run_script(script)
-            .and_then(|()| tx.execute("INSERT INTO schema_migrations (version) VALUES ($1)", params![migration.version]));
+        let applied = run_script(script).and_then(|()| {
+            tx.execute("INSERT INTO schema_migrations (version) VALUES ($1)", params![migration.version])
+        });
         run_script(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         applied?;
     }

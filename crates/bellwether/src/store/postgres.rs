@@ -261,7 +261,10 @@ impl Tx for PostgresTx {
         rows.iter()
             .map(|row| {
                 let values = (0..columns.len()).map(|i| row.try_get::<_, Value>(i)).collect::<Result<_, _>>();
-                Ok(Row { columns: columns.clone(), values: values.map_err(|error| StoreError::Failed(error.to_string()))? })
+                Ok(Row {
+                    columns: columns.clone(),
+                    values: values.map_err(|error| StoreError::Failed(error.to_string()))?,
+                })
             })
             .collect()
     }
@@ -327,7 +330,10 @@ fn is_repeatable(error: &postgres::Error) -> bool {
 }
 
 fn describe(error: &postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")), |db| db.message().to_owned())
+    error.as_db_error().map_or_else(
+        || std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}")),
+        |db| db.message().to_owned(),
+    )
 }
 
 /// Sorted by SQLSTATE, never by words.
@@ -338,7 +344,9 @@ fn sort_error(error: &postgres::Error) -> StoreError {
         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => StoreError::Reference(text),
         Some(code) if *code == SqlState::DISK_FULL => StoreError::Full(text),
         // Classes 08 (connection), 40 (rollback), 53 (resources), 57 (shutdown) pass; the rest is a fault of ours.
-        Some(code) if ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class)) => StoreError::Unavailable(text),
+        Some(code) if ["08", "40", "53", "57"].iter().any(|class| code.code().starts_with(class)) => {
+            StoreError::Unavailable(text)
+        }
         Some(code) => StoreError::Failed(format!("{text} (SQLSTATE {})", code.code())),
         None => StoreError::Unavailable(text),
     }

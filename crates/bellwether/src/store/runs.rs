@@ -2,7 +2,6 @@
 
 use super::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
-use crate::clock::Timestamp;
 use crate::id::{ExperimentId, RunId};
 use crate::params;
 use crate::run::{Mode, Results, Run, RunState, Step, Window};
@@ -82,16 +81,17 @@ pub fn in_state(tx: &mut dyn Tx, state: RunState, limit: u32) -> Result<Vec<Run>
 }
 
 /// Newest first, before a cursor.
-pub fn list(tx: &mut dyn Tx, experiment: ExperimentId, before: Option<RunId>, limit: u32) -> Result<Vec<Run>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3");
+pub fn list(
+    tx: &mut dyn Tx,
+    experiment: ExperimentId,
+    before: Option<RunId>,
+    limit: u32,
+) -> Result<Vec<Run>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND ($2 = '' OR id < $2) ORDER BY id DESC LIMIT $3"
+    );
     let before = before.map_or_else(String::new, |id| id.to_string());
     query_as(tx, "runs", &sql, params![experiment, before, limit], decode)
-}
-
-/// Where the window of the last successful run ended.
-pub fn last_scan_end(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT window_end FROM runs WHERE experiment_id = $1 AND state = 'success' ORDER BY id DESC LIMIT 1";
-    query_one(tx, "runs", sql, params![experiment], |row| row.get("window_end"))
 }
 
 /// Writes one statement of the run's log, when it begins and again when it has ended.

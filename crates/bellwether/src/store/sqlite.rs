@@ -81,7 +81,9 @@ fn try_batch(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<Vec<
         run(connection, "SAVEPOINT job").inspect_err(|_| abandon(connection))?;
         let ran = job.run(&mut tx);
         if connection.is_autocommit() {
-            return Err(tx.last_error.unwrap_or_else(|| StoreError::Failed("the transaction was rolled back".to_owned())));
+            return Err(tx
+                .last_error
+                .unwrap_or_else(|| StoreError::Failed("the transaction was rolled back".to_owned())));
         }
         if ran == Ran::RolledBack {
             tx.wakes.truncate(wakes);
@@ -141,7 +143,8 @@ impl<'a> SqliteTx<'a> {
 
 impl Tx for SqliteTx<'_> {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
-        let result = self.connection.prepare_cached(&numbered(sql)).and_then(|mut s| s.execute(params_from_iter(params)));
+        let result =
+            self.connection.prepare_cached(&numbered(sql)).and_then(|mut s| s.execute(params_from_iter(params)));
         self.noting(result).map(|count| count as u64)
     }
 
@@ -199,10 +202,14 @@ fn sort_error(error: rusqlite::Error) -> StoreError {
     let rusqlite::Error::SqliteFailure(code, message) = &error else { return StoreError::Failed(error.to_string()) };
     let text = message.clone().unwrap_or_else(|| code.to_string());
     match (code.code, code.extended_code) {
-        (_, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => StoreError::Unique(text),
+        (_, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
+            StoreError::Unique(text)
+        }
         (_, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => StoreError::Reference(text),
         (ErrorCode::DiskFull, _) => StoreError::Full(text),
-        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => StoreError::Unavailable(text),
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => {
+            StoreError::Unavailable(text)
+        }
         _ => StoreError::Failed(text),
     }
 }

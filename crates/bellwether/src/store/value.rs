@@ -182,8 +182,20 @@ macro_rules! ids_as_text {
 }
 
 ids_as_text!(
-    EventId, EndpointId, DeliveryId, RunId, KeyId, EntityId, WarehouseId, AssignmentSourceId, FactSourceId, FactId, MetricId,
-    CollectionId, GroupId, ScheduleId
+    EventId,
+    EndpointId,
+    DeliveryId,
+    RunId,
+    KeyId,
+    EntityId,
+    WarehouseId,
+    AssignmentSourceId,
+    FactSourceId,
+    FactId,
+    MetricId,
+    CollectionId,
+    GroupId,
+    ScheduleId
 );
 
 /// One row of a result.
@@ -208,7 +220,8 @@ impl Row {
 
     pub fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
         let text: Option<String> = self.get(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.corrupt(column, error.to_string()))).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| self.corrupt(column, error.to_string())))
+            .transpose()
     }
 
     /// A column of one of a few words.

@@ -86,7 +86,13 @@ impl Model {
             }
             Step::Read => {
                 if let Some(cursor) = self.window.next_page(true) {
-                    self.page = Some(self.database.range((cursor.0, cursor.1.saturating_add(1))..).take(PAGE).map(|(_, p)| p.clone()).collect());
+                    self.page = Some(
+                        self.database
+                            .range((cursor.0, cursor.1.saturating_add(1))..)
+                            .take(PAGE)
+                            .map(|(_, p)| p.clone())
+                            .collect(),
+                    );
                 }
             }
             Step::Arrive => {
@@ -98,8 +104,12 @@ impl Model {
                 if let Some(taken) = self.window.take(self.now) {
                     let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
                     assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
-                    let same_experiment = |other: &&Taken| other.pending.event.experiment_id == place.0 && other.stream.is_some();
-                    assert!(taken.stream.is_none() || !self.in_flight.iter().any(|other| same_experiment(&other)), "two of one experiment at once");
+                    let same_experiment =
+                        |other: &&Taken| other.pending.event.experiment_id == place.0 && other.stream.is_some();
+                    assert!(
+                        taken.stream.is_none() || !self.in_flight.iter().any(|other| same_experiment(&other)),
+                        "two of one experiment at once"
+                    );
                     assert!(self.in_flight.iter().all(|other| other.pending.id != taken.pending.id), "twice in flight");
                     self.in_flight.push(taken);
                 }
@@ -179,7 +189,11 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
     assert!(window.take(Duration::from_secs(4)).is_none());
     let again = window.take(Duration::from_secs(5)).unwrap();
     assert_eq!(again.pending.event.revision, 1);
-    window.settle(&again, Some((Pending { attempt_count: 2, ..retry }, Duration::from_secs(600))), Duration::from_secs(6));
+    window.settle(
+        &again,
+        Some((Pending { attempt_count: 2, ..retry }, Duration::from_secs(600))),
+        Duration::from_secs(6),
+    );
     assert!(window.take(Duration::from_secs(59)).is_none());
     assert_eq!(window.take(Duration::from_secs(60)).unwrap().pending.event.revision, 2, "it has waited for a minute");
 }
@@ -187,7 +201,8 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
 #[test]
 fn memory_is_bounded_and_every_experiment_has_its_share() {
     let mut window = Window::default();
-    let backlog: Vec<_> = (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
+    let backlog: Vec<_> =
+        (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
     window.next_page(false).unwrap();
     window.page(backlog.clone(), backlog.len() + 1, Duration::ZERO, |_| Duration::ZERO);
     assert!(window.open() <= CAPACITY, "{}", window.open());

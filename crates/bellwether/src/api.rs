@@ -1,0 +1,128 @@
+//! The HTTP API: the whole table of routes, and who may use each. One file for each resource below.
+//! Handlers translate; what happens is decided in `registry`, and every refusal leaves as a problem answer.
+
+mod access;
+mod body;
+mod definitions;
+mod endpoints;
+mod events;
+mod experiments;
+mod keys;
+mod problem;
+mod query;
+mod runs;
+
+use std::sync::Arc;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Json, Router};
+
+use crate::collection::Collection;
+use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::metric::Metric;
+use crate::registry::{Defined, Registry};
+use problem::Problem;
+
+/// The largest request body, in bytes.
+const LARGEST_BODY: usize = 1024 * 1024;
+
+pub struct Api {
+    pub registry: Registry,
+}
+
+type Shared = Arc<Api>;
+
+/// Every route there is.
+pub fn routes(registry: Registry) -> Router {
+    let api: Shared = Arc::new(Api { registry });
+    let experiments = Router::new()
+        .route("/experiments", get(experiments::list).post(experiments::create))
+        .route("/experiments/{id}", get(experiments::get).patch(experiments::edit).delete(experiments::delete))
+        .route("/experiments/{id}/start", post(experiments::start))
+        .route("/experiments/{id}/decide", post(experiments::decide))
+        .route("/experiments/{id}/reopen", post(experiments::reopen))
+        .route("/experiments/{id}/metrics", get(experiments::metrics).post(experiments::attach_metric))
+        .route(
+            "/experiments/{id}/metrics/{metric_id}",
+            delete(experiments::detach_metric).patch(experiments::edit_attached_metric),
+        )
+        .route("/experiments/{id}/collections", post(experiments::attach_collection))
+        .route("/experiments/{id}/collections/{group_id}", delete(experiments::detach_group))
+        .route("/experiments/{id}/history", get(experiments::history))
+        .route("/experiments/{id}/runs", get(runs::list).post(runs::request))
+        .route("/experiments/{id}/results", get(runs::results))
+        .route("/experiments/{id}/traffic", get(runs::traffic))
+        .route("/runs/{id}", get(runs::get))
+        .route("/runs/{id}/cancel", post(runs::cancel));
+    let delivery = Router::new()
+        .route("/endpoints", get(endpoints::list).post(endpoints::create))
+        .route("/endpoints/{id}", get(endpoints::get).patch(endpoints::edit).delete(endpoints::delete))
+        .route("/endpoints/{id}/enable", post(endpoints::enable))
+        .route("/endpoints/{id}/disable", post(endpoints::disable))
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(events::get))
+        .route("/events/{id}/deliveries", get(events::deliveries_of))
+        .route("/deliveries", get(events::deliveries))
+        .route("/deliveries/{id}", get(events::delivery));
+    let definitions = Router::new()
+        .route("/entities", definition_list::<Entity>())
+        .route("/entities/{id}", definition::<Entity>())
+        .route("/warehouses", definition_list::<Warehouse>())
+        .route("/warehouses/{id}", definition::<Warehouse>())
+        .route("/assignment_sources", definition_list::<AssignmentSource>())
+        .route("/assignment_sources/{id}", definition::<AssignmentSource>())
+        .route("/fact_sources", definition_list::<FactSource>())
+        .route("/fact_sources/{id}", definition::<FactSource>())
+        .route("/metrics", definition_list::<Metric>())
+        .route("/metrics/{id}", definition::<Metric>())
+        .route("/collections", definition_list::<Collection>())
+        .route("/collections/{id}", definition::<Collection>())
+        .route("/schedules", definition_list::<Schedule>())
+        .route("/schedules/{id}", definition::<Schedule>())
+        .route("/keys", get(keys::list).post(keys::issue))
+        .route("/keys/{id}", delete(keys::revoke));
+    let v1 = experiments
+        .merge(delivery)
+        .merge(definitions)
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(no_such_route)
+        .layer(middleware::from_fn_with_state(api.clone(), access::check));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/healthz", get(healthy))
+        .fallback(no_such_route)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(api)
+}
+
+fn definition_list<D: Defined>() -> MethodRouter<Shared> {
+    get(definitions::list::<D>).post(definitions::create::<D>)
+}
+
+fn definition<D: Defined>() -> MethodRouter<Shared> {
+    get(definitions::get::<D>).patch(definitions::edit::<D>).delete(definitions::delete::<D>)
+}
+
+/// The process answers. Open to all.
+async fn healthy() -> Json<serde_json::Value> {
+    Json(serde_json::json!({"status": "ok"}))
+}
+
+async fn no_such_route() -> Problem {
+    Problem::of(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "there is no such route; the API is below /api/v1 and described in docs/api.md",
+    )
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::of(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "this route does not know this method; see the header Allow for those it knows",
+    )
+}

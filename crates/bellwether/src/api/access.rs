@@ -1,0 +1,69 @@
+//! Who may do what: every request below /api/v1 carries a key, and each route asks for a role.
+
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::Shared;
+use super::problem::Problem;
+use crate::actor::Actor;
+use crate::key::Role;
+
+/// Resources that only admins change: they reach into warehouses, or give access.
+const ADMIN_RESOURCES: [&str; 4] = ["warehouses", "assignment_sources", "fact_sources", "keys"];
+
+/// The role that a request needs. `path` is below /api/v1.
+pub fn role_for(method: &Method, path: &str) -> Role {
+    let resource = path.trim_start_matches('/').split('/').next().unwrap_or("");
+    match *method {
+        Method::GET | Method::HEAD if resource == "keys" => Role::Admin,
+        Method::GET | Method::HEAD => Role::Read,
+        _ if ADMIN_RESOURCES.contains(&resource) => Role::Admin,
+        _ => Role::Write,
+    }
+}
+
+/// Lets a request through with its [`Actor`], or answers 401 or 403.
+pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let unauthorized = |detail| Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let text = given
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or_else(|| unauthorized("no key was given; send the header 'Authorization: Bearer bw_…'"))?;
+    let key = api.registry.authenticate(text.trim()).await?;
+    let key =
+        key.ok_or_else(|| unauthorized("this key is not known, was revoked or has expired; ask an admin for another"))?;
+    let needed = role_for(request.method(), request.uri().path());
+    if key.role < needed {
+        let detail =
+            format!("this needs the role '{}'; the key '{}' has '{}'", needed.as_str(), key.name, key.role.as_str());
+        return Err(Problem::of(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    request.extensions_mut().insert(Actor::Key { id: key.id, name: key.name });
+    Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_are_as_the_docs_say() {
+        for (method, path, role) in [
+            (Method::GET, "/experiments/1", Role::Read),
+            (Method::GET, "/warehouses", Role::Read),
+            (Method::GET, "/keys", Role::Admin),
+            (Method::POST, "/experiments", Role::Write),
+            (Method::PATCH, "/metrics/met_1", Role::Write),
+            (Method::POST, "/endpoints", Role::Write),
+            (Method::POST, "/experiments/1/runs", Role::Write),
+            (Method::DELETE, "/warehouses/wh_1", Role::Admin),
+            (Method::POST, "/assignment_sources", Role::Admin),
+            (Method::PATCH, "/fact_sources/fs_1", Role::Admin),
+            (Method::POST, "/keys", Role::Admin),
+        ] {
+            assert_eq!(role_for(&method, path), role, "{method} {path}");
+        }
+    }
+}

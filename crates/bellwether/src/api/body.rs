@@ -1,0 +1,160 @@
+//! Request bodies: JSON with nothing twice and nothing unknown. Each error names the path of the field.
+
+use std::fmt;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{StatusCode, header};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::problem::Problem;
+use crate::error::Refusal;
+
+/// A body read as `T`. An empty one is read as `{}`.
+pub struct Body<T>(pub T);
+
+/// A body that names the fields to edit.
+pub struct Edit(pub Map<String, Value>);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let value = Value::Object(read_object(request, state).await?);
+        serde_path_to_error::deserialize(value).map(Body).map_err(|error| {
+            let path = error.path().to_string();
+            let field = if path == "." { "body".to_owned() } else { path };
+            Refusal::invalid(field, error.inner().to_string()).into()
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Edit {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read_object(request, state).await.map(Edit)
+    }
+}
+
+async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<String, Value>, Problem> {
+    let content_type =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let kind = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "body-too-large" } else { "body" };
+        Problem::of(
+            rejection.status(),
+            kind,
+            format!("{}; a body may have {} bytes", rejection.body_text(), super::LARGEST_BODY),
+        )
+    })?;
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    let essence = content_type.split(';').next().unwrap_or("").trim();
+    if essence != "application/json" && !essence.ends_with("+json") {
+        let detail = format!("the content type '{content_type}' was given; send JSON, as application/json");
+        return Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", detail));
+    }
+    let malformed = |detail: String| Problem::of(StatusCode::BAD_REQUEST, "malformed-json", detail);
+    match parse(&bytes) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(_) => Err(malformed("the body must be a JSON object".to_owned())),
+        Err(error) => Err(malformed(format!("the body cannot be read: {error}"))),
+    }
+}
+
+/// JSON in which no object names a field twice, for readers differ on which of the two counts.
+fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
+}
+
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = sequence.next_element_seed(Strict)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(Strict)?;
+            if fields.contains_key(&name) {
+                return Err(serde::de::Error::custom(format!(
+                    "the field '{name}' stands twice in one object; give it once"
+                )));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_twice_is_refused_at_any_depth_by_name() {
+        assert_eq!(
+            parse(br#"{"a":[1,-2,1.5,"x",null,true]}"#).unwrap().to_string(),
+            r#"{"a":[1,-2,1.5,"x",null,true]}"#
+        );
+        for text in [r#"{"a":1,"a":2}"#, r#"{"b":[{"a":1,"a":1}]}"#] {
+            assert!(parse(text.as_bytes()).unwrap_err().to_string().contains("'a' stands twice"), "{text}");
+        }
+        assert!(parse(b"{} {}").is_err());
+        assert!(parse(b"{\"a\":NaN}").is_err());
+    }
+}

@@ -1,0 +1,267 @@
+//! Experiments, their status, and what is attached to them.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Shared;
+use super::body::{Body, Edit};
+use super::problem::Problem;
+use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, usual_page, versioned};
+use crate::actor::Actor;
+use crate::clock::Timestamp;
+use crate::error::Refusal;
+use crate::experiment::{Configuration, Experiment};
+use crate::id::{CollectionId, ExperimentId, MetricId, RunId};
+use crate::lifecycle::{Decision, Status};
+use crate::store::{changes, experiments};
+
+/// An experiment as the API shows it: its configuration, and what only Bellwether writes.
+#[derive(Serialize)]
+struct View<'a> {
+    id: ExperimentId,
+    #[serde(flatten)]
+    configuration: &'a Configuration,
+    status: Status,
+    legal_actions: &'static [&'static str],
+    decision: &'a Option<Decision>,
+    revision: i64,
+    version: i64,
+    is_traffic_imbalance: bool,
+    results_run_id: Option<RunId>,
+    results_updated_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+fn view(experiment: &Experiment) -> View<'_> {
+    View {
+        id: experiment.id,
+        configuration: &experiment.configuration,
+        status: experiment.status,
+        legal_actions: experiment.status.legal_actions(),
+        decision: &experiment.decision,
+        revision: experiment.revision,
+        version: experiment.version,
+        is_traffic_imbalance: experiment.is_traffic_imbalance,
+        results_run_id: experiment.results_run_id,
+        results_updated_at: experiment.results_updated_at,
+        created_at: experiment.created_at,
+        updated_at: experiment.updated_at,
+    }
+}
+
+fn answer(status: StatusCode, experiment: &Experiment) -> Response {
+    versioned(status, &view(experiment), experiment.version)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    #[serde(default)]
+    after: ExperimentId,
+    #[serde(default = "usual_page")]
+    limit: u32,
+    status: Option<Status>,
+}
+
+pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
+    let limit = check_limit(listing.limit)?;
+    let found = api.read(move |tx| Ok(experiments::list(tx, listing.after, listing.status, limit)?)).await?;
+    Ok(listed(found.iter().map(view).collect(), limit, |item| item.id.to_string()))
+}
+
+pub async fn create(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Body(configuration): Body<Configuration>,
+) -> Handled {
+    let experiment = api.registry.create_experiment(actor, configuration).await?;
+    let mut response = answer(StatusCode::CREATED, &experiment);
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/experiments/{}", experiment.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let found = api.read(move |tx| Ok(experiments::get(tx, id)?)).await?;
+    Ok(answer(StatusCode::OK, &found.ok_or_else(|| Refusal::not_found("experiment", id))?))
+}
+
+pub async fn edit(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Edit(edit): Edit,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let commanded = api.registry.edit_experiment(actor, id, edit, version).await?;
+    Ok(answer(StatusCode::OK, &commanded.value))
+}
+
+pub async fn delete(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    api.registry.delete_experiment(actor, id, version).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A body with nothing in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+pub async fn start(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(Nothing {}): Body<Nothing>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    Ok(answer(StatusCode::OK, &api.registry.start_experiment(actor, id, version).await?))
+}
+
+pub async fn decide(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(decision): Body<Decision>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    Ok(answer(StatusCode::OK, &api.registry.decide_experiment(actor, id, decision, version).await?))
+}
+
+pub async fn reopen(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(Nothing {}): Body<Nothing>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    Ok(answer(StatusCode::OK, &api.registry.reopen_experiment(actor, id, version).await?))
+}
+
+/// The experiment's metrics and groups, in their order.
+pub async fn metrics(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let (items, groups) = api
+        .read(move |tx| {
+            experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
+            Ok((experiments::attached_metrics(tx, id)?, experiments::groups(tx, id)?))
+        })
+        .await?;
+    Ok(axum::Json(json!({"items": items, "next": null, "collections": groups})).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachMetric {
+    metric_id: MetricId,
+    #[serde(default)]
+    is_primary: bool,
+}
+
+pub async fn attach_metric(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(body): Body<AttachMetric>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let commanded = api.registry.attach_metric(actor, id, body.metric_id, body.is_primary, version).await?;
+    Ok(answer(if commanded.is_changed { StatusCode::CREATED } else { StatusCode::OK }, &commanded.value))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EditAttachedMetric {
+    is_primary: bool,
+}
+
+pub async fn edit_attached_metric(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids((id, metric)): Ids<(String, String)>,
+    IfMatch(version): IfMatch,
+    Body(body): Body<EditAttachedMetric>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let commanded = api.registry.set_primary_metric(actor, id, parse_id(&metric)?, body.is_primary, version).await?;
+    Ok(answer(StatusCode::OK, &commanded.value))
+}
+
+pub async fn detach_metric(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids((id, metric)): Ids<(String, String)>,
+    IfMatch(version): IfMatch,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    Ok(answer(StatusCode::OK, &api.registry.detach_metric(actor, id, parse_id(&metric)?, version).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachCollection {
+    collection_id: CollectionId,
+}
+
+pub async fn attach_collection(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(body): Body<AttachCollection>,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let commanded = api.registry.attach_collection(actor, id, body.collection_id, version).await?;
+    let (experiment, group) = commanded.value;
+    let status = if commanded.is_changed { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(versioned(
+        status,
+        &json!({"group_id": group.id, "collection_id": group.collection_id, "name": group.name, "experiment": view(&experiment)}),
+        experiment.version,
+    ))
+}
+
+pub async fn detach_group(
+    State(api): State<Shared>,
+    Extension(actor): Extension<Actor>,
+    Ids((id, group)): Ids<(String, String)>,
+    IfMatch(version): IfMatch,
+) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    Ok(answer(StatusCode::OK, &api.registry.detach_group(actor, id, parse_id(&group)?, version).await?))
+}
+
+/// Who changed what, and when; the cursor is a revision. Also of experiments that were deleted, by their number.
+pub async fn history(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
+    let id = api.experiment_id(&id).await?;
+    let limit = check_limit(page.limit)?;
+    let after = if page.after.is_empty() { 0 } else { revision(&page.after)? };
+    let found = api.read(move |tx| Ok(changes::list(tx, id, after, limit)?)).await?;
+    if found.is_empty() && after == 0 {
+        return Err(Refusal::not_found("experiment", id).into());
+    }
+    Ok(listed(found, limit, |change| change.revision.to_string()))
+}
+
+fn revision(text: &str) -> Result<i64, Problem> {
+    text.parse().map_err(|_| {
+        Refusal::invalid("after", format!("'{text}' is not a revision; give the cursor that 'next' gave")).into()
+    })
+}

@@ -1,0 +1,111 @@
+//! Problem answers (RFC 9457): what every refusal and every failure looks like on the wire.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::error::{Conflict, FieldError, Refusal};
+use crate::registry::Error;
+use crate::store::StoreError;
+
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    /// The stable end of `type`.
+    kind: &'static str,
+    detail: String,
+    errors: Vec<FieldError>,
+}
+
+impl Problem {
+    pub fn of(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), errors: Vec::new() }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        let (status, kind) = match &refusal {
+            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
+            Refusal::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale-version"),
+            Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Refusal::Conflict { kind, .. } => (
+                StatusCode::CONFLICT,
+                match kind {
+                    Conflict::Taken => "taken",
+                    Conflict::InUse => "in-use",
+                    Conflict::IllegalTransition => "illegal-transition",
+                    Conflict::State => "state",
+                },
+            ),
+        };
+        let errors = if let Refusal::Invalid(errors) = refusal { errors } else { Vec::new() };
+        Self { status, kind, detail, errors }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) | StoreError::Full(_) => {
+                tracing::warn!(%error, "a request was turned away");
+                Self::of(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    format!("{error}; nothing was changed, try again later"),
+                )
+            }
+            StoreError::OutcomeUnknown(_) => {
+                tracing::error!(%error, "a request's outcome is unknown");
+                Self::of(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "outcome-unknown",
+                    format!("{error}; read the resource again to see"),
+                )
+            }
+            _ => {
+                tracing::error!(%error, "a request failed");
+                Self::of(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "the server failed on this request and changed nothing; its log says why",
+                )
+            }
+        }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused(refusal) => refusal.into(),
+            Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:bellwether:problem:{}", self.kind),
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if !self.errors.is_empty() {
+            let errors: Vec<_> =
+                self.errors.iter().map(|error| json!({"field": error.field, "message": error.message})).collect();
+            body["errors"] = errors.into();
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

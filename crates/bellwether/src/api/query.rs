@@ -1,0 +1,144 @@
+//! What stands in a path, a query or a header: ids, pages, versions.
+
+use std::str::FromStr;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, RequestPartsExt};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::Api;
+use super::problem::Problem;
+use crate::error::Refusal;
+use crate::id::ExperimentId;
+use crate::store::{Tx, experiments};
+
+const LONGEST_PAGE: u32 = 250;
+
+/// `?limit=&after=`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    #[serde(default)]
+    pub after: String,
+    #[serde(default = "usual_page")]
+    pub limit: u32,
+}
+
+pub fn usual_page() -> u32 {
+    50
+}
+
+pub fn check_limit(limit: u32) -> Result<u32, Problem> {
+    if (1..=LONGEST_PAGE).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Refusal::invalid("limit", format!("{limit} was given; from 1 to {LONGEST_PAGE} are allowed")).into())
+}
+
+/// A query whose errors are problem answers.
+pub struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query: Result<Query<T>, QueryRejection> = parts.extract().await;
+        query
+            .map(|Query(params)| Self(params))
+            .map_err(|rejection| Problem::of(StatusCode::UNPROCESSABLE_ENTITY, "invalid", rejection.body_text()))
+    }
+}
+
+/// The header `If-Match`, if there is one.
+pub struct IfMatch(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(header_text(&parts.headers, header::IF_MATCH.as_str())))
+    }
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// The ids of a path.
+pub struct Ids<T>(pub T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids<String> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        path(parts).await.map(|Path(id): Path<String>| Self(id))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids<(String, String)> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        path(parts).await.map(|Path(ids): Path<(String, String)>| Self(ids))
+    }
+}
+
+async fn path<T: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Result<Path<T>, Problem> {
+    parts.extract().await.map_err(|rejection: axum::extract::rejection::PathRejection| {
+        Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text())
+    })
+}
+
+/// An id of the path, read as what it should be.
+pub fn parse_id<I: FromStr<Err = String>>(text: &str) -> Result<I, Problem> {
+    text.parse().map_err(|reason: String| Problem::of(StatusCode::NOT_FOUND, "not-found", reason))
+}
+
+impl Api {
+    /// An experiment's number, given as such or as `key:<key>`.
+    pub async fn experiment_id(&self, given: &str) -> Result<ExperimentId, Problem> {
+        if let Ok(number) = given.parse() {
+            return Ok(number);
+        }
+        let Some(key) = given.strip_prefix("key:").map(str::to_owned) else {
+            let detail = format!("'{given}' is neither an experiment's number nor 'key:' with its key");
+            return Err(Problem::of(StatusCode::NOT_FOUND, "not-found", detail));
+        };
+        let wanted = key.clone();
+        let found: Result<_, crate::registry::Error> =
+            self.registry.db().read(move |tx: &mut dyn Tx| Ok(experiments::number_of_key(tx, &wanted)?)).await;
+        Ok(found?.ok_or_else(|| Refusal::not_found("experiment with the key", key))?)
+    }
+
+    /// Reads in one consistent state of the database.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl Fn(&mut dyn Tx) -> Result<T, crate::registry::Error> + Send + 'static,
+    ) -> Result<T, Problem> {
+        Ok(self.registry.db().read(work).await?)
+    }
+}
+
+/// `{"items": […], "next": …}`; `next` is the cursor of the last item where there may be more.
+pub fn listed<T: Serialize>(items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Response {
+    let is_full = u32::try_from(items.len()).is_ok_and(|count| count == limit);
+    let next = items.last().filter(|_| is_full).map(cursor);
+    Json(json!({"items": items, "next": next})).into_response()
+}
+
+/// A resource with its version as ETag.
+pub fn versioned<T: Serialize>(status: StatusCode, body: &T, version: i64) -> Response {
+    let mut response = (status, Json(json!(body))).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+pub type Handled = Result<Response, Problem>;

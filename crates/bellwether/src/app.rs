@@ -1,0 +1,164 @@
+//! The application: opens what is there, starts what runs, and stops it in order. The only place that knows all modules.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::delivery::Delivery;
+use crate::id::{Ids, RandomIds};
+use crate::pipeline::{self, Pipeline};
+use crate::registry::{self, Registry, Wakes, sequencer};
+use crate::secret::{Vault, write_private};
+use crate::store::{Db, Location};
+
+/// For requests that are under way when the process is asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the data folder {0} cannot be used: {1}")]
+    Data(String, std::io::Error),
+    #[error("another process uses the data folder {0}; stop it first, or give another folder with --data")]
+    InUse(String),
+    #[error("cannot listen on {0}: {1}; give another address with --listen")]
+    Listen(SocketAddr, std::io::Error),
+    #[error(transparent)]
+    Secret(#[from] crate::secret::VaultError),
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
+    Delivery(#[from] crate::delivery::StartError),
+}
+
+/// A server that runs, until [`Self::stop`].
+pub struct Running {
+    address: SocketAddr,
+    registry: Registry,
+    admin_key: Option<String>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    workers: Vec<JoinHandle<()>>,
+    _lock: File,
+}
+
+/// Starts everything. When this returns, the API answers.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let lock = claim(&config.data)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
+    let vault = Arc::new(Vault::at(&config.data.join("secret.key"), ids.secret_bytes())?);
+    let location = match &config.database_url {
+        Some(url) => Location::Postgres(url.clone()),
+        None => Location::Sqlite(config.data.join("bellwether.db")),
+    };
+    let db = tokio::task::spawn_blocking(move || Db::open(&location))
+        .await
+        .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
+    let (wakes, receivers) = Wakes::channel();
+    let setup = registry::Setup {
+        db,
+        vault,
+        clock,
+        ids,
+        addresses: config.addresses.clone(),
+        files_roots: config.files_roots.clone(),
+        default_schedule: config.default_schedule.clone(),
+    };
+    let registry = Registry::open(setup, wakes).await?;
+    let admin_key = first_key(&registry, &config).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+
+    let (stop, stopping) = watch::channel(false);
+    let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost)?;
+    let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, pipeline::Limits::of(&config));
+    let workers = vec![
+        tokio::spawn(delivery.run(stopping.clone())),
+        tokio::spawn(pipeline.run(stopping.clone())),
+        tokio::spawn(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
+    ];
+    let server = tokio::spawn(serve(listener, registry.clone(), stopping));
+    Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
+}
+
+async fn serve(listener: TcpListener, registry: Registry, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
+    // Answers are small and go out at once.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, api::routes(registry))
+        .with_graceful_shutdown(async move {
+            let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+        })
+        .await
+}
+
+/// The data folder is one process's at a time.
+fn claim(data: &Path) -> Result<File, StartError> {
+    let failed = |error| StartError::Data(data.display().to_string(), error);
+    std::fs::create_dir_all(data.join("files")).map_err(failed)?;
+    let lock = File::create(data.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(data.display().to_string())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Makes the first admin key if there is none. Its text lies in a file before the key counts, so that no crash in
+/// between leaves an installation that nobody can enter.
+async fn first_key(registry: &Registry, config: &Config) -> Result<Option<String>, StartError> {
+    if registry.has_admin_key().await? {
+        return Ok(None);
+    }
+    let issued = registry.prepare_admin_key(config.admin_key.clone())?;
+    if config.admin_key.is_none() {
+        let path = config.data.join("admin-key");
+        write_private(&path, &issued.text).map_err(|error| StartError::Data(path.display().to_string(), error))?;
+    }
+    Ok(registry.store_admin_key(issued.key).await?.then_some(issued.text))
+}
+
+impl Running {
+    /// Where the API listens; the port is a real one even if 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The first admin key, if this start made it.
+    pub fn admin_key(&self) -> Option<&str> {
+        self.admin_key.as_deref()
+    }
+
+    /// Accepts no more work, finishes what is in flight, records it, and closes the database.
+    pub async fn stop(self) {
+        let Self { registry, stop, mut server, workers, .. } = self;
+        stop.send_replace(true);
+        if tokio::time::timeout(STOP_TIMEOUT, &mut server).await.is_err() {
+            tracing::warn!("some requests were still under way when the time to stop was up");
+            server.abort();
+        }
+        for worker in workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "a part of the server ended badly");
+            }
+        }
+        let db = registry.db().clone();
+        drop(registry);
+        let _ = tokio::task::spawn_blocking(move || db.close()).await;
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line: parses, then calls. One file a subcommand.
+
+mod api_client;
+mod demo;
+mod listen;
+mod receiver;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Keeps experiments, computes their results, and tells other systems of every change.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    Demo(demo::Demo),
+    Listen(listen::Listen),
+    /// Run queries for a server that started this process; not for people
+    #[command(hide = true)]
+    Worker,
+}
+
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Command::Worker = cli.command {
+        return worker();
+    }
+    let log =
+        tracing_subscriber::EnvFilter::try_from_env("BELLWETHER_LOG").unwrap_or_else(|_| "warn,bellwether=info".into());
+    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Demo(demo) => demo.run().await,
+            Command::Listen(listen) => listen.run().await,
+            Command::Worker => Ok(()),
+        }
+    });
+    result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("bellwether: {error}");
+    ExitCode::FAILURE
+}
+
+/// The embedded engine's process. It talks over its standard input and output, and logs nothing.
+#[cfg(feature = "embedded")]
+fn worker() -> ExitCode {
+    bellwether_warehouse::worker::serve(std::io::stdin(), std::io::stdout())
+}
+
+#[cfg(not(feature = "embedded"))]
+fn worker() -> ExitCode {
+    fail("this program was built without the embedded engine (feature `embedded`)")
+}

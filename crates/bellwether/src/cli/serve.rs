@@ -1,0 +1,51 @@
+//! `bellwether serve`: the server, until it is asked to stop.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app;
+use crate::config::{Config, Given};
+
+#[derive(clap::Args)]
+pub struct Serve {
+    /// The address to listen on [default: 127.0.0.1:7070]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// The folder that holds the database, the keys and the files [default: bellwether-data]
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// A postgres:// URL, instead of the embedded database
+    #[arg(long)]
+    database_url: Option<String>,
+    /// A file with settings (TOML); every setting is also read from the environment as BELLWETHER_…
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub async fn run(self) -> Result<(), String> {
+        let flags = Given { listen: self.listen, data: self.data, database_url: self.database_url, ..Given::default() };
+        let config = Config::load(flags, self.config.as_deref(), &|name| std::env::var(name).ok())
+            .map_err(|error| error.to_string())?;
+        let data = config.data.clone();
+        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        let running = app::start(config).await.map_err(|error| error.to_string())?;
+        println!("Bellwether listens on http://{}", running.address());
+        if let Some(key) = running.admin_key() {
+            println!("The first admin key is in {}", data.join("admin-key").display());
+            if std::io::stdout().is_terminal() {
+                println!("  {key}");
+            }
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping");
+        running.stop().await;
+        Ok(())
+    }
+}

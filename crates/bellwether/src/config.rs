@@ -1,0 +1,243 @@
+//! Every setting, from where it comes and what it may be: flags over environment over file over what is usual.
+//! Validated once, before anything starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::address::{AddressPolicy, Network};
+use crate::definition::Schedule;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// Holds the database, the keys and, unless set otherwise, the warehouse's files.
+    pub data: PathBuf,
+    /// PostgreSQL instead of the embedded database.
+    pub database_url: Option<String>,
+    /// The text of the first admin key; made by Bellwether if not given.
+    pub admin_key: Option<String>,
+    pub addresses: AddressPolicy,
+    /// Folders that `files` warehouses may lie in.
+    pub files_roots: Vec<PathBuf>,
+    /// When experiments run that have no schedule of their own.
+    pub default_schedule: Schedule,
+    /// The longest a run may take, in seconds.
+    pub run_timeout_seconds: u64,
+    /// The most memory that a run's query engine may use, in MiB.
+    pub run_memory_mib: u64,
+    /// Runs under way at once.
+    pub max_runs: usize,
+    /// The program that runs queries when started with `worker`: this one, but for tests.
+    pub program: PathBuf,
+}
+
+/// The same, as file and environment give it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    pub listen: Option<SocketAddr>,
+    pub data: Option<PathBuf>,
+    pub database_url: Option<String>,
+    pub admin_key: Option<String>,
+    pub allow_networks: Option<Vec<Network>>,
+    pub allow_http: Option<bool>,
+    pub files_roots: Option<Vec<PathBuf>>,
+    pub default_schedule: Option<Cron>,
+    pub run_timeout_seconds: Option<u64>,
+    pub run_memory_mib: Option<u64>,
+    pub max_runs: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cron {
+    cron: String,
+    #[serde(default)]
+    time_zone: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Reads an environment variable; handed in, so that tests decide what is set.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// What holds for a server in `data` if nothing is said.
+    pub fn usual(data: &Path) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            data: data.to_owned(),
+            database_url: None,
+            admin_key: None,
+            addresses: AddressPolicy::default(),
+            files_roots: vec![data.join("files")],
+            default_schedule: Schedule { name: "default".into(), cron: "0 6 * * *".into(), time_zone: "UTC".into() },
+            run_timeout_seconds: 3600,
+            run_memory_mib: 2048,
+            max_runs: 1,
+            program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("bellwether")),
+        }
+    }
+
+    /// `flags` win over the environment, this over the file.
+    pub fn load(flags: Given, file: Option<&Path>, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let file = file.map_or_else(|| Ok(Given::default()), Given::from_file)?;
+        let given = flags.or(Given::from_environment(environment)?).or(file);
+        let data = given.data.unwrap_or_else(|| PathBuf::from("bellwether-data"));
+        let usual = Self::usual(&data);
+        let config = Self {
+            listen: given.listen.unwrap_or(usual.listen),
+            data,
+            database_url: given.database_url,
+            admin_key: given.admin_key,
+            addresses: AddressPolicy {
+                allow_networks: given.allow_networks.unwrap_or_default(),
+                allow_http: given.allow_http.unwrap_or(false),
+            },
+            files_roots: given.files_roots.unwrap_or(usual.files_roots),
+            default_schedule: given.default_schedule.map_or(usual.default_schedule, |given| Schedule {
+                name: "default".into(),
+                cron: given.cron,
+                time_zone: given.time_zone.unwrap_or_else(|| "UTC".into()),
+            }),
+            run_timeout_seconds: given.run_timeout_seconds.unwrap_or(usual.run_timeout_seconds),
+            run_memory_mib: given.run_memory_mib.unwrap_or(usual.run_memory_mib),
+            max_runs: given.max_runs.unwrap_or(usual.max_runs),
+            program: usual.program,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(ConfigError(message)) };
+        self.default_schedule.validate().map_err(|error| ConfigError(format!("default_schedule: {error}")))?;
+        check(
+            (1..=86_400).contains(&self.run_timeout_seconds),
+            format!("run_timeout_seconds: {} was given; from 1 to 86400 are allowed", self.run_timeout_seconds),
+        )?;
+        check(
+            (64..=1_048_576).contains(&self.run_memory_mib),
+            format!("run_memory_mib: {} was given; from 64 to 1048576 are allowed", self.run_memory_mib),
+        )?;
+        check(
+            (1..=64).contains(&self.max_runs),
+            format!("max_runs: {} was given; from 1 to 64 are allowed", self.max_runs),
+        )
+    }
+}
+
+impl Given {
+    fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
+        toml::from_str(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+    }
+
+    fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let text = |name: &str| environment(&format!("BELLWETHER_{name}"));
+        Ok(Self {
+            listen: parsed("LISTEN", text("LISTEN"))?,
+            data: text("DATA").map(PathBuf::from),
+            database_url: secret("DATABASE_URL", environment)?,
+            admin_key: secret("ADMIN_KEY", environment)?,
+            allow_networks: text("ALLOW_NETWORKS").map(|list| networks(&list)).transpose()?,
+            allow_http: parsed("ALLOW_HTTP", text("ALLOW_HTTP"))?,
+            files_roots: text("FILES_ROOTS").map(|list| items(&list).map(PathBuf::from).collect()),
+            default_schedule: text("DEFAULT_SCHEDULE").map(|cron| Cron { cron, time_zone: text("DEFAULT_TIME_ZONE") }),
+            run_timeout_seconds: parsed("RUN_TIMEOUT_SECONDS", text("RUN_TIMEOUT_SECONDS"))?,
+            run_memory_mib: parsed("RUN_MEMORY_MIB", text("RUN_MEMORY_MIB"))?,
+            max_runs: parsed("MAX_RUNS", text("MAX_RUNS"))?,
+        })
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            data: self.data.or(other.data),
+            database_url: self.database_url.or(other.database_url),
+            admin_key: self.admin_key.or(other.admin_key),
+            allow_networks: self.allow_networks.or(other.allow_networks),
+            allow_http: self.allow_http.or(other.allow_http),
+            files_roots: self.files_roots.or(other.files_roots),
+            default_schedule: self.default_schedule.or(other.default_schedule),
+            run_timeout_seconds: self.run_timeout_seconds.or(other.run_timeout_seconds),
+            run_memory_mib: self.run_memory_mib.or(other.run_memory_mib),
+            max_runs: self.max_runs.or(other.max_runs),
+        }
+    }
+}
+
+fn networks(list: &str) -> Result<Vec<Network>, ConfigError> {
+    items(list)
+        .map(|item| item.parse().map_err(|error| ConfigError(format!("BELLWETHER_ALLOW_NETWORKS: {error}"))))
+        .collect()
+}
+
+/// Several values in one variable stand with commas between.
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn parsed<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ConfigError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.map(|text| {
+        text.parse().map_err(|error| ConfigError(format!("BELLWETHER_{name}: '{text}' cannot be used: {error}")))
+    })
+    .transpose()
+}
+
+/// A secret stands in the variable itself, or in the file that the variable with `_FILE` names.
+fn secret(name: &str, environment: Environment<'_>) -> Result<Option<String>, ConfigError> {
+    if let Some(text) = environment(&format!("BELLWETHER_{name}")) {
+        return Ok(Some(text));
+    }
+    let Some(path) = environment(&format!("BELLWETHER_{name}_FILE")) else { return Ok(None) };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| ConfigError(format!("BELLWETHER_{name}_FILE: cannot read {path}: {error}")))?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment_and_this_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.toml");
+        std::fs::write(&file, "listen = '127.0.0.1:1'\nallow_http = true\nmax_runs = 3\n").unwrap();
+        let environment = |name: &str| match name {
+            "BELLWETHER_LISTEN" => Some("127.0.0.1:2".to_owned()),
+            "BELLWETHER_MAX_RUNS" => Some("2".to_owned()),
+            "BELLWETHER_ALLOW_NETWORKS" => Some("127.0.0.0/8, fd00::/8".to_owned()),
+            _ => None,
+        };
+        let flags = Given { listen: Some("127.0.0.1:3".parse().unwrap()), ..Given::default() };
+        let config = Config::load(flags, Some(&file), &environment).unwrap();
+        assert_eq!((config.listen.port(), config.max_runs, config.addresses.allow_http), (3, 2, true));
+        assert_eq!(config.addresses.allow_networks.len(), 2);
+    }
+
+    #[test]
+    fn wrong_settings_are_refused_by_name() {
+        let refused = |name: &'static str, value: &'static str| {
+            let environment = move |asked: &str| (asked == name).then(|| value.to_owned());
+            Config::load(Given::default(), None, &environment).unwrap_err().to_string()
+        };
+        assert!(refused("BELLWETHER_LISTEN", "nowhere").contains("BELLWETHER_LISTEN"));
+        assert!(refused("BELLWETHER_DEFAULT_SCHEDULE", "sometimes").contains("default_schedule"));
+        assert!(refused("BELLWETHER_MAX_RUNS", "0").contains("max_runs"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.toml");
+        std::fs::write(&file, "lisen = 1").unwrap();
+        let error = Config::load(Given::default(), Some(&file), &|_| None).unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+    }
+}

@@ -1,0 +1,35 @@
+//! Gives PostgreSQL's events their place in the log, after their commit: numbers given inside concurrent transactions
+//! would become visible out of order, and a reader's cursor would skip. SQLite's are numbered in the transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::Registry;
+use crate::store::{StoreError, Tx, events};
+
+/// Events numbered in one transaction.
+const BATCH: u32 = 1000;
+/// How often it looks without a hint.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    if registry.db().dialect().numbers_events_in_transaction() {
+        return;
+    }
+    loop {
+        let numbered: Result<u64, StoreError> =
+            registry.db().write(|tx: &mut dyn Tx| events::number_committed(tx, BATCH)).await;
+        match numbered {
+            Ok(count) if count == u64::from(BATCH) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "events cannot be numbered yet; trying again"),
+        }
+        tokio::select! {
+            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+            () = committed.notified() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}

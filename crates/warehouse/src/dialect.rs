@@ -1,0 +1,154 @@
+//! The pieces of SQL that differ between warehouses, as text for generated statements.
+//!
+//! Arguments called `expr` are SQL already and are put in parentheses where it matters; names and texts are quoted here.
+//! Another warehouse is another variant: the compiler then asks for each piece.
+
+/// The schema of intermediate results. Tables of files and of users live elsewhere, so names cannot clash.
+pub const SCRATCH_SCHEMA: &str = "bellwether";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    DataFusion,
+}
+
+impl Dialect {
+    /// A name of a column or table, exactly as spelled.
+    pub fn identifier(self, name: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("\"{}\"", name.replace('"', "\"\"")),
+        }
+    }
+
+    /// A text literal.
+    pub fn text(self, text: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("'{}'", text.replace('\'', "''")),
+        }
+    }
+
+    /// A literal for microseconds since 1970-01-01T00:00:00Z, of the type [`Dialect::to_timestamp`] gives.
+    pub fn timestamp(self, microseconds: i64) -> String {
+        match self {
+            Dialect::DataFusion => format!("to_timestamp_micros({microseconds})"),
+        }
+    }
+
+    /// `expr`, a timestamp, date or ISO 8601 text, as a timestamp in UTC with microseconds. Text without an offset is
+    /// UTC. Text that is no time fails the query.
+    pub fn to_timestamp(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("CAST(({expr}) AS TIMESTAMP(6))"),
+        }
+    }
+
+    /// `expr` as a double. Text that is no number fails the query.
+    pub fn to_double(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("CAST(({expr}) AS DOUBLE)"),
+        }
+    }
+
+    /// `expr` as text: how subjects and variations are compared, whatever type each source gives them.
+    pub fn to_text(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("CAST(({expr}) AS VARCHAR)"),
+        }
+    }
+
+    /// The UTC day of a timestamp, as a date.
+    pub fn day(self, timestamp: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("CAST(({timestamp}) AS DATE)"),
+        }
+    }
+
+    /// A timestamp moved by `microseconds`.
+    pub fn later(self, timestamp: &str, microseconds: i64) -> String {
+        match self {
+            Dialect::DataFusion => format!("(({timestamp}) + INTERVAL '{microseconds} microseconds')"),
+        }
+    }
+
+    pub fn least(self, left: &str, right: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("least({left}, {right})"),
+        }
+    }
+
+    pub fn greatest(self, left: &str, right: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("greatest({left}, {right})"),
+        }
+    }
+
+    /// An aggregate: how many distinct values.
+    pub fn count_distinct(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("count(DISTINCT ({expr}))"),
+        }
+    }
+
+    /// An aggregate for many groups, such as one per subject: the sum as a decimal with 10 digits after the point, which
+    /// no order of addition changes. Each value is rounded to those digits; beyond ±10^28 the query fails.
+    pub fn decimal_sum(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("sum(CAST(({expr}) AS DECIMAL(38, 10)))"),
+        }
+    }
+
+    /// An aggregate for few groups, such as one per variation: the sum of doubles, correctly rounded, which no order of
+    /// addition changes. Null without values.
+    pub fn exact_sum(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("exact_sum(({expr}))"),
+        }
+    }
+
+    /// An aggregate: the quantile at `probability` (0 to 1), interpolated linearly between neighbours (type 7 of Hyndman
+    /// & Fan 1996, The American Statistician 50, 361–365), exact.
+    pub fn quantile(self, expr: &str, probability: f64) -> String {
+        match self {
+            Dialect::DataFusion => format!("percentile_cont({probability:?}) WITHIN GROUP (ORDER BY ({expr}))"),
+        }
+    }
+
+    /// The intermediate result `name`, for a FROM clause.
+    pub fn intermediate(self, name: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("{SCRATCH_SCHEMA}.{}", self.identifier(name)),
+        }
+    }
+
+    /// A user's query, once checked, as a source for a FROM clause. It stands on its own lines, so that a comment at its
+    /// end swallows nothing of ours.
+    pub fn subquery(self, sql: &str, alias: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("(\n{}\n) AS {}", without_semicolon(sql), self.identifier(alias)),
+        }
+    }
+}
+
+/// A statement without the semicolons and blanks that may end it.
+pub fn without_semicolon(sql: &str) -> &str {
+    sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_texts_cannot_leave_their_quotes() {
+        let dialect = Dialect::DataFusion;
+        assert_eq!(dialect.identifier("a\"b; DROP"), "\"a\"\"b; DROP\"");
+        assert_eq!(dialect.text("it's \\'"), "'it''s \\'''");
+        assert_eq!(dialect.intermediate("Daily"), "bellwether.\"Daily\"");
+    }
+
+    #[test]
+    fn a_trailing_semicolon_or_comment_does_not_break_a_subquery() {
+        let dialect = Dialect::DataFusion;
+        assert_eq!(dialect.subquery("SELECT 1 ;\n ;", "s"), "(\nSELECT 1\n) AS \"s\"");
+        assert_eq!(dialect.subquery("SELECT 1 -- one", "s"), "(\nSELECT 1 -- one\n) AS \"s\"");
+    }
+}

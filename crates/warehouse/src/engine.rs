@@ -1,0 +1,349 @@
+//! The embedded engine: DataFusion over a folder of files, confined to reading registered tables.
+//!
+//! It runs in the worker only. It knows nothing of requests, nor of the process around it; what it may read is decided by
+//! [`crate::files`], what it may be asked by [`statement`].
+
+mod cells;
+mod failure;
+mod statement;
+mod sum;
+
+use crate::dialect::SCRATCH_SCHEMA;
+use crate::files::{FileFormat, FileTable, FileTables};
+use crate::protocol::{Setup, WarehouseConfig};
+use crate::{Column, ErrorKind, Failure, Table, TableInfo};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::TableReference;
+use datafusion::common::config::ConfigNonZeroUsize;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::file_format::FileFormat as Format;
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::Compression;
+use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use failure::{failure, is_exhausted};
+use futures::StreamExt;
+use statement::{Author, Query};
+use std::collections::HashMap;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Parallel parts of a query. Few, as the server has the machine first.
+pub const PARTITIONS: usize = 2;
+
+const CATALOG: &str = "warehouse";
+/// Where unqualified names are looked up: the files.
+const FILES_SCHEMA: &str = "files";
+/// The types of a CSV file's columns are those that fit this many of its first rows.
+const CSV_ROWS_INFERRED: usize = 100_000;
+/// Small row groups bound the memory of the writer, which the engine does not count.
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+
+/// Rows a batch once joins spill.
+const SPILLING_BATCH_ROWS: usize = 1024;
+
+/// How joins are done: by hash first, as it is faster; by sorting when memory runs out, as only that spills.
+#[derive(Clone, Copy)]
+enum Joins {
+    Hash,
+    SortMerge,
+}
+
+pub struct Engine {
+    context: SessionContext,
+    files: FileTables,
+    scratch: PathBuf,
+    memory_limit_bytes: u64,
+    /// The file of each intermediate result.
+    intermediates: HashMap<String, PathBuf>,
+    /// How many files were written to `scratch`; it numbers them.
+    written: u64,
+}
+
+impl Engine {
+    pub fn start(setup: &Setup) -> Result<Engine, Failure> {
+        let WarehouseConfig::Files { path, roots } = &setup.warehouse;
+        let files = FileTables::of_folder(path, roots)?;
+        let spill = setup.scratch.join("spill");
+        std::fs::create_dir_all(&spill)
+            .map_err(|error| Failure::of(ErrorKind::File, format!("{}: {error}; check the folder", spill.display())))?;
+        let limit = setup.memory_limit_bytes;
+        let context = context(limit, &spill).map_err(|error| failure(&error, limit))?;
+        let scratch = setup.scratch.clone();
+        Ok(Engine { context, files, scratch, memory_limit_bytes: limit, intermediates: HashMap::new(), written: 0 })
+    }
+
+    /// Runs `sql` and returns its rows; more than `row_limit` are an error, or are left out if `truncate`.
+    pub async fn query(&self, sql: &str, row_limit: usize, truncate: bool) -> Result<Table, Failure> {
+        let query = self.prepare(sql, Author::Pipeline).await?;
+        let table = match self.collect(&query, Joins::Hash, row_limit).await {
+            Err(error) if is_exhausted(&error) => self.collect(&query, Joins::SortMerge, row_limit).await,
+            other => other,
+        };
+        let mut table = table.map_err(|error| self.failure(&error))?;
+        if table.rows.len() > row_limit && !truncate {
+            return Err(Failure::of(
+                ErrorKind::RowLimit,
+                format!("the query has more than the {row_limit} rows allowed; aggregate, or add a LIMIT"),
+            ));
+        }
+        table.rows.truncate(row_limit);
+        Ok(table)
+    }
+
+    /// Runs `sql` and keeps its rows as the table `bellwether.<name>`, replacing an earlier one; returns their number. A
+    /// failure leaves the earlier one.
+    pub async fn materialize(&mut self, name: &str, sql: &str) -> Result<u64, Failure> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.len() > 100 || !name.chars().all(is_word) {
+            return Err(Failure::of(
+                ErrorKind::Internal,
+                format!("{name:?} cannot name an intermediate result; use 1 to 100 ASCII letters, digits and `_`"),
+            ));
+        }
+        let query = self.prepare(sql, Author::Pipeline).await?;
+        self.written += 1;
+        let file = self.scratch.join(format!("{name}.{}.parquet", self.written));
+        let rows = match self.write(&query, Joins::Hash, &file).await {
+            Err(error) if is_exhausted(&error) => self.write(&query, Joins::SortMerge, &file).await,
+            other => other,
+        };
+        let outcome = match rows {
+            Ok(rows) => self.register_intermediate(name, &file).await.map(|()| rows),
+            Err(error) => Err(error),
+        };
+        if outcome.is_err() {
+            // What was written so far is of no use to anyone; should it stay, it goes with the scratch folder.
+            let _ = std::fs::remove_file(&file);
+        } else if let Some(earlier) = self.intermediates.insert(name.to_owned(), file) {
+            let _ = std::fs::remove_file(earlier);
+        }
+        outcome.map_err(|error| self.failure(&error))
+    }
+
+    /// The columns `sql` would have, without running it.
+    pub async fn describe(&self, sql: &str) -> Result<Vec<Column>, Failure> {
+        self.columns_of(sql, Author::Pipeline).await
+    }
+
+    /// As [`Engine::describe`], for SQL that users wrote: it must not name intermediate results.
+    pub async fn check(&self, sql: &str) -> Result<Vec<Column>, Failure> {
+        self.columns_of(sql, Author::User).await
+    }
+
+    /// The tables of the folder, with their columns or why those cannot be read.
+    pub async fn tables(&self) -> Vec<TableInfo> {
+        let mut tables = Vec::new();
+        for name in self.files.names() {
+            let Some(table) = self.files.get(name) else { continue };
+            let (columns, error) = match self.open(table).await {
+                Ok(opened) => (cells::columns(opened.1.fields()), None),
+                Err(failure) => (Vec::new(), Some(failure.message)),
+            };
+            tables.push(TableInfo { name: name.to_owned(), file: table.file.clone(), columns, error });
+        }
+        tables
+    }
+
+    async fn columns_of(&self, sql: &str, author: Author) -> Result<Vec<Column>, Failure> {
+        let query = self.prepare(sql, author).await?;
+        let plan = self.plan(&self.context.state(), &query).await.map_err(|error| self.failure(&error))?;
+        Ok(cells::columns(plan.schema().fields()))
+    }
+
+    /// Checks `sql` and registers the files it names.
+    async fn prepare(&self, sql: &str, author: Author) -> Result<Query, Failure> {
+        let query = statement::parse(sql)?;
+        let state = self.context.state();
+        let references = state.resolve_table_references(query.statement()).map_err(|error| self.failure(&error))?;
+        for reference in references {
+            self.provide(&state, &reference, author).await?;
+        }
+        let plan = self.plan(&state, &query).await.map_err(|error| self.failure(&error))?;
+        let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        reading.verify_plan(&plan).map_err(|error| statement::forbidden(&error.strip_backtrace()))?;
+        Ok(query)
+    }
+
+    /// Makes the table behind `reference` known to the engine, or says why there is none.
+    async fn provide(&self, state: &SessionState, reference: &TableReference, author: Author) -> Result<(), Failure> {
+        if reference.schema() == Some(SCRATCH_SCHEMA) {
+            return match author {
+                Author::Pipeline if self.intermediates.contains_key(reference.table()) => Ok(()),
+                Author::Pipeline => Err(self.missing(reference)),
+                Author::User => Err(statement::forbidden(&format!("intermediate results ({reference})"))),
+            };
+        }
+        let is_of_files = reference.schema().is_none_or(|schema| schema == FILES_SCHEMA)
+            && reference.catalog().is_none_or(|catalog| catalog == CATALOG);
+        let Some(table) = self.find(reference.table()).filter(|_| is_of_files) else {
+            let is_function = reference.schema().is_none() && state.table_functions().contains_key(reference.table());
+            return if is_function { Ok(()) } else { Err(self.missing(reference)) };
+        };
+        let registered = TableReference::full(CATALOG, FILES_SCHEMA, reference.table());
+        if self.context.table_exist(registered.clone()).map_err(|error| self.failure(&error))? {
+            return Ok(());
+        }
+        let (opened, _) = self.open(table).await?;
+        self.context.register_table(registered, opened).map_err(|error| self.failure(&error))?;
+        Ok(())
+    }
+
+    /// The file behind a name: spelled exactly, or the only one that differs in case alone, as SQL folds unquoted names.
+    fn find(&self, name: &str) -> Option<&FileTable> {
+        if let Some(table) = self.files.get(name) {
+            return Some(table);
+        }
+        let mut alike = self.files.names().filter(|other| other.eq_ignore_ascii_case(name));
+        let only = alike.next().filter(|_| alike.next().is_none())?;
+        self.files.get(only)
+    }
+
+    fn missing(&self, reference: &TableReference) -> Failure {
+        let known: Vec<&str> = self.files.names().take(50).collect();
+        let message = format!(
+            "there is no table {reference}; the tables are {known:?}: a CSV or Parquet file, or a folder of Parquet \
+             files, is a table named by its stem (quote names with other than lower-case letters, digits and `_`)"
+        );
+        Failure::of(ErrorKind::MissingTable, message)
+    }
+
+    async fn open(&self, table: &FileTable) -> Result<(Arc<ListingTable>, SchemaRef), Failure> {
+        let paths = self.files.paths(table)?;
+        self.listing(&paths, table.format).await.map_err(|error| {
+            let cause = self.failure(&error);
+            let kind = if cause.kind == ErrorKind::Resources { cause.kind } else { ErrorKind::File };
+            Failure::of(kind, format!("{:?} cannot be read as a table: {}", table.file, cause.message))
+        })
+    }
+
+    async fn listing(
+        &self,
+        paths: &[PathBuf],
+        format: FileFormat,
+    ) -> Result<(Arc<ListingTable>, SchemaRef), DataFusionError> {
+        let urls: Vec<ListingTableUrl> = paths.iter().map(|path| listing_url(path)).collect::<Result<_, _>>()?;
+        let format: Arc<dyn Format> = match format {
+            // Quoted values may hold line breaks, so a CSV file is not cut at line breaks to be read in parallel.
+            FileFormat::Csv => Arc::new(
+                CsvFormat::default()
+                    .with_has_header(true)
+                    .with_newlines_in_values(true)
+                    .with_schema_infer_max_rec(CSV_ROWS_INFERRED),
+            ),
+            FileFormat::Parquet => Arc::new(ParquetFormat::default()),
+        };
+        let config = ListingTableConfig::new_with_multi_paths(urls)
+            .with_listing_options(ListingOptions::new(format).with_file_extension(""))
+            .infer_schema(&self.context.state())
+            .await?;
+        let schema =
+            config.file_schema.clone().unwrap_or_else(|| Arc::new(datafusion::arrow::datatypes::Schema::empty()));
+        if schema.fields().is_empty() {
+            return Err(DataFusionError::Plan(
+                "it has no columns; a CSV file starts with a line of their names".into(),
+            ));
+        }
+        Ok((Arc::new(ListingTable::try_new(config)?), schema))
+    }
+
+    async fn register_intermediate(&self, name: &str, file: &Path) -> Result<(), DataFusionError> {
+        let (table, _) = self.listing(&[file.to_owned()], FileFormat::Parquet).await?;
+        let reference = TableReference::full(CATALOG, SCRATCH_SCHEMA, name);
+        self.context.deregister_table(reference.clone())?;
+        self.context.register_table(reference, table)?;
+        Ok(())
+    }
+
+    async fn plan(&self, state: &SessionState, query: &Query) -> Result<LogicalPlan, DataFusionError> {
+        state.statement_to_plan(query.statement().clone()).await
+    }
+
+    async fn stream(&self, query: &Query, joins: Joins) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let mut state = self.context.state();
+        if let Joins::SortMerge = joins {
+            let options = state.config_mut().options_mut();
+            options.optimizer.prefer_hash_join = false;
+            // Merging spilled runs holds a batch of each, so smaller ones let more be merged at once.
+            options.execution.batch_size = ConfigNonZeroUsize::try_new(SPILLING_BATCH_ROWS)?;
+        }
+        let plan = self.plan(&state, query).await?;
+        DataFrame::new(state, plan).execute_stream().await
+    }
+
+    /// The rows of a query, stopping as soon as there are more than `row_limit`.
+    async fn collect(&self, query: &Query, joins: Joins, row_limit: usize) -> Result<Table, DataFusionError> {
+        let mut stream = self.stream(query, joins).await?;
+        let mut table = Table { columns: cells::names(&stream.schema()), rows: Vec::new() };
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            let wanted = (row_limit + 1).saturating_sub(table.rows.len()).min(batch.num_rows());
+            table.rows.extend(cells::rows(&batch.slice(0, wanted))?);
+            if table.rows.len() > row_limit {
+                break;
+            }
+        }
+        Ok(table)
+    }
+
+    async fn write(&self, query: &Query, joins: Joins, file: &Path) -> Result<u64, DataFusionError> {
+        let mut stream = self.stream(query, joins).await?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::LZ4_RAW)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .build();
+        let mut writer = ArrowWriter::try_new(File::create(file)?, stream.schema(), Some(properties))?;
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            writer.write(&batch)?;
+        }
+        writer.close()?;
+        Ok(rows)
+    }
+
+    fn failure(&self, error: &DataFusionError) -> Failure {
+        failure(error, self.memory_limit_bytes)
+    }
+}
+
+fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, DataFusionError> {
+    const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+    let limit = usize::try_from(memory_limit_bytes).unwrap_or(usize::MAX);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(limit), CONSUMERS_NAMED)))
+        .with_temp_file_path(spill)
+        .build_arc()?;
+    let mut config = SessionConfig::new()
+        .with_target_partitions(PARTITIONS)
+        .with_information_schema(false)
+        .with_default_catalog_and_schema(CATALOG, FILES_SCHEMA);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.sql_parser.collect_spans = true;
+    let context = SessionContext::new_with_config_rt(config, runtime);
+    if let Some(catalog) = context.catalog(CATALOG) {
+        catalog.register_schema(SCRATCH_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    context.register_udaf(AggregateUDF::from(sum::ExactSumFunction::default()));
+    Ok(context)
+}
+
+fn listing_url(path: &Path) -> Result<ListingTableUrl, DataFusionError> {
+    let url = url::Url::from_file_path(path)
+        .map_err(|()| DataFusionError::Plan(format!("{} is not an absolute path", path.display())))?;
+    ListingTableUrl::try_new(url, None)
+}

@@ -1,0 +1,64 @@
+//! The engine's errors in our kinds and words.
+//!
+//! Decides by the error's type, never by its text.
+
+use crate::{ErrorKind, Failure};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use std::io;
+
+/// Whether memory or scratch space ran out.
+pub fn is_exhausted(error: &DataFusionError) -> bool {
+    kind(error.find_root()) == ErrorKind::Resources
+}
+
+pub fn failure(error: &DataFusionError, memory_limit_bytes: u64) -> Failure {
+    match kind(error.find_root()) {
+        ErrorKind::Sql => sql_failure(error),
+        ErrorKind::Resources => Failure::of(
+            ErrorKind::Resources,
+            format!(
+                "the query needs more than its {memory_limit_bytes} bytes of memory or than the scratch disk has; narrow \
+                 it, or raise the limit: {}",
+                error.find_root().strip_backtrace()
+            ),
+        ),
+        kind => Failure::of(kind, error.strip_backtrace()),
+    }
+}
+
+/// A mistake in SQL, with its place where it is known.
+pub fn sql_failure(error: &DataFusionError) -> Failure {
+    let message = error.strip_backtrace();
+    let place = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+    Failure::of(
+        ErrorKind::Sql,
+        match place {
+            Some(span) => format!("{message} (line {}, column {})", span.start.line, span.start.column),
+            None => message,
+        },
+    )
+}
+
+fn kind(root: &DataFusionError) -> ErrorKind {
+    match root {
+        DataFusionError::ResourcesExhausted(_) => ErrorKind::Resources,
+        DataFusionError::IoError(error) => io_kind(error),
+        DataFusionError::ArrowError(error, _) => match error.as_ref() {
+            ArrowError::IoError(_, error) => io_kind(error),
+            ArrowError::CsvError(_) | ArrowError::ParquetError(_) => ErrorKind::File,
+            ArrowError::MemoryError(_) => ErrorKind::Resources,
+            _ => ErrorKind::Sql,
+        },
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) => ErrorKind::File,
+        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => ErrorKind::Internal,
+        _ => ErrorKind::Sql,
+    }
+}
+
+fn io_kind(error: &io::Error) -> ErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => ErrorKind::Resources,
+        _ => ErrorKind::File,
+    }
+}

@@ -1,0 +1,69 @@
+//! The words between a session and its worker: one JSON object a line, one answer for each request, in order.
+//!
+//! Standard input carries [`Setup`] first, then [`Request`]s; standard output carries [`Answer`]s alone.
+
+use crate::{Column, Failure, Table, TableInfo};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The first line: what the worker works on. It is answered too, so that a wrong path shows at the start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Setup {
+    pub warehouse: WarehouseConfig,
+    /// A folder of this session's own for intermediate results and spilled data; made if missing. The caller deletes it
+    /// when the session has ended, however it ended.
+    pub scratch: PathBuf,
+    /// How much the engine may hold in memory; beyond it spills to `scratch`, then fails. The process as a whole may take
+    /// twice this plus 512 MiB before the system stops it.
+    pub memory_limit_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum WarehouseConfig {
+    /// A folder of CSV and Parquet files, which must lie below one of `roots` once symlinks are followed.
+    Files { path: PathBuf, roots: Vec<PathBuf> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Run `sql` and keep the result as `bellwether.<name>`, replacing an earlier one of that name.
+    Materialize { name: String, sql: String },
+    /// Run `sql` and answer its rows: an error if there are more than `row_limit`, unless `truncate`.
+    Query {
+        sql: String,
+        row_limit: usize,
+        #[serde(default)]
+        truncate: bool,
+    },
+    /// The columns `sql` would have, without running it.
+    Describe { sql: String },
+    /// Whether `sql` is a query that users may write: as `Describe`, and it names no intermediate results.
+    Check { sql: String },
+    /// The tables that SQL can name, with their columns.
+    Tables {},
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Ok(Answered),
+    Error(Failure),
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Rows materialized or answered.
+    pub rows: u64,
+    /// How long the worker took.
+    pub duration_us: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Table>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<Column>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Vec<TableInfo>>,
+}
