@@ -1,5 +1,6 @@
 //! Golden values from independent implementations: scipy 1.x (`stats.norm`, `stats.chisquare`, `np.var(ddof=1)`) and
 //! mpmath at 40 digits (`gammainc(regularized=True)`, means and moments), printed by Python's `repr`.
+#![allow(clippy::excessive_precision, reason = "digits as the oracle printed them, so that they can be compared")]
 
 use bellwether_stats::distribution::{chi_squared_survival, normal_quantile, two_sided_p, upper_gamma_ratio};
 use bellwether_stats::{Arm, IMBALANCE_ALPHA, LiftError, Moments, imbalance, lift};
