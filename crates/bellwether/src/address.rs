@@ -95,7 +95,9 @@ impl AddressPolicy {
             "https" => true,
             "http" => false,
             other => {
-                return Err(format!("the scheme '{other}' was given; only https, or http where the operator allows it"));
+                return Err(format!(
+                    "the scheme '{other}' was given; only https, or http where the operator allows it"
+                ));
             }
         };
         if !url.username().is_empty() || url.password().is_some() {
@@ -112,7 +114,9 @@ impl AddressPolicy {
             Some(Host::Domain("localhost")) => self.vet(Ipv4Addr::LOCALHOST.into(), is_tls)?,
             Some(Host::Domain(_)) if is_tls || self.allow_http || !self.allow_networks.is_empty() => {}
             Some(Host::Domain(_)) => {
-                return Err("plain http is not allowed; use https, or the operator allows it with allow_http".to_owned());
+                return Err(
+                    "plain http is not allowed; use https, or the operator allows it with allow_http".to_owned()
+                );
             }
             None => return Err("it names no host".to_owned()),
         }

@@ -18,7 +18,10 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
+use axum::serve::ListenerExt;
 use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
@@ -34,6 +37,21 @@ pub struct Api {
 }
 
 type Shared = Arc<Api>;
+
+/// Answers on `listener` until `stopping` turns true and what is under way is answered.
+pub async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    mut stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    // Answers are small and go out at once.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, routes(registry))
+        .with_graceful_shutdown(async move {
+            let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+        })
+        .await
+}
 
 /// Every route there is.
 pub fn routes(registry: Registry) -> Router {

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -89,18 +88,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tokio::spawn(pipeline.run(stopping.clone())),
         tokio::spawn(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
     ];
-    let server = tokio::spawn(serve(listener, registry.clone(), stopping));
+    let server = tokio::spawn(api::serve(listener, registry.clone(), stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
-}
-
-async fn serve(listener: TcpListener, registry: Registry, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
-    // Answers are small and go out at once.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, api::routes(registry))
-        .with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
-        })
-        .await
 }
 
 /// The data folder is one process's at a time.

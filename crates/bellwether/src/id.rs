@@ -28,6 +28,7 @@ impl RandomIds {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that draws from the operating system")]
 fn fill(bytes: &mut [u8]) {
     // Without randomness ids could collide and secrets be guessed: no service is better than that.
     if getrandom::fill(bytes).is_err() {

@@ -73,6 +73,7 @@ struct Context {
     setup: Setup,
     wakes: Wakes,
     subscriptions: Mutex<record::Subscriptions>,
+    known_keys: Mutex<keys::KnownKeys>,
 }
 
 impl Registry {
@@ -80,7 +81,9 @@ impl Registry {
     pub async fn open(setup: Setup, wakes: Wakes) -> Result<Self> {
         let key_name = setup.vault.key_name();
         setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
-        Ok(Self { context: Arc::new(Context { setup, wakes, subscriptions: Mutex::default() }) })
+        Ok(Self {
+            context: Arc::new(Context { setup, wakes, subscriptions: Mutex::default(), known_keys: Mutex::default() }),
+        })
     }
 
     pub fn db(&self) -> &Db {

@@ -1,11 +1,22 @@
 //! Commands on API keys.
 
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
 use super::{Registry, Result};
 use crate::clock::Timestamp;
 use crate::error::{Conflict, FieldErrors, Refusal};
 use crate::id::KeyId;
 use crate::key::{self, Key, PresentedKey, Role};
 use crate::store::{Tx, keys};
+
+/// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.
+const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+
+/// Keys that were looked up lately, with when.
+pub type KnownKeys = HashMap<KeyId, (Duration, Key)>;
 
 /// A new key, and its text, which is kept nowhere.
 pub struct IssuedKey {
@@ -86,20 +97,45 @@ impl Registry {
             }
             Ok(())
         })
-        .await
+        .await?;
+        self.known_keys().clear();
+        Ok(())
     }
 
     /// The key that `text` is, if it is in force. Its use is noted once a minute at most.
     pub async fn authenticate(&self, text: &str) -> Result<Option<Key>> {
         let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
-        let id = presented.id;
         let now = self.clock().now();
-        let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;
-        let Some(key) = key.filter(|key| key.admits(&presented, now)) else { return Ok(None) };
-        if key.last_used_at.is_none_or(|used| now.since(used).as_secs() >= 60) {
+        let key = match self.remembered(presented.id) {
+            Some(key) => key,
+            None => match self.look_up(presented.id, now).await? {
+                Some(key) => key,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(key).filter(|key| key.admits(&presented, now)))
+    }
+
+    async fn look_up(&self, id: KeyId, now: Timestamp) -> Result<Option<Key>> {
+        let looked_up_at = self.clock().monotonic();
+        let Some(key) = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await? else { return Ok(None) };
+        if key.last_used_at.is_none_or(|used| now.since(used) >= USE_NOTED_EVERY) {
             self.db().write_outcomes(move |tx| keys::note_use(tx, id, now)).await?;
         }
+        self.known_keys().insert(id, (looked_up_at, key.clone()));
         Ok(Some(key))
+    }
+
+    fn remembered(&self, id: KeyId) -> Option<Key> {
+        let now = self.clock().monotonic();
+        self.known_keys()
+            .get(&id)
+            .filter(|(at, _)| now.saturating_sub(*at) < REMEMBERED_FOR)
+            .map(|(_, key)| key.clone())
+    }
+
+    fn known_keys(&self) -> std::sync::MutexGuard<'_, KnownKeys> {
+        self.context.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
