@@ -11,6 +11,9 @@ fn assert_near(what: &str, got: f64, expected: f64, relative: f64) {
     assert!((got - expected).abs() <= allowed, "{what}: {got:?}, expected {expected:?} within {allowed:e}");
 }
 
+/// Weight and subjects of each arm.
+type Counts = &'static [(f64, u64)];
+
 fn arms(counts: &[(f64, u64)]) -> Vec<Arm> {
     counts.iter().map(|&(weight, subjects)| Arm { weight, subjects }).collect()
 }
@@ -104,7 +107,7 @@ fn chi_squared_agrees_with_statrs() {
 
 #[test]
 fn imbalance_against_scipy_chisquare() {
-    let golden: [(&[(f64, u64)], f64, f64, bool); 6] = [
+    let golden: [(Counts, f64, f64, bool); 6] = [
         (&[(1.0, 5000), (1.0, 5000)], 0.0, 1.0, false),
         (&[(1.0, 4736), (1.0, 5264)], 27.8784, 1.291838865196503e-07, true),
         (&[(1.0, 821_588), (1.0, 815_482)], 22.77436884189436, 1.8217928726191858e-06, true),

@@ -1,5 +1,6 @@
 //! The warehouse through a real worker process: files in, answers and refusals out.
 #![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail the test")]
 
 mod determinism;
 mod folder;
