@@ -1,0 +1,64 @@
+//! A server as a process of its own, that can be stopped well or killed.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::Problem;
+use crate::api::Api;
+
+/// An admin key for servers that live no longer than a measurement.
+pub const ADMIN_KEY: &str = "bw_00000000000000000000000001_0000000000000000000000000000000000000000000000000000000000000001";
+
+pub struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `program` on a data folder, at any free port, and waits until it listens. It may send to this machine.
+    pub fn start(program: &Path, data: &Path, database_url: Option<&str>) -> Result<Self, Problem> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        command.env("BELLWETHER_ADMIN_KEY", ADMIN_KEY).env("BELLWETHER_ALLOW_NETWORKS", "127.0.0.0/8");
+        if let Some(url) = database_url {
+            command.env("BELLWETHER_DATABASE_URL", url);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().ok_or("the server has no output")?;
+        for line in BufReader::new(output).lines() {
+            if let Some(address) = line?.strip_prefix("Bellwether listens on http://") {
+                return Ok(Self { child, address: address.parse()? });
+            }
+        }
+        Err(format!("the server ended before it listened: {}", child.wait()?).into())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn api(&self) -> Api {
+        Api::at(self.address, ADMIN_KEY)
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: no time for anything.
+    pub fn kill(mut self) -> Result<(), Problem> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It fails only if the process has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
