@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// The data folder is one process's at a time.
 fn claim(data: &Path) -> Result<File, StartError> {
     let failed = |error| StartError::Data(data.display().to_string(), error);
+    // The database in it is for its owner alone, as the keys are.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
     std::fs::create_dir_all(data.join("files")).map_err(failed)?;
     let lock = File::create(data.join("lock")).map_err(failed)?;
     match lock.try_lock() {

@@ -68,9 +68,11 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 impl Config {
     /// What holds for a server in `data` if nothing is said.
     pub fn usual(data: &Path) -> Self {
+        // Workers start elsewhere and would read a relative path otherwise.
+        let data = absolute(data);
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
-            data: data.to_owned(),
+            data: data.clone(),
             database_url: None,
             admin_key: None,
             addresses: AddressPolicy::default(),
@@ -89,16 +91,17 @@ impl Config {
         let given = flags.or(Given::from_environment(environment)?).or(file);
         let data = given.data.unwrap_or_else(|| PathBuf::from("bellwether-data"));
         let usual = Self::usual(&data);
+        let files_roots = given.files_roots.map(|roots| roots.iter().map(|root| absolute(root)).collect());
         let config = Self {
             listen: given.listen.unwrap_or(usual.listen),
-            data,
+            data: usual.data,
             database_url: given.database_url,
             admin_key: given.admin_key,
             addresses: AddressPolicy {
                 allow_networks: given.allow_networks.unwrap_or_default(),
                 allow_http: given.allow_http.unwrap_or(false),
             },
-            files_roots: given.files_roots.unwrap_or(usual.files_roots),
+            files_roots: files_roots.unwrap_or(usual.files_roots),
             default_schedule: given.default_schedule.map_or(usual.default_schedule, |given| Schedule {
                 name: "default".into(),
                 cron: given.cron,
@@ -178,6 +181,10 @@ fn networks(list: &str) -> Result<Vec<Network>, ConfigError> {
         .collect()
 }
 
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Several values in one variable stand with commas between.
 fn items(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|item| !item.is_empty())
@@ -223,6 +230,7 @@ mod tests {
         let config = Config::load(flags, Some(&file), &environment).unwrap();
         assert_eq!((config.listen.port(), config.max_runs, config.addresses.allow_http), (3, 2, true));
         assert_eq!(config.addresses.allow_networks.len(), 2);
+        assert!(config.data.is_absolute() && config.files_roots.iter().all(|root| root.is_absolute()));
     }
 
     #[test]
