@@ -1,0 +1,120 @@
+//! A PostgreSQL server of the tests' own, shared by all test processes that run at the same time.
+//!
+//! Every process that needs it holds a shared lock on one file for as long as it lives. The first one starts the server,
+//! in a temporary folder and on a unix socket there, and leaves a watcher behind. The watcher takes the same lock alone:
+//! it gets it when the last process has ended, however that ended, and then stops the server and removes the folder.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// Debian keeps the server's programs out of PATH.
+const USUAL_FOLDERS: [&str; 3] =
+    ["/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin"];
+
+/// Durability is tested on SQLite, and by killing the whole server; here it would only take time.
+const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 300\nfsync = off\nsynchronous_commit = off\n\
+                        full_page_writes = off\nshared_buffers = 32MB\ndeadlock_timeout = 100ms\n";
+
+/// $1 the lock, $2 the folder, $3 the user or '', $4 the programs, $5 the note that says where the server is.
+const WATCHER: &str = r#"
+until flock --exclusive --nonblock 9; do sleep 1; done
+if [ -n "$3" ]; then runuser -u "$3" -- "$4/pg_ctl" stop -s -m immediate -D "$2/data"; else "$4/pg_ctl" stop -s -m immediate -D "$2/data"; fi
+rm -rf "$2" "$5"
+"#;
+
+/// Where the server's sockets are. Starts it if it does not run.
+pub fn socket_folder() -> &'static Path {
+    static SHARED: OnceLock<(PathBuf, File)> = OnceLock::new();
+    &SHARED.get_or_init(join).0
+}
+
+fn join() -> (PathBuf, File) {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(place).expect("the target folder can be written to");
+    let in_use = place.join("postgres.in-use");
+    let held = File::create(&in_use).expect("the lock file can be made");
+    held.lock_shared().expect("the lock can be shared");
+    let starting = File::create(place.join("postgres.starting")).expect("the lock file can be made");
+    starting.lock().expect("the lock can be taken");
+    let note = place.join("postgres.folder");
+    let folder = std::fs::read_to_string(&note).map(PathBuf::from).unwrap_or_else(|_| {
+        let folder = start(&in_use, &note);
+        std::fs::write(&note, folder.to_str().expect("the folder has a printable name")).expect("the note is written");
+        folder
+    });
+    (folder, held)
+}
+
+/// PostgreSQL refuses to run as root, so then it runs as `postgres`.
+fn owner() -> Option<&'static str> {
+    let id = Command::new("id").arg("-u").output().expect("'id' runs");
+    (id.stdout.trim_ascii() == b"0").then_some("postgres")
+}
+
+fn programs() -> PathBuf {
+    let configured = Command::new("pg_config").arg("--bindir").output().ok();
+    let configured = configured.and_then(|output| String::from_utf8(output.stdout).ok());
+    let path = std::env::var("PATH").unwrap_or_default();
+    configured
+        .iter()
+        .map(|folder| PathBuf::from(folder.trim()))
+        .chain(USUAL_FOLDERS.iter().map(PathBuf::from))
+        .chain(std::env::split_paths(&path))
+        .find(|folder| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file())
+        .expect("PostgreSQL's initdb and pg_ctl are needed by these tests; on Debian: apt-get install postgresql")
+}
+
+fn start(in_use: &Path, note: &Path) -> PathBuf {
+    let (owner, programs) = (owner(), programs());
+    let folder =
+        tempfile::Builder::new().prefix("bellwether-postgres-").tempdir().expect("a folder can be made").keep();
+    if let Some(owner) = owner {
+        succeed(Command::new("chown").arg(owner).arg(&folder));
+    }
+    watch(in_use, &folder, owner, &programs, note);
+    let data = folder.join("data");
+    let run = |program: &str, arguments: &[&str]| {
+        let program = programs.join(program);
+        let mut command = match owner {
+            Some(owner) => {
+                let mut command = Command::new("runuser");
+                command.args(["-u", owner, "--"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        succeed(command.args(arguments).arg("-D").arg(&data).current_dir(&folder).env("LC_ALL", "C.UTF-8"));
+    };
+    run("initdb", &["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--wal-segsize=4"]);
+    let settings = format!("{SETTINGS}unix_socket_directories = '{}'\n", folder.display());
+    let file = data.join("postgresql.auto.conf");
+    std::fs::write(&file, settings).expect("the settings are written");
+    let log = folder.join("log");
+    run("pg_ctl", &["start", "--wait", "--silent", "--log", log.to_str().expect("the folder has a printable name")]);
+    folder
+}
+
+fn watch(in_use: &Path, folder: &Path, owner: Option<&str>, programs: &Path, note: &Path) {
+    let lock = format!("exec 9<>\"$1\"\n{WATCHER}");
+    let mut watcher = Command::new("sh");
+    watcher.args(["-c", &lock, "watcher"]).arg(in_use).arg(folder).arg(owner.unwrap_or("")).arg(programs).arg(note);
+    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").process_group(0);
+    watcher.spawn().expect("'sh' runs");
+}
+
+/// The output goes to a file, for the server that stays behind must not hold a pipe open.
+fn succeed(command: &mut Command) {
+    let mut output = tempfile::tempfile().expect("a temporary file can be made");
+    let share = || output.try_clone().expect("a file can be shared");
+    command.stdin(Stdio::null()).stdout(share()).stderr(share());
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    if !status.success() {
+        let mut said = String::new();
+        output.rewind().and_then(|()| output.read_to_string(&mut said)).expect("the output can be read");
+        panic!("{command:?} failed with {status}: {said}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The databases that every test runs on: SQLite in a folder of its own, and a PostgreSQL database of its own.
+
+use std::path::Path;
+
+use bellwether::store::{Db, Location};
+use tempfile::TempDir;
+
+use crate::cluster;
+
+/// An empty database, with a data folder beside it. Gone when it is dropped, or the test process ends.
+pub struct Database {
+    folder: TempDir,
+    url: Option<String>,
+}
+
+impl Database {
+    pub fn sqlite() -> Self {
+        Self { folder: new_folder(), url: None }
+    }
+
+    pub fn postgres() -> Self {
+        let folder = new_folder();
+        let name = folder.path().file_name().and_then(|name| name.to_str()).expect("a printable name").to_lowercase();
+        let sockets = cluster::socket_folder().to_str().expect("a printable name").replace('/', "%2F");
+        let url = |database: &str| format!("postgres://postgres@{sockets}/{database}");
+        let (maintenance, statement) = (url("postgres"), format!("CREATE DATABASE \"{name}\""));
+        let made = std::thread::spawn(move || {
+            postgres::Client::connect(&maintenance, postgres::NoTls)?.batch_execute(&statement)
+        });
+        made.join().expect("the thread ends").expect("PostgreSQL makes a database");
+        Self { folder, url: Some(url(&name)) }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `None` for SQLite.
+    pub fn url(&self) -> Option<&str> {
+        self.url.as_deref()
+    }
+
+    pub fn location(&self) -> Location {
+        match &self.url {
+            Some(url) => Location::Postgres(url.clone()),
+            None => Location::Sqlite(self.folder.path().join("bellwether.db")),
+        }
+    }
+
+    pub async fn open(&self) -> Db {
+        self.try_open().await.expect("the database opens")
+    }
+
+    pub async fn try_open(&self) -> Result<Db, bellwether::store::StoreError> {
+        let location = self.location();
+        tokio::task::spawn_blocking(move || Db::open(&location)).await.expect("opening does not panic")
+    }
+}
+
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("it_").tempdir().expect("a folder can be made")
+}
+
+/// Closes the store, which waits for all that was submitted.
+pub async fn close(db: Db) -> bool {
+    tokio::task::spawn_blocking(move || db.close()).await.expect("closing does not panic")
+}
+
+/// Makes two tests of each case: one on each database.
+macro_rules! on_both {
+    ($($case:ident),+ $(,)?) => {$(
+        mod $case {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$case(crate::databases::Database::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                super::$case(crate::databases::Database::postgres()).await;
+            }
+        }
+    )+};
+}
+
+pub(crate) use on_both;
