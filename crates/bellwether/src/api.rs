@@ -11,6 +11,7 @@ mod keys;
 mod problem;
 mod query;
 mod runs;
+mod sources;
 
 use std::sync::Arc;
 
@@ -26,14 +27,17 @@ use tokio::sync::watch;
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
 use crate::metric::Metric;
-use crate::registry::{Defined, Registry};
+use crate::pipeline::Queries;
+use crate::registry::Registry;
 use problem::Problem;
+use sources::Tried;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
 
 pub struct Api {
-    pub registry: Registry,
+    registry: Registry,
+    queries: Queries,
 }
 
 type Shared = Arc<Api>;
@@ -42,11 +46,12 @@ type Shared = Arc<Api>;
 pub async fn serve(
     listener: TcpListener,
     registry: Registry,
+    queries: Queries,
     mut stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     // Answers are small and go out at once.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, routes(registry))
+    axum::serve(listener, routes(Arc::new(Api { registry, queries })))
         .with_graceful_shutdown(async move {
             let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
         })
@@ -54,8 +59,7 @@ pub async fn serve(
 }
 
 /// Every route there is.
-pub fn routes(registry: Registry) -> Router {
-    let api: Shared = Arc::new(Api { registry });
+fn routes(api: Shared) -> Router {
     let experiments = Router::new()
         .route("/experiments", get(experiments::list).post(experiments::create))
         .route("/experiments/{id}", get(experiments::get).patch(experiments::edit).delete(experiments::delete))
@@ -92,6 +96,7 @@ pub fn routes(registry: Registry) -> Router {
         .route("/warehouses/{id}", definition::<Warehouse>())
         .route("/assignment_sources", definition_list::<AssignmentSource>())
         .route("/assignment_sources/{id}", definition::<AssignmentSource>())
+        .route("/assignment_sources/{id}/preview", post(sources::preview))
         .route("/fact_sources", definition_list::<FactSource>())
         .route("/fact_sources/{id}", definition::<FactSource>())
         .route("/metrics", definition_list::<Metric>())
@@ -116,11 +121,11 @@ pub fn routes(registry: Registry) -> Router {
         .with_state(api)
 }
 
-fn definition_list<D: Defined>() -> MethodRouter<Shared> {
+fn definition_list<D: Tried>() -> MethodRouter<Shared> {
     get(definitions::list::<D>).post(definitions::create::<D>)
 }
 
-fn definition<D: Defined>() -> MethodRouter<Shared> {
+fn definition<D: Tried>() -> MethodRouter<Shared> {
     get(definitions::get::<D>).patch(definitions::edit::<D>).delete(definitions::delete::<D>)
 }
 

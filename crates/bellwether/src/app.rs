@@ -16,7 +16,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::id::{Ids, RandomIds};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::{self, Registry, Wakes, sequencer};
 use crate::secret::{Vault, write_private};
 use crate::store::{Db, Location};
@@ -83,13 +83,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let (stop, stopping) = watch::channel(false);
     let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost)?;
-    let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, pipeline::Limits::of(&config));
+    let limits = pipeline::Limits::of(&config);
+    let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
     let workers = vec![
         tokio::spawn(delivery.run(stopping.clone())),
         tokio::spawn(pipeline.run(stopping.clone())),
         tokio::spawn(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
     ];
-    let server = tokio::spawn(api::serve(listener, registry.clone(), stopping));
+    let server = tokio::spawn(api::serve(listener, registry.clone(), Queries::within(limits), stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
 }
 

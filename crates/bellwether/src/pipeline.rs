@@ -5,6 +5,7 @@
 
 mod analysis;
 mod plan;
+mod queries;
 mod query;
 mod run;
 
@@ -20,6 +21,8 @@ use crate::id::RunId;
 use crate::registry::{Ending, Registry, Result, RunWake};
 use crate::run::RunState;
 use crate::store::runs;
+
+pub use queries::{Queries, QueryError};
 
 /// How often schedules and the queue are looked at without a hint.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

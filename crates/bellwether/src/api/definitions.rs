@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::body::{Body, Edit};
 use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, versioned};
+use super::sources::Tried;
 use crate::error::Refusal;
-use crate::registry::Defined;
+use crate::registry::{Defined, overlay};
 use crate::store::definitions::{self, Definition};
 
 /// The body's fields, between what Bellwether adds.
@@ -34,7 +35,9 @@ pub async fn list<D: Defined>(State(api): State<Shared>, Params(page): Params<Pa
     Ok(listed(found.iter().map(view).collect(), limit, |item| item["id"].as_str().unwrap_or("").to_owned()))
 }
 
-pub async fn create<D: Defined>(State(api): State<Shared>, Body(body): Body<D>) -> Handled {
+pub async fn create<D: Tried>(State(api): State<Shared>, Body(body): Body<D>) -> Handled {
+    body.validate()?;
+    body.try_out(&api).await?;
     Ok(answer(StatusCode::CREATED, &api.registry.define(body).await?))
 }
 
@@ -44,13 +47,21 @@ pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>) ->
     Ok(answer(StatusCode::OK, &found.ok_or_else(|| Refusal::not_found(D::KIND, id))?))
 }
 
-pub async fn edit<D: Defined>(
+pub async fn edit<D: Tried>(
     State(api): State<Shared>,
     Ids(id): Ids<String>,
     IfMatch(version): IfMatch,
     Edit(edit): Edit,
 ) -> Handled {
-    let commanded = api.registry.redefine::<D>(parse_id(&id)?, edit, version).await?;
+    let id: D::Id = parse_id(&id)?;
+    let current =
+        api.read(move |tx| Ok(definitions::get::<D>(tx, id)?)).await?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
+    let edited: D = overlay(&current.body, edit.clone())?;
+    edited.validate()?;
+    if edited != current.body {
+        edited.try_out(&api).await?;
+    }
+    let commanded = api.registry.redefine::<D>(id, edit, version).await?;
     Ok(answer(StatusCode::OK, &commanded.value))
 }
 

@@ -123,8 +123,11 @@ impl Lane {
 
     fn set_up(&mut self, endpoint: Arc<Endpoint>) {
         self.client = connect(&self.shared, &endpoint);
-        self.window.clear(endpoint.settings.ordering);
-        self.endpoint = endpoint;
+        let before = std::mem::replace(&mut self.endpoint, endpoint);
+        // What waits may have been cancelled meanwhile, or is to wait differently: the database knows.
+        if before.state != self.endpoint.state || before.settings.ordering != self.endpoint.settings.ordering {
+            self.window.clear(self.endpoint.settings.ordering);
+        }
     }
 
     fn read_page(&mut self) {

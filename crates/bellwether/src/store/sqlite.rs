@@ -61,10 +61,9 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 fn write_batch(connection: &Connection, mut batch: Vec<Box<dyn Job>>) {
     match try_batch(connection, &mut batch) {
         Ok(wakes) => {
-            for job in batch {
-                job.answer(Ok(()));
-            }
+            // Wakes first: whoever is answered may look at once for what was woken.
             wakes.into_iter().for_each(|wake| wake());
+            batch.into_iter().for_each(|job| job.answer(Ok(())));
         }
         // Nothing of the batch stands: a full disk or the like takes all of it. Alone, the small ones may still fit.
         Err(_) if batch.len() > 1 => batch.into_iter().for_each(|job| write_batch(connection, vec![job])),

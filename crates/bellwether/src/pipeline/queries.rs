@@ -1,0 +1,91 @@
+//! Questions about SQL outside of runs: whether a source's SQL is one, which columns it has, what its first rows are.
+//! Answered by a worker as well, a few at a time and not for long, so that nobody's SQL holds up the API.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bellwether_warehouse::{Column, ErrorKind, Session, Setup, Table, WarehouseConfig, WarehouseError};
+use tokio::sync::Semaphore;
+
+use super::Limits;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const AT_ONCE: usize = 2;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The SQL's author can mend it.
+    #[error("{0}")]
+    Sql(String),
+    /// What it reads is not there, now.
+    #[error("{0}")]
+    Missing(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<WarehouseError> for QueryError {
+    fn from(error: WarehouseError) -> Self {
+        let text = error.to_string();
+        match error.kind() {
+            Some(ErrorKind::Sql | ErrorKind::Forbidden | ErrorKind::RowLimit) => Self::Sql(text),
+            Some(ErrorKind::MissingTable | ErrorKind::File) => Self::Missing(text),
+            Some(ErrorKind::Resources | ErrorKind::Internal) | None => Self::Failed(text),
+        }
+    }
+}
+
+pub struct Queries {
+    limits: Limits,
+    permits: Semaphore,
+}
+
+impl Queries {
+    pub fn within(limits: Limits) -> Self {
+        Self { limits, permits: Semaphore::new(AT_ONCE) }
+    }
+
+    /// The columns of `sql`, if it is a query that users may write.
+    pub async fn check(&self, warehouse: &Path, name: &str, sql: &str) -> Result<Vec<Column>, QueryError> {
+        self.ask(warehouse, name, async |session| session.check(sql).await).await
+    }
+
+    /// The first rows of `sql`.
+    pub async fn preview(&self, warehouse: &Path, name: &str, sql: &str, rows: usize) -> Result<Table, QueryError> {
+        self.ask(warehouse, name, async |session| {
+            session.check(sql).await?;
+            session.preview(sql, rows).await
+        })
+        .await
+    }
+
+    /// `name` is of the folder for what the worker spills; no two questions under way may share one.
+    async fn ask<T>(
+        &self,
+        warehouse: &Path,
+        name: &str,
+        question: impl AsyncFnOnce(&mut Session) -> Result<T, WarehouseError>,
+    ) -> Result<T, QueryError> {
+        let closed = |_| QueryError::Failed("the server is stopping".to_owned());
+        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let scratch = self.limits.scratch.join(name);
+        let setup = Setup {
+            warehouse: WarehouseConfig::Files { path: warehouse.to_owned(), roots: self.limits.files_roots.clone() },
+            scratch: scratch.clone(),
+            memory_limit_bytes: self.limits.memory_bytes,
+        };
+        let answer = tokio::time::timeout(TIMEOUT, async {
+            let mut session = Session::start(&self.limits.program, ["worker"], &setup).await?;
+            let answer = question(&mut session).await;
+            session.kill().await;
+            answer
+        });
+        let answer = answer.await;
+        let _ = tokio::fs::remove_dir_all(&scratch).await;
+        match answer {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(QueryError::Sql(format!("it takes longer than {} s; make it read less", TIMEOUT.as_secs()))),
+        }
+    }
+}
