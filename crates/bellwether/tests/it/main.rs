@@ -6,3 +6,4 @@ mod databases;
 mod receiver;
 mod schema;
 mod server;
+mod store;

@@ -1,0 +1,126 @@
+//! The conformance suite: every function of the store and every promise of its transactions, on both databases.
+
+mod corruption;
+mod definitions;
+mod delivery;
+mod experiments;
+mod runs;
+mod settings_and_keys;
+mod transactions;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bellwether::actor::Actor;
+use bellwether::change::Change;
+use bellwether::clock::Timestamp;
+use bellwether::event::Event;
+use bellwether::experiment::{Configuration, Experiment, FieldChange};
+use bellwether::id::{EntityId, EventId, ExperimentId, FactId, Ids};
+use bellwether::store::definitions::{Definition, Stored};
+use bellwether::store::{Db, StoreError, Tx, changes, events};
+use bellwether_webhook::EventType;
+use serde_json::json;
+
+pub type Answered<T> = Result<T, StoreError>;
+
+/// Ids in order, and secret bytes that differ from call to call.
+#[derive(Default)]
+pub struct CountedIds(AtomicU64);
+
+impl Ids for CountedIds {
+    fn next(&self) -> u128 {
+        self.0.fetch_add(1, Ordering::Relaxed).into()
+    }
+
+    fn secret_bytes(&self) -> [u8; 32] {
+        [u8::try_from(self.next() % 251).unwrap_or(0); 32]
+    }
+}
+
+pub fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+pub async fn write<T: Send + 'static>(
+    db: &Db,
+    work: impl Fn(&mut dyn Tx) -> Answered<T> + Send + 'static,
+) -> Answered<T> {
+    db.write(work).await
+}
+
+pub async fn read<T: Send + 'static>(
+    db: &Db,
+    work: impl Fn(&mut dyn Tx) -> Answered<T> + Send + 'static,
+) -> Answered<T> {
+    db.read(work).await
+}
+
+pub fn configuration(key: &str) -> Configuration {
+    serde_json::from_value(json!({
+        "key": key, "name": "Ünïcode \u{2028} '\"\\ 💡", "tags": ["a", "b"],
+        "variations": [{"key": "control", "weight": 0.1, "is_control": true}, {"key": "b", "weight": 1e9}],
+        "assignments_start_date": "2026-03-01", "events_end_date": "2026-05-01T00:00:00.000001Z",
+    }))
+    .unwrap()
+}
+
+pub async fn new_experiment(db: &Db, key: &str) -> ExperimentId {
+    let configuration = configuration(key);
+    write(db, move |tx| bellwether::store::experiments::insert(tx, &configuration, at(10))).await.unwrap()
+}
+
+pub fn change(revision: i64) -> Change {
+    Change {
+        revision,
+        action: "edited".into(),
+        actor: Actor::System,
+        occurred_at: at(100 + revision),
+        changes: vec![FieldChange { field: "name".into(), from: json!(null), to: json!(["\u{2028}", 1.5]) }],
+        reason: "because".into(),
+    }
+}
+
+/// The `revision` of an experiment, as an event.
+pub fn event_of(experiment: &Experiment, id: u128, event_type: EventType, revision: i64) -> Event {
+    Event::of(EventId::of(id), event_type, experiment, &change(revision), None)
+}
+
+/// Writes the change and its event.
+pub fn record(tx: &mut dyn Tx, event: &Event) -> Answered<()> {
+    changes::insert(tx, event.experiment_id, &change(event.revision))?;
+    events::insert(tx, event)
+}
+
+pub fn definition<D: Stored>(id: D::Id, body: serde_json::Value) -> Definition<D> {
+    let body = serde_json::from_value(body).unwrap();
+    Definition { id, body, version: 1, created_at: at(1), updated_at: at(2) }
+}
+
+/// An entity, a warehouse and a source with two facts, at the ids 1, 2 and 3; the facts have 10 and 11.
+pub async fn with_definitions(db: &Db) {
+    use bellwether::definition::{AssignmentSource, Entity, FactSource, Warehouse};
+    use bellwether::id::{AssignmentSourceId, FactSourceId, WarehouseId};
+    use bellwether::store::definitions::insert;
+    let (entity_id, warehouse_id) = (EntityId::of(1), WarehouseId::of(2));
+    let entity = definition::<Entity>(entity_id, json!({"name": "user"}));
+    let warehouse = definition::<Warehouse>(warehouse_id, json!({"name": "files", "kind": "files", "path": "/x"}));
+    let assignments = definition::<AssignmentSource>(
+        AssignmentSourceId::of(4),
+        json!({"name": "assignments", "warehouse_id": warehouse_id, "entity_id": entity_id, "sql": "SELECT 1",
+               "columns": {"subject": "s", "timestamp": "t", "experiment_key": "e", "variation": "v"}}),
+    );
+    let facts = definition::<FactSource>(
+        FactSourceId::of(3),
+        json!({"name": "orders", "warehouse_id": warehouse_id, "sql": "SELECT 1", "timestamp_column": "t",
+               "entities": [{"entity_id": entity_id, "column": "s"}],
+               "facts": [{"id": FactId::of(10), "name": "revenue", "column": "amount"}, {"id": FactId::of(11), "name": "orders"}]}),
+    );
+    write(db, move |tx| {
+        insert(tx, &entity)?;
+        insert(tx, &warehouse)?;
+        insert(tx, &assignments)?;
+        insert(tx, &facts)
+    })
+    .await
+    .unwrap();
+}

@@ -1,0 +1,247 @@
+//! Endpoints, deliveries and their attempts.
+
+use std::sync::Arc;
+
+use bellwether::endpoint::{Endpoint, EndpointState, Settings};
+use bellwether::id::{DeliveryId, EndpointId, EventId};
+use bellwether::secret::Vault;
+use bellwether::store::deliveries::{self, Attempt, DeliveryState, Outcome, Pending, Selection};
+use bellwether::store::{Db, StoreError, endpoints, experiments};
+use bellwether_webhook::{EventType, Secret};
+use serde_json::json;
+
+use super::{CountedIds, at, event_of, new_experiment, read, record, write};
+use crate::databases::{Database, on_both};
+
+fn endpoint(id: u128, url: &str) -> Endpoint {
+    let settings: Settings =
+        serde_json::from_value(json!({"url": url, "description": "ünï", "events": ["experiment.status.updated"],
+                                      "retry_schedule": [], "format": "detailed", "ordering": "none"}))
+        .unwrap();
+    Endpoint {
+        id: EndpointId::of(id),
+        settings,
+        secret: Secret::parse("the user's own").unwrap(),
+        state: EndpointState::Enabled,
+        disabled_reason: None,
+        version: 1,
+        created_at: at(1),
+        updated_at: at(2),
+    }
+}
+
+async fn save(db: &Db, vault: &Arc<Vault>, endpoint: &Endpoint) {
+    let (vault, endpoint) = (vault.clone(), endpoint.clone());
+    let ids = CountedIds::default();
+    let first = u64::try_from(endpoint.version).unwrap() * 1000;
+    (0..first).for_each(|_| drop(bellwether::id::Ids::next(&ids)));
+    write(db, move |tx| endpoints::save(tx, &vault, &ids, &endpoint)).await.unwrap();
+}
+
+fn shown(endpoint: &Endpoint) -> impl PartialEq + std::fmt::Debug {
+    let Endpoint { id, settings, secret, state, disabled_reason, version, created_at, updated_at } = endpoint.clone();
+    (id, settings, secret.text().to_owned(), state, disabled_reason, version, created_at, updated_at)
+}
+
+async fn an_endpoint_is_kept_encrypted_until_deleted(database: Database) {
+    let db = database.open().await;
+    let vault = Arc::new(Vault::with_key([7; 32]));
+    let mut made = endpoint(1, "https://example.com/hooks?token=t0ps3cret");
+    let get = async |id: u128| {
+        let vault = vault.clone();
+        read(&db, move |tx| endpoints::get(tx, &vault, EndpointId::of(id))).await.unwrap()
+    };
+    save(&db, &vault, &made).await;
+    save(&db, &vault, &endpoint(2, "https://example.org")).await;
+    assert_eq!(shown(&get(1).await.unwrap()), shown(&made));
+    let generation = read(&db, endpoints::generation).await.unwrap();
+    assert!(!generation.is_empty());
+
+    made.settings.url = "https://example.com/other".into();
+    (made.state, made.disabled_reason) = (EndpointState::Disabled, Some("by hand".into()));
+    (made.version, made.updated_at) = (2, at(3));
+    save(&db, &vault, &made).await;
+    let locking = vault.clone();
+    let locked = write(&db, move |tx| endpoints::lock(tx, &locking, EndpointId::of(1))).await.unwrap().unwrap();
+    assert_eq!(shown(&locked), shown(&made));
+    assert_ne!(read(&db, endpoints::generation).await.unwrap(), generation, "every change makes another generation");
+    let subscriptions = read(&db, endpoints::subscriptions).await.unwrap();
+    let told: Vec<_> = subscriptions.iter().map(|(id, settings)| (*id, settings.url.as_str())).collect();
+    assert_eq!(told, [(EndpointId::of(1), ""), (EndpointId::of(2), "")], "with no URL, for it may hold a token");
+
+    made.state = EndpointState::Deleted;
+    made.version = 3;
+    save(&db, &vault, &made).await;
+    assert!(get(1).await.is_none());
+    let listing = vault.clone();
+    let listed = read(&db, move |tx| endpoints::list(tx, &listing, "", 9)).await.unwrap();
+    assert_eq!(listed.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(), [EndpointId::of(2)]);
+    let listing = vault.clone();
+    let after = EndpointId::of(2).to_string();
+    assert!(read(&db, move |tx| endpoints::list(tx, &listing, &after, 9)).await.unwrap().is_empty());
+    assert_eq!(read(&db, endpoints::subscriptions).await.unwrap().len(), 1);
+
+    let other = Arc::new(Vault::with_key([8; 32]));
+    let error = read(&db, move |tx| endpoints::get(tx, &other, EndpointId::of(2))).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { table: "endpoints", column: "url", .. }), "{error:?}");
+}
+
+/// Two endpoints, and two experiments with the revisions 1 to 3 each, all of them owed to both.
+/// Delivery ids are experiment × 100 + revision × 10 + endpoint; event ids the same without the endpoint.
+async fn with_deliveries(db: &Db) -> [i64; 2] {
+    let vault = Arc::new(Vault::with_key([7; 32]));
+    for id in [1, 2] {
+        save(db, &vault, &endpoint(id, "https://example.com")).await;
+    }
+    let mut numbers = [0; 2];
+    for (index, key) in ["a", "b"].into_iter().enumerate() {
+        let id = new_experiment(db, key).await;
+        numbers[index] = id;
+        let experiment = read(db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();
+        // Stored against their order, for nothing may depend on it.
+        for revision in [3, 1, 2] {
+            let place = u128::from(id.unsigned_abs()) * 100 + u128::from(revision as u32) * 10;
+            let event = event_of(&experiment, place, EventType::StatusUpdated, revision);
+            let owed = [1, 2].map(|endpoint| (DeliveryId::of(place + endpoint), EndpointId::of(endpoint)));
+            write(db, move |tx| {
+                record(tx, &event)?;
+                deliveries::insert(tx, &event, &owed)
+            })
+            .await
+            .unwrap();
+        }
+    }
+    numbers
+}
+
+fn ids(pending: &[Pending]) -> Vec<DeliveryId> {
+    pending.iter().map(|pending| pending.id).collect()
+}
+
+fn delivery_ids(numbers: &[u128]) -> Vec<DeliveryId> {
+    numbers.iter().map(|number| DeliveryId::of(*number)).collect()
+}
+
+async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Database) {
+    let db = database.open().await;
+    assert_eq!(with_deliveries(&db).await, [1, 2]);
+    let pending = async |place, limit| {
+        read(&db, move |tx| deliveries::pending_after(tx, EndpointId::of(1), place, limit)).await.unwrap()
+    };
+    let all = pending((0, 0), 100).await;
+    assert_eq!(ids(&all), delivery_ids(&[111, 121, 131, 211, 221, 231]));
+    assert_eq!((all[4].attempt_count, all[4].due_at, all[4].event.revision), (0, at(102), 2));
+    assert_eq!(all[4].event.data, r#"{"experiment_id":2,"experiment_key":"b"}"#);
+    assert_eq!(ids(&pending((1, 2), 2).await), delivery_ids(&[131, 211]));
+    assert_eq!(ids(&pending((1, i64::MAX), 1).await), delivery_ids(&[211]));
+    assert!(pending((2, 3), 9).await.is_empty());
+    assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(1))).await.unwrap(), 6);
+    assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(9))).await.unwrap(), 0);
+
+    let list = async |selection: Selection| {
+        let listed = read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap();
+        listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>()
+    };
+    let ten = || Selection { limit: 10, ..Selection::default() };
+    assert_eq!(list(Selection { limit: 3, ..ten() }).await, delivery_ids(&[111, 112, 121]));
+    let after = DeliveryId::of(222).to_string();
+    assert_eq!(list(Selection { after, endpoint: Some(EndpointId::of(2)), ..ten() }).await, delivery_ids(&[232]));
+    assert_eq!(list(Selection { event: Some(EventId::of(120)), ..ten() }).await, delivery_ids(&[121, 122]));
+    assert!(list(Selection { state: Some(DeliveryState::Exhausted), ..ten() }).await.is_empty());
+    let of_event = read(&db, |tx| deliveries::list_of_event(tx, EventId::of(230))).await.unwrap();
+    assert_eq!(of_event.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), delivery_ids(&[231, 232]));
+}
+
+fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
+    let is_ended = state != DeliveryState::Pending;
+    Outcome {
+        delivery_id: DeliveryId::of(delivery),
+        attempt: Attempt {
+            number,
+            started_at: at(500),
+            duration_us: 1234,
+            status_code: is_ended.then_some(204),
+            error_class: (!is_ended).then(|| "timeout".into()),
+            error: (!is_ended).then(|| "it took too long".into()),
+            response_body: Some("ok \u{2028}".into()),
+        },
+        state,
+        due_at: at(900),
+        ended_at: is_ended.then(|| at(600)),
+    }
+}
+
+async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
+    let db = database.open().await;
+    with_deliveries(&db).await;
+    let get = async |id: u128| read(&db, move |tx| deliveries::get(tx, DeliveryId::of(id))).await.unwrap().unwrap();
+    let record = async |outcomes: Vec<Outcome>| -> Result<(), StoreError> {
+        db.write_outcomes(move |tx| deliveries::record(tx, &outcomes)).await
+    };
+    record(vec![
+        outcome(111, 1, DeliveryState::Pending),
+        outcome(121, 1, DeliveryState::Delivered),
+        outcome(211, 1, DeliveryState::Exhausted),
+    ])
+    .await
+    .unwrap();
+    let waiting = get(111).await;
+    assert_eq!((waiting.state, waiting.attempt_count, waiting.due_at), (DeliveryState::Pending, 1, at(900)));
+    assert_eq!((get(121).await.state, get(121).await.ended_at), (DeliveryState::Delivered, Some(at(600))));
+    assert_eq!(get(211).await.state, DeliveryState::Exhausted);
+
+    // The same outcome again, and one of a delivery that has ended, change nothing but the log of attempts.
+    record(vec![outcome(121, 1, DeliveryState::Exhausted), outcome(121, 2, DeliveryState::Pending)]).await.unwrap();
+    assert_eq!((get(121).await.state, get(121).await.attempt_count), (DeliveryState::Delivered, 1));
+    let attempts = read(&db, |tx| deliveries::attempts(tx, DeliveryId::of(121))).await.unwrap();
+    let expected = [outcome(121, 1, DeliveryState::Delivered).attempt, outcome(121, 2, DeliveryState::Pending).attempt];
+    assert_eq!(attempts, expected);
+
+    let cancelled =
+        write(&db, |tx| endpoints::cancel_pending(tx, EndpointId::of(1), "deleted", at(700))).await.unwrap();
+    assert_eq!(cancelled, 4, "all of the six but those that have ended");
+    let one = get(111).await;
+    assert_eq!(
+        (one.state, one.reason.as_deref(), one.ended_at),
+        (DeliveryState::Cancelled, Some("deleted"), Some(at(700)))
+    );
+    assert_eq!(get(112).await.state, DeliveryState::Pending, "another endpoint's");
+    record(vec![outcome(111, 2, DeliveryState::Delivered)]).await.unwrap();
+    assert_eq!(get(111).await.state, DeliveryState::Cancelled, "what was cancelled stays so");
+    let missing = record(vec![outcome(999, 1, DeliveryState::Delivered)]).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Reference(_)), "{missing:?}");
+}
+
+/// More endpoints than one INSERT takes rows.
+async fn an_event_is_owed_to_many(database: Database) {
+    let db = database.open().await;
+    let vault = Arc::new(Vault::with_key([7; 32]));
+    let many = 120_u128;
+    let saving = vault.clone();
+    write(&db, move |tx| {
+        let ids = CountedIds::default();
+        (1..=many).try_for_each(|id| endpoints::save(tx, &saving, &ids, &endpoint(id, "https://example.com")))
+    })
+    .await
+    .unwrap();
+    let id = new_experiment(&db, "k").await;
+    let experiment = read(&db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();
+    let event = event_of(&experiment, 1, EventType::StatusUpdated, 1);
+    let owed: Vec<_> = (1..=many).map(|id| (DeliveryId::of(id), EndpointId::of(id))).collect();
+    write(&db, move |tx| {
+        record(tx, &event)?;
+        deliveries::insert(tx, &event, &owed)
+    })
+    .await
+    .unwrap();
+    let found = read(&db, |tx| deliveries::list_of_event(tx, EventId::of(1))).await.unwrap();
+    let found: Vec<_> = found.iter().map(|delivery| (delivery.id, delivery.endpoint_id)).collect();
+    assert_eq!(found, (1..=many).map(|id| (DeliveryId::of(id), EndpointId::of(id))).collect::<Vec<_>>());
+}
+
+on_both!(
+    an_endpoint_is_kept_encrypted_until_deleted,
+    what_is_owed_comes_in_order_of_experiment_and_revision,
+    outcomes_move_what_is_pending_and_nothing_else,
+    an_event_is_owed_to_many,
+);

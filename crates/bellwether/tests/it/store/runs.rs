@@ -1,0 +1,102 @@
+//! Runs, their log and their results.
+
+use bellwether::actor::Actor;
+use bellwether::id::{KeyId, RunId};
+use bellwether::run::{Mode, Results, Run, RunState, Step, Window};
+use bellwether::store::{StoreError, runs};
+use serde_json::json;
+
+use super::{at, new_experiment, read, write};
+use crate::databases::{Database, on_both};
+
+fn queued(id: u128, experiment_id: i64) -> Run {
+    Run {
+        id: RunId::of(id),
+        experiment_id,
+        mode: Mode::Full,
+        is_manual: true,
+        state: RunState::Queued,
+        actor: Actor::Key { id: KeyId::of(4), name: "ci \u{2028}".into() },
+        window: Window { start: at(10), end: at(20) },
+        created_at: at(21),
+        started_at: None,
+        ended_at: None,
+        error: None,
+        is_data_updated: false,
+        is_traffic_imbalance: false,
+        imbalance_p_value: None,
+    }
+}
+
+async fn a_run_goes_through_its_states(database: Database) {
+    let db = database.open().await;
+    let experiment = new_experiment(&db, "k").await;
+    let other = new_experiment(&db, "l").await;
+    let save = async |run: &Run| {
+        let run = run.clone();
+        write(&db, move |tx| runs::save(tx, &run)).await
+    };
+    let mut run = queued(1, experiment);
+    save(&run).await.unwrap();
+    assert_eq!(read(&db, |tx| runs::get(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
+    let second = save(&queued(2, experiment)).await.unwrap_err();
+    assert!(matches!(second, StoreError::Unique(_)), "one open run: {second:?}");
+    let missing = save(&queued(2, 999)).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Reference(_)), "{missing:?}");
+
+    (run.state, run.started_at) = (RunState::Running, Some(at(30)));
+    save(&run).await.unwrap();
+    assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap().as_ref(), Some(&run));
+    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Running, 9)).await.unwrap(), [run.clone()]);
+    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Queued, 9)).await.unwrap(), []);
+    (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
+    (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
+    save(&run).await.unwrap();
+    assert_eq!(write(&db, |tx| runs::lock(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
+    assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), None);
+
+    for id in [2, 3] {
+        let cancelled = Run { state: RunState::Cancelled, ended_at: Some(at(50)), ..queued(id, experiment) };
+        save(&cancelled).await.unwrap();
+    }
+    save(&queued(4, other)).await.unwrap();
+    let list = async |before: Option<u128>, limit| {
+        let listed = read(&db, move |tx| runs::list(tx, experiment, before.map(RunId::of), limit)).await.unwrap();
+        listed.into_iter().map(|run| run.id).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, 9).await, [3, 2, 1].map(RunId::of));
+    assert_eq!(list(Some(3), 1).await, [RunId::of(2)]);
+}
+
+async fn the_log_and_the_results_of_a_run(database: Database) {
+    let db = database.open().await;
+    let experiment = new_experiment(&db, "k").await;
+    let run = queued(1, experiment);
+    write(&db, move |tx| runs::save(tx, &run)).await.unwrap();
+    let mut step =
+        Step { name: "traffic".into(), sql: "SELECT '$1', ?".into(), rows: None, duration_us: None, error: None };
+    let begun = step.clone();
+    write(&db, move |tx| runs::save_step(tx, RunId::of(1), 1, &begun)).await.unwrap();
+    let first = Step { name: "first".into(), ..step.clone() };
+    let earlier = first.clone();
+    write(&db, move |tx| runs::save_step(tx, RunId::of(1), 0, &earlier)).await.unwrap();
+    (step.rows, step.duration_us, step.error) = (Some(u64::from(u32::MAX) + 1), Some(7), Some("ended".into()));
+    let ended = step.clone();
+    write(&db, move |tx| runs::save_step(tx, RunId::of(1), 1, &ended)).await.unwrap();
+    assert_eq!(read(&db, |tx| runs::steps(tx, RunId::of(1))).await.unwrap(), [first, step]);
+
+    let results: Results = serde_json::from_value(json!({
+        "run_id": RunId::of(1), "metrics": [],
+        "traffic": {"is_imbalance": true, "p_value": 0.1, "excluded": 3,
+                    "variations": [{"key": "a", "weight": 0.1, "subjects": 9007199254740993_u64}]},
+    }))
+    .unwrap();
+    let stored = results.clone();
+    write(&db, move |tx| runs::insert_results(tx, experiment, &stored)).await.unwrap();
+    assert_eq!(read(&db, |tx| runs::results(tx, RunId::of(1))).await.unwrap(), Some(results.clone()));
+    assert_eq!(read(&db, |tx| runs::results(tx, RunId::of(2))).await.unwrap(), None);
+    let twice = write(&db, move |tx| runs::insert_results(tx, experiment, &results)).await.unwrap_err();
+    assert!(matches!(twice, StoreError::Unique(_)), "{twice:?}");
+}
+
+on_both!(a_run_goes_through_its_states, the_log_and_the_results_of_a_run);

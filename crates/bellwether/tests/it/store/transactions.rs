@@ -1,0 +1,252 @@
+//! What a transaction promises: whole or not at all, alone in its failure, durable when answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bellwether::params;
+use bellwether::store::{Db, StoreError, Tx, experiments, settings};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::{Answered, at, configuration, new_experiment, read, write};
+use crate::databases::{Database, close, on_both};
+
+async fn get(db: &Db, name: &str) -> Option<String> {
+    let name = name.to_owned();
+    read(db, move |tx| settings::get(tx, &name)).await.unwrap()
+}
+
+fn refuse() -> StoreError {
+    StoreError::Failed("refused".into())
+}
+
+/// Holds the writers back until all is submitted, so that as much as may share a commit does.
+async fn all_at_once<T: Send + 'static>(
+    db: &Db,
+    count: usize,
+    work: impl Fn(usize, &mut dyn Tx) -> Answered<T> + Clone + Send + Sync + 'static,
+) -> Vec<Answered<T>> {
+    let mut submitted = JoinSet::new();
+    for i in 0..count {
+        let (db, work) = (db.clone(), work.clone());
+        submitted.spawn(async move { (i, write(&db, move |tx| work(i, tx)).await) });
+    }
+    let mut answers = submitted.join_all().await;
+    answers.sort_by_key(|(i, _)| *i);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// More than one batch; a third fails, a third panics. Only the rest stands, and only it wakes anyone.
+async fn an_error_or_a_panic_rolls_back_its_own(database: Database) {
+    const COUNT: usize = 900;
+    let db = database.open().await;
+    let woken = Arc::new(AtomicUsize::new(0));
+    let waking = woken.clone();
+    let answers = all_at_once(&db, COUNT, move |i, tx| {
+        settings::set(tx, &format!("{i}"), "first")?;
+        settings::set(tx, &format!("{i} too"), "second")?;
+        let woken = waking.clone();
+        tx.after_commit(Box::new(move || drop(woken.fetch_add(1, Ordering::SeqCst))));
+        match i % 3 {
+            0 => Ok(i),
+            1 => Err(refuse()),
+            _ => panic!("a test's panic, on purpose"),
+        }
+    })
+    .await;
+    for (i, answer) in answers.iter().enumerate() {
+        match (i % 3, answer) {
+            (0, Ok(value)) => assert_eq!(*value, i),
+            (1, Err(StoreError::Failed(reason))) => assert_eq!(reason, "refused"),
+            (2, Err(StoreError::Failed(reason))) => assert!(reason.contains("panicked"), "{reason}"),
+            (_, other) => panic!("{i} was answered {other:?}"),
+        }
+    }
+    let names = read(&db, |tx| tx.query("SELECT name FROM settings ORDER BY name", &[])).await.unwrap();
+    let names: Vec<String> = names.iter().map(|row| row.get("name").unwrap()).collect();
+    let mut expected: Vec<_> = (0..COUNT).step_by(3).flat_map(|i| [format!("{i}"), format!("{i} too")]).collect();
+    expected.sort();
+    assert_eq!(names, expected);
+    assert!(close(db).await, "and so every wake has been done");
+    assert_eq!(woken.load(Ordering::SeqCst), COUNT / 3);
+}
+
+/// A constraint's error inside a closure that answers with success all the same is not mistaken for one.
+async fn a_failed_statement_does_not_poison_others(database: Database) {
+    let db = database.open().await;
+    new_experiment(&db, "taken").await;
+    let answers = all_at_once(&db, 30, |i, tx| {
+        if i % 2 == 0 {
+            return settings::set(tx, &format!("{i}"), "kept");
+        }
+        experiments::insert(tx, &configuration("taken"), at(1)).map(drop)
+    })
+    .await;
+    for (i, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(()) => assert_eq!(i % 2, 0),
+            Err(StoreError::Unique(_)) => assert_eq!(i % 2, 1),
+            Err(other) => panic!("{i}: {other:?}"),
+        }
+        assert_eq!(get(&db, &i.to_string()).await.is_some(), i % 2 == 0);
+    }
+}
+
+async fn concurrent_changes_of_one_experiment_number_without_a_gap(database: Database) {
+    const COUNT: usize = 300;
+    let db = database.open().await;
+    let id = new_experiment(&db, "k").await;
+    let answers = all_at_once(&db, COUNT, move |_, tx| {
+        let mut experiment = experiments::lock(tx, id)?.expect("it is there");
+        experiment.revision += 1;
+        experiments::update(tx, &experiment)?;
+        Ok(experiment.revision)
+    })
+    .await;
+    let mut revisions: Vec<i64> = answers.into_iter().map(Result::unwrap).collect();
+    revisions.sort_unstable();
+    let last = i64::try_from(COUNT).unwrap() + 1;
+    assert_eq!(revisions, (2..=last).collect::<Vec<_>>());
+    assert_eq!(read(&db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap().revision, last);
+}
+
+/// A writer comes between two statements of a reader; the reader does not see it.
+async fn a_read_sees_one_state(database: Database) {
+    let db = database.open().await;
+    write(&db, |tx| settings::set(tx, "a", "before")).await.unwrap();
+    let (reached, written) = (Arc::new(std::sync::Barrier::new(2)), Arc::new(std::sync::Barrier::new(2)));
+    let (at_first, at_second) = (reached.clone(), written.clone());
+    let reading = tokio::spawn({
+        let db = db.clone();
+        async move {
+            read(&db, move |tx| {
+                let first = settings::get(tx, "a")?;
+                at_first.wait();
+                at_second.wait();
+                Ok((first, settings::get(tx, "a")?, settings::get(tx, "b")?))
+            })
+            .await
+        }
+    });
+    tokio::task::spawn_blocking(move || reached.wait()).await.unwrap();
+    write(&db, |tx| settings::set(tx, "a", "after").and_then(|()| settings::set(tx, "b", "new"))).await.unwrap();
+    tokio::task::spawn_blocking(move || written.wait()).await.unwrap();
+    let before = Some("before".to_owned());
+    assert_eq!(reading.await.unwrap().unwrap(), (before.clone(), before, None));
+    assert_eq!(get(&db, "a").await.as_deref(), Some("after"));
+}
+
+async fn a_read_cannot_write(database: Database) {
+    let db = database.open().await;
+    let refused = read(&db, |tx| settings::set(tx, "a", "1")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Failed(_)), "{refused:?}");
+    assert_eq!(get(&db, "a").await, None);
+    write(&db, |tx| settings::set(tx, "a", "2")).await.expect("the store works on");
+}
+
+/// A read that failed leaves its connection usable, and its wakes undone.
+async fn nothing_is_left_open_behind_an_error(database: Database) {
+    let db = database.open().await;
+    for _ in 0..20 {
+        let error = read(&db, |tx| tx.query("SELECT nothing FROM nowhere", &[]).map(drop)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
+        let error = write(&db, |tx| tx.execute("SELECT nothing FROM nowhere", &[]).map(drop)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
+        write(&db, |tx| settings::set(tx, "a", "1")).await.unwrap();
+        assert_eq!(get(&db, "a").await.as_deref(), Some("1"));
+    }
+}
+
+/// Closing carries out all that was submitted; a door that others hold stays open.
+async fn closing_waits_for_what_was_submitted(database: Database) {
+    let db = database.open().await;
+    let mut submitted = JoinSet::new();
+    let all_sent = Arc::new(Barrier::new(101));
+    for i in 0..100 {
+        let (db, sent) = (db.clone(), all_sent.clone());
+        submitted.spawn(async move {
+            let mut work = Box::pin(async {
+                let set = move |tx: &mut dyn Tx| settings::set(tx, &i.to_string(), "x");
+                let answer: Answered<()> = if i % 2 == 0 { db.write(set).await } else { db.write_outcomes(set).await };
+                answer
+            });
+            // The first poll submits it; whoever asked may then go.
+            let answered = std::future::poll_fn(|cx| std::task::Poll::Ready(work.as_mut().poll(cx))).await;
+            assert!(!matches!(answered, std::task::Poll::Ready(Err(_))), "{answered:?}");
+            sent.wait().await;
+        });
+    }
+    all_sent.wait().await;
+    assert!(!close(db.clone()).await, "it is still held here");
+    submitted.join_all().await;
+    assert!(close(db).await);
+    let db = database.open().await;
+    let rows = read(&db, |tx| tx.query("SELECT COUNT(*) AS count FROM settings", &[])).await.unwrap();
+    assert_eq!(rows[0].get::<i64>("count").unwrap(), 100);
+}
+
+/// Every value comes back as it was given.
+async fn values_come_back_as_they_were(database: Database) {
+    let db = database.open().await;
+    let text = "\u{1}\u{7f}\u{2028}💡'\"\\%_$1?";
+    write(&db, move |tx| {
+        let sql = "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, 'read', $3, $4, $5)";
+        tx.execute(sql, params!["id", text, (0..=255_u8).collect::<Vec<u8>>(), i64::MIN, None::<i64>]).map(drop)
+    })
+    .await
+    .unwrap();
+    let rows = read(&db, |tx| tx.query("SELECT * FROM keys", &[])).await.unwrap();
+    assert_eq!(rows[0].get::<String>("name").unwrap(), text);
+    assert_eq!(rows[0].get::<Vec<u8>>("hash").unwrap(), (0..=255).collect::<Vec<u8>>());
+    assert_eq!(rows[0].get::<i64>("created_at").unwrap(), i64::MIN);
+    assert_eq!(rows[0].get::<Option<i64>>("expires_at").unwrap(), None);
+    assert!(matches!(rows[0].get::<i64>("nowhere"), Err(StoreError::Corrupt { column: "nowhere", .. })));
+}
+
+/// Two transactions lock two experiments in opposite order. PostgreSQL kills one of them; it is run again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_repeated_until_both_are_through() {
+    let database = Database::postgres();
+    let db = database.open().await;
+    let pair = [new_experiment(&db, "a").await, new_experiment(&db, "b").await];
+    let tries = Arc::new(AtomicUsize::new(0));
+    let meeting = Arc::new(std::sync::Barrier::new(2));
+    let mut both = JoinSet::new();
+    for order in [pair, [pair[1], pair[0]]] {
+        let (db, tries, meeting) = (db.clone(), tries.clone(), meeting.clone());
+        both.spawn(async move {
+            write(&db, move |tx| {
+                let first = experiments::lock(tx, order[0])?.expect("it is there");
+                // Both hold one lock before either asks for its second; who is run again meets nobody.
+                if tries.fetch_add(1, Ordering::SeqCst) < 2 {
+                    meeting.wait();
+                }
+                for id in order {
+                    let mut experiment = experiments::lock(tx, id)?.expect("it is there");
+                    experiment.revision += 1;
+                    experiments::update(tx, &experiment)?;
+                }
+                Ok(first.id)
+            })
+            .await
+        });
+    }
+    for answer in both.join_all().await {
+        answer.expect("a deadlock is nothing the caller hears of");
+    }
+    assert!(tries.load(Ordering::SeqCst) >= 3, "one of the two was run again");
+    for id in pair {
+        assert_eq!(read(&db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap().revision, 3);
+    }
+}
+
+on_both!(
+    an_error_or_a_panic_rolls_back_its_own,
+    a_failed_statement_does_not_poison_others,
+    concurrent_changes_of_one_experiment_number_without_a_gap,
+    a_read_sees_one_state,
+    a_read_cannot_write,
+    nothing_is_left_open_behind_an_error,
+    closing_waits_for_what_was_submitted,
+    values_come_back_as_they_were,
+);
