@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FieldErrors, Refusal};
+use crate::error::{FieldErrors, Refusal, Validate};
 use crate::id::MetricId;
 
 pub const MOST_METRICS: usize = 200;
@@ -17,8 +17,8 @@ pub struct Collection {
     pub metric_ids: Vec<MetricId>,
 }
 
-impl Collection {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for Collection {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.text("description", &self.description, 10_000);

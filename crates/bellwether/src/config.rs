@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::address::{AddressPolicy, Network};
 use crate::definition::Schedule;
+use crate::error::Validate;
 
 #[derive(Debug, Clone)]
 pub struct Config {

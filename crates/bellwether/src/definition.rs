@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FieldErrors, Refusal};
+use crate::error::{FieldErrors, Refusal, Validate};
 use crate::id::{EntityId, FactId, WarehouseId};
 
 pub const LONGEST_SQL: usize = 100_000;
@@ -117,16 +117,16 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-impl Entity {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for Entity {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.finish()
     }
 }
 
-impl Warehouse {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for Warehouse {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.text("path", &self.path, 4096);
@@ -136,8 +136,8 @@ impl Warehouse {
     }
 }
 
-impl AssignmentSource {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for AssignmentSource {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         sql(&mut errors, &self.sql);
@@ -161,8 +161,8 @@ impl AssignmentSource {
     }
 }
 
-impl FactSource {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for FactSource {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         sql(&mut errors, &self.sql);
@@ -210,8 +210,8 @@ fn sql(errors: &mut FieldErrors, given: &str) {
     errors.check(!given.trim().is_empty(), "sql", || "it is empty; give one SELECT statement".to_owned());
 }
 
-impl Schedule {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for Schedule {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.check(self.cron.split_whitespace().count() == 5 && self.parsed_cron().is_some(), "cron", || {
@@ -225,7 +225,9 @@ impl Schedule {
         });
         errors.finish()
     }
+}
 
+impl Schedule {
     fn parsed_cron(&self) -> Option<croner::Cron> {
         self.cron.parse().ok()
     }

@@ -65,6 +65,11 @@ impl Refusal {
     }
 }
 
+/// What a user writes and the domain can judge by itself.
+pub trait Validate {
+    fn validate(&self) -> Result<(), Refusal>;
+}
+
 /// Collects the errors of several fields, so that a user mends them all at once.
 #[derive(Default)]
 pub struct FieldErrors(Vec<FieldError>);

@@ -89,6 +89,12 @@ macro_rules! typed_ids {
             }
         }
 
+        impl From<u128> for $name {
+            fn from(value: u128) -> Self {
+                Self(value)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 let mut out = [0_u8; LENGTH];

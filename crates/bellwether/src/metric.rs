@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{FieldErrors, Refusal};
+use crate::error::{FieldErrors, Refusal, Validate};
 use crate::id::{EntityId, FactId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +44,8 @@ pub enum Operation {
     Conversion,
 }
 
-impl Metric {
-    pub fn validate(&self) -> Result<(), Refusal> {
+impl Validate for Metric {
+    fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.text("description", &self.description, 10_000);

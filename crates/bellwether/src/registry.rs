@@ -22,7 +22,8 @@ use crate::address::AddressPolicy;
 use crate::clock::Clock;
 use crate::definition::Schedule;
 use crate::error::Refusal;
-use crate::id::Ids;
+use crate::experiment::Experiment;
+use crate::id::{ExperimentId, Ids};
 use crate::secret::Vault;
 use crate::store::{Db, StoreError, Tx, settings};
 
@@ -117,6 +118,21 @@ impl Registry {
     ) -> Result<T> {
         let context = self.context.clone();
         self.db().write(move |tx| work(&context, tx)).await
+    }
+
+    /// Runs a command on an experiment, under lock, if it is still at the version that the caller read.
+    async fn on_experiment<T: Send + 'static>(
+        &self,
+        id: ExperimentId,
+        if_match: Option<String>,
+        work: impl Fn(&Context, &mut dyn Tx, Experiment) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.command(move |context, tx| {
+            let experiment = context.lock(tx, id)?;
+            edit::check_version(if_match.as_deref(), experiment.version)?;
+            work(context, tx, experiment)
+        })
+        .await
     }
 }
 

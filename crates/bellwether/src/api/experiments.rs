@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Shared;
 use super::body::{Body, Edit};
 use super::problem::Problem;
-use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, usual_page, versioned};
+use super::query::{Command, Handled, Ids, Page, Params, check_limit, listed, parse_id, usual_page, versioned};
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::error::Refusal;
@@ -93,26 +93,13 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
     Ok(answer(StatusCode::OK, &found.ok_or_else(|| Refusal::not_found("experiment", id))?))
 }
 
-pub async fn edit(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Edit(edit): Edit,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    let commanded = api.registry.edit_experiment(actor, id, edit, version).await?;
+pub async fn edit(State(api): State<Shared>, command: Command, Edit(edit): Edit) -> Handled {
+    let commanded = api.registry.edit_experiment(command.actor, command.id, edit, command.if_match).await?;
     Ok(answer(StatusCode::OK, &commanded.value))
 }
 
-pub async fn delete(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    api.registry.delete_experiment(actor, id, version).await?;
+pub async fn delete(State(api): State<Shared>, command: Command) -> Handled {
+    api.registry.delete_experiment(command.actor, command.id, command.if_match).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -121,37 +108,19 @@ pub async fn delete(
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-pub async fn start(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(Nothing {}): Body<Nothing>,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    Ok(answer(StatusCode::OK, &api.registry.start_experiment(actor, id, version).await?))
+pub async fn start(State(api): State<Shared>, command: Command, Body(Nothing {}): Body<Nothing>) -> Handled {
+    Ok(answer(StatusCode::OK, &api.registry.start_experiment(command.actor, command.id, command.if_match).await?))
 }
 
-pub async fn decide(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(decision): Body<Decision>,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    Ok(answer(StatusCode::OK, &api.registry.decide_experiment(actor, id, decision, version).await?))
+pub async fn decide(State(api): State<Shared>, command: Command, Body(decision): Body<Decision>) -> Handled {
+    Ok(answer(
+        StatusCode::OK,
+        &api.registry.decide_experiment(command.actor, command.id, decision, command.if_match).await?,
+    ))
 }
 
-pub async fn reopen(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(Nothing {}): Body<Nothing>,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    Ok(answer(StatusCode::OK, &api.registry.reopen_experiment(actor, id, version).await?))
+pub async fn reopen(State(api): State<Shared>, command: Command, Body(Nothing {}): Body<Nothing>) -> Handled {
+    Ok(answer(StatusCode::OK, &api.registry.reopen_experiment(command.actor, command.id, command.if_match).await?))
 }
 
 /// The experiment's metrics and groups, in their order.
@@ -174,15 +143,11 @@ pub struct AttachMetric {
     is_primary: bool,
 }
 
-pub async fn attach_metric(
-    State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(body): Body<AttachMetric>,
-) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    let commanded = api.registry.attach_metric(actor, id, body.metric_id, body.is_primary, version).await?;
+pub async fn attach_metric(State(api): State<Shared>, command: Command, Body(body): Body<AttachMetric>) -> Handled {
+    let commanded = api
+        .registry
+        .attach_metric(command.actor, command.id, body.metric_id, body.is_primary, command.if_match)
+        .await?;
     Ok(answer(if commanded.is_changed { StatusCode::CREATED } else { StatusCode::OK }, &commanded.value))
 }
 
@@ -194,24 +159,26 @@ pub struct EditAttachedMetric {
 
 pub async fn edit_attached_metric(
     State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids((id, metric)): Ids<(String, String)>,
-    IfMatch(version): IfMatch,
+    command: Command,
+    Ids((_, metric)): Ids<(String, String)>,
     Body(body): Body<EditAttachedMetric>,
 ) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    let commanded = api.registry.set_primary_metric(actor, id, parse_id(&metric)?, body.is_primary, version).await?;
+    let commanded = api
+        .registry
+        .set_primary_metric(command.actor, command.id, parse_id(&metric)?, body.is_primary, command.if_match)
+        .await?;
     Ok(answer(StatusCode::OK, &commanded.value))
 }
 
 pub async fn detach_metric(
     State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids((id, metric)): Ids<(String, String)>,
-    IfMatch(version): IfMatch,
+    command: Command,
+    Ids((_, metric)): Ids<(String, String)>,
 ) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    Ok(answer(StatusCode::OK, &api.registry.detach_metric(actor, id, parse_id(&metric)?, version).await?))
+    Ok(answer(
+        StatusCode::OK,
+        &api.registry.detach_metric(command.actor, command.id, parse_id(&metric)?, command.if_match).await?,
+    ))
 }
 
 #[derive(Deserialize)]
@@ -222,13 +189,11 @@ pub struct AttachCollection {
 
 pub async fn attach_collection(
     State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
+    command: Command,
     Body(body): Body<AttachCollection>,
 ) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    let commanded = api.registry.attach_collection(actor, id, body.collection_id, version).await?;
+    let commanded =
+        api.registry.attach_collection(command.actor, command.id, body.collection_id, command.if_match).await?;
     let (experiment, group) = commanded.value;
     let status = if commanded.is_changed { StatusCode::CREATED } else { StatusCode::OK };
     Ok(versioned(
@@ -240,12 +205,13 @@ pub async fn attach_collection(
 
 pub async fn detach_group(
     State(api): State<Shared>,
-    Extension(actor): Extension<Actor>,
-    Ids((id, group)): Ids<(String, String)>,
-    IfMatch(version): IfMatch,
+    command: Command,
+    Ids((_, group)): Ids<(String, String)>,
 ) -> Handled {
-    let id = api.experiment_id(&id).await?;
-    Ok(answer(StatusCode::OK, &api.registry.detach_group(actor, id, parse_id(&group)?, version).await?))
+    Ok(answer(
+        StatusCode::OK,
+        &api.registry.detach_group(command.actor, command.id, parse_id(&group)?, command.if_match).await?,
+    ))
 }
 
 /// Who changed what, and when; the cursor is a revision. Also of experiments that were deleted, by their number.

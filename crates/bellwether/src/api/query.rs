@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path, Query, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, Shared};
+use crate::actor::Actor;
 use crate::error::Refusal;
 use crate::id::ExperimentId;
 use crate::store::{Tx, experiments};
@@ -93,6 +94,27 @@ async fn path<T: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Result
     parts.extract().await.map_err(|rejection: axum::extract::rejection::PathRejection| {
         Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text())
     })
+}
+
+/// What every command on an experiment carries: who gives it, on which one, and the version it was read at.
+pub struct Command {
+    pub actor: Actor,
+    pub id: ExperimentId,
+    pub if_match: Option<String>,
+}
+
+impl FromRequestParts<Shared> for Command {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
+        let nobody = || Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", "no key was given");
+        let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(nobody)?;
+        let params = parts.extract::<RawPathParams>().await;
+        let params = params.map_err(|rejection| Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text()))?;
+        let given = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
+        let id = api.experiment_id(given).await?;
+        Ok(Self { actor, id, if_match: header_text(&parts.headers, header::IF_MATCH.as_str()) })
+    }
 }
 
 /// An id of the path, read as what it should be.

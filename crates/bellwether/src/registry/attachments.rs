@@ -4,7 +4,6 @@
 use bellwether_webhook::EventType;
 use serde_json::json;
 
-use super::edit::check_version;
 use super::record::Action;
 use super::{Commanded, Registry, Result};
 use crate::actor::Actor;
@@ -29,9 +28,7 @@ impl Registry {
         is_primary: bool,
         if_match: Option<String>,
     ) -> Result<Commanded<Experiment>> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let attached = experiments::attached_metrics(tx, id)?;
             if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none())
             {
@@ -68,9 +65,7 @@ impl Registry {
         metric_id: MetricId,
         if_match: Option<String>,
     ) -> Result<Experiment> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let there = find_attached(tx, id, metric_id)?;
             if let Some(group) = there.group_id {
                 let detail = format!("{metric_id} came with the collection's copy {group}; remove that group, or edit the collection and attach it again");
@@ -93,9 +88,7 @@ impl Registry {
         is_primary: bool,
         if_match: Option<String>,
     ) -> Result<Commanded<Experiment>> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let there = find_attached(tx, id, metric_id)?;
             if there.is_primary == is_primary {
                 return Ok(Commanded { value: experiment, is_changed: false });
@@ -127,9 +120,7 @@ impl Registry {
         collection_id: CollectionId,
         if_match: Option<String>,
     ) -> Result<Commanded<(Experiment, Group)>> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             if let Some(group) = experiments::groups(tx, id)?.into_iter().find(|group| group.collection_id == collection_id) {
                 return Ok(Commanded { value: (experiment, group), is_changed: false });
             }
@@ -157,9 +148,7 @@ impl Registry {
         group_id: GroupId,
         if_match: Option<String>,
     ) -> Result<Experiment> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let group = experiments::groups(tx, id)?.into_iter().find(|group| group.id == group_id);
             let group = group.ok_or_else(|| Refusal::not_found("group on this experiment", group_id))?;
             experiments::delete_group(tx, id, group_id)?;

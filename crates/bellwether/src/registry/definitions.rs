@@ -6,20 +6,16 @@ use super::edit::{check_version, overlay};
 use super::{Commanded, Context, Error, Registry, Result};
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use crate::error::{Conflict, FieldErrors, Refusal};
+use crate::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::id::FactId;
 use crate::metric::Metric;
 use crate::store::definitions::{self, Definition, Stored};
 use crate::store::{StoreError, Tx};
 
 /// A kind of definition as users write it.
-pub trait Defined: Stored {
+pub trait Defined: Stored + Validate {
     /// What it is called in messages.
     const KIND: &'static str;
-
-    fn make_id(value: u128) -> Self::Id;
-
-    fn validate(&self) -> std::result::Result<(), Refusal>;
 
     /// Checks what it refers to, and fills in what Bellwether gives.
     fn complete(&mut self, _context: &Completion<'_>, _tx: &mut dyn Tx, _before: Option<&Self>) -> Result<()> {
@@ -39,7 +35,7 @@ impl Registry {
             let mut body = body.clone();
             body.complete(&Completion { context }, tx, None)?;
             let now = context.setup.clock.now();
-            let id = D::make_id(context.setup.ids.next());
+            let id = D::Id::from(context.setup.ids.next());
             let definition = Definition { id, body, version: 1, created_at: now, updated_at: now };
             definitions::insert(tx, &definition).map_err(|error| refuse_taken(error, &definition.body))?;
             Ok(definition)
@@ -115,38 +111,14 @@ fn require<D: Defined>(tx: &mut dyn Tx, errors: &mut FieldErrors, field: &str, i
 
 impl Defined for Entity {
     const KIND: &'static str = "entity";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 }
 
 impl Defined for Schedule {
     const KIND: &'static str = "schedule";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 }
 
 impl Defined for Warehouse {
     const KIND: &'static str = "warehouse";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 
     fn complete(&mut self, completion: &Completion<'_>, _: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let roots = &completion.context.setup.files_roots;
@@ -159,14 +131,6 @@ impl Defined for Warehouse {
 impl Defined for AssignmentSource {
     const KIND: &'static str = "assignment source";
 
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
-
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();
         require::<Warehouse>(tx, &mut errors, "warehouse_id", self.warehouse_id)?;
@@ -177,14 +141,6 @@ impl Defined for AssignmentSource {
 
 impl Defined for FactSource {
     const KIND: &'static str = "fact source";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 
     /// A fact keeps its id by its id or its name; another source's id cannot be taken.
     fn complete(&mut self, completion: &Completion<'_>, tx: &mut dyn Tx, before: Option<&Self>) -> Result<()> {
@@ -213,14 +169,6 @@ impl Defined for FactSource {
 
 impl Defined for Metric {
     const KIND: &'static str = "metric";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();
@@ -252,14 +200,6 @@ fn list_entities(source: &FactSource) -> String {
 
 impl Defined for Collection {
     const KIND: &'static str = "collection";
-
-    fn make_id(value: u128) -> Self::Id {
-        Self::Id::of(value)
-    }
-
-    fn validate(&self) -> std::result::Result<(), Refusal> {
-        self.validate()
-    }
 
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();

@@ -3,7 +3,7 @@
 use bellwether_webhook::EventType;
 use serde_json::{Map, Value, json};
 
-use super::edit::{check_version, overlay};
+use super::edit::overlay;
 use super::record::{Action, key_is_taken};
 use super::{Commanded, Context, Error, Registry, Result, RunWake};
 use crate::actor::Actor;
@@ -40,9 +40,7 @@ impl Registry {
         edit: Map<String, Value>,
         if_match: Option<String>,
     ) -> Result<Commanded<Experiment>> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let edited: Configuration = overlay(&experiment.configuration, edit.clone())?;
             let changes = experiment.configuration.changes_to(&edited);
             if changes.is_empty() {
@@ -113,9 +111,7 @@ impl Registry {
         reason: String,
         decide: impl Fn(&Experiment, Timestamp) -> std::result::Result<Experiment, Refusal> + Send + 'static,
     ) -> Result<Experiment> {
-        self.command(move |context, tx| {
-            let before = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), before.version)?;
+        self.on_experiment(id, if_match, move |context, tx, before| {
             let now = context.setup.clock.now();
             let mut after = decide(&before, now)?;
             let mut changes =
@@ -139,9 +135,7 @@ impl Registry {
     }
 
     pub async fn delete_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<()> {
-        self.command(move |context, tx| {
-            let mut experiment = context.lock(tx, id)?;
-            check_version(if_match.as_deref(), experiment.version)?;
+        self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             if let Some(run) = crate::store::runs::open_of(tx, id)? {
                 return Err(Refusal::conflict(
                     Conflict::InUse,

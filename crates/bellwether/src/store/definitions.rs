@@ -18,7 +18,7 @@ use crate::params;
 
 /// A kind of definition as it is stored.
 pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    type Id: Copy + Display + FromStr<Err = String> + FromValue + Into<Value> + Send + Sync + 'static;
+    type Id: Copy + Display + From<u128> + FromStr<Err = String> + FromValue + Into<Value> + Send + Sync + 'static;
     const TABLE: &'static str;
 
     fn name(&self) -> &str;

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Row, StoreError, Tx, Value, query_as, query_one};
+use super::{Row, StoreError, Tx, Value, events, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
@@ -180,24 +180,16 @@ pub fn pending_after(
     (experiment, revision): (ExperimentId, i64),
     limit: u32,
 ) -> Result<Vec<Pending>, StoreError> {
-    let sql = "SELECT d.id, d.attempt_count, d.due_at, e.id AS event_id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed \
+    let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
+               d.id AS delivery_id, d.attempt_count, d.due_at \
                FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.endpoint_id = $1 AND d.state = 'pending' \
                AND (d.experiment_id, d.revision) > ($2, $3) ORDER BY d.experiment_id, d.revision LIMIT $4";
     query_as(tx, "deliveries", sql, params![endpoint, experiment, revision, limit], |row| {
-        let event = Event {
-            id: row.get("event_id")?,
-            experiment_id: row.get("experiment_id")?,
-            revision: row.get("revision")?,
-            event_type: row.word("type", |text| text.parse().ok())?,
-            occurred_at: row.get("occurred_at")?,
-            data: row.get("data")?,
-            detailed: row.get("detailed")?,
-        };
         Ok(Pending {
-            id: row.get("id")?,
+            id: row.get("delivery_id")?,
             attempt_count: row.get("attempt_count")?,
             due_at: row.get("due_at")?,
-            event: event.into(),
+            event: events::decode(row)?.into(),
         })
     })
 }

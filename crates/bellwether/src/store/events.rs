@@ -7,7 +7,7 @@ use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
 
-fn decode(row: &Row) -> Result<Event, StoreError> {
+pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
         id: row.get("id")?,
         experiment_id: row.get("experiment_id")?,
