@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
@@ -11,6 +11,14 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::Problem;
+
+/// The server answered, with a status other than 2xx. Any other error means that no answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("{status}: {body}")]
+pub struct Refused {
+    pub status: StatusCode,
+    pub body: String,
+}
 
 #[derive(Clone)]
 pub struct Api {
@@ -27,8 +35,14 @@ impl Api {
         Self { client, base: format!("http://{address}/api/v1"), authorization: format!("Bearer {key}") }
     }
 
-    /// Sends a request and reads its JSON; an answer other than 2xx is an error.
+    /// Sends a request and reads its JSON; an answer other than 2xx is [`Refused`].
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
+        let bytes = self.exchange(method, path, body).await?;
+        Ok(if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? })
+    }
+
+    /// The same, and the answer's bytes as they came.
+    pub async fn exchange(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes, Problem> {
         let text = body.map_or_else(String::new, Value::to_string);
         let request = Request::builder()
             .method(method)
@@ -40,9 +54,9 @@ impl Api {
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
         if !status.is_success() {
-            return Err(format!("{status}: {}", String::from_utf8_lossy(&bytes)).into());
+            return Err(Refused { status, body: String::from_utf8_lossy(&bytes).into_owned() }.into());
         }
-        Ok(if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes)? })
+        Ok(bytes)
     }
 
     pub async fn get(&self, path: &str) -> Result<Value, Problem> {

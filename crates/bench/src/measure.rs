@@ -56,7 +56,12 @@ impl Bench {
         let arrived = tokio::time::timeout(DRAIN_TIMEOUT, counted.wait_for(|there| *there >= count)).await;
         match arrived {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(format!("{} of {count} arrived; refused: {:?}", *self.receiver.count().borrow(), self.receiver.refused().first()).into()),
+            _ => Err(format!(
+                "{} of {count} arrived; refused: {:?}",
+                *self.receiver.count().borrow(),
+                self.receiver.refused().first()
+            )
+            .into()),
         }
     }
 
@@ -89,7 +94,10 @@ impl Bench {
         let took = now() - start;
         let accepted = usize::try_from(accepted.load(Ordering::Relaxed))?;
         let arrived = *self.receiver.count().borrow() - EXPERIMENTS;
-        println!("accepted: {accepted} in {took:.2?} over {connections} connections: {:.0} changes/s", accepted as f64 / took.as_secs_f64());
+        println!(
+            "accepted: {accepted} in {took:.2?} over {connections} connections: {:.0} changes/s",
+            accepted as f64 / took.as_secs_f64()
+        );
         println!("delivered meanwhile: {arrived} ({:.0} %)", 100.0 * arrived as f64 / accepted as f64);
         report::percentiles("from request to answer", answered);
         self.wait_for(EXPERIMENTS + accepted).await?;
@@ -118,10 +126,15 @@ impl Bench {
         }
         self.wait_for(EXPERIMENTS + total).await?;
         let arrivals = self.receiver.arrivals();
-        let of_change = |arrival: &bellwether_bench::receiver::Arrival| sent.get(&(arrival.experiment_id, arrival.revision)).map(|times| (*times, arrival.at));
+        let of_change = |arrival: &bellwether_bench::receiver::Arrival| {
+            sent.get(&(arrival.experiment_id, arrival.revision)).map(|times| (*times, arrival.at))
+        };
         let measured: Vec<_> = arrivals.iter().filter_map(of_change).collect();
         println!("{} changes at {rate}/s", measured.len());
-        report::percentiles("from request to answer", measured.iter().map(|((sent, answered), _)| *answered - *sent).collect());
+        report::percentiles(
+            "from request to answer",
+            measured.iter().map(|((sent, answered), _)| *answered - *sent).collect(),
+        );
         report::percentiles("from request to receipt", measured.iter().map(|((sent, _), at)| *at - *sent).collect());
         let beyond = measured.iter().map(|((_, answered), at)| at.saturating_duration_since(*answered)).collect();
         report::percentiles("from answer to receipt (0: the receiver was first)", beyond);

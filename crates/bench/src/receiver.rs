@@ -36,6 +36,7 @@ pub struct Receiver {
     address: SocketAddr,
     ledger: Arc<Mutex<Ledger>>,
     count: watch::Receiver<usize>,
+    is_silent: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -46,7 +47,9 @@ impl Receiver {
         let address = listener.local_addr()?;
         let ledger = Arc::new(Mutex::new(Ledger::default()));
         let (count, counted) = watch::channel(0);
-        let desk = Arc::new(Desk { verifier: Verifier::new(secret), secret: secret.clone(), ledger: ledger.clone(), count });
+        let (is_silent, silence) = watch::channel(false);
+        let (verifier, secret) = (Verifier::new(secret), secret.clone());
+        let desk = Arc::new(Desk { verifier, secret, ledger: ledger.clone(), count, silence });
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let _ = stream.set_nodelay(true);
@@ -54,11 +57,14 @@ impl Receiver {
                 tokio::spawn(async move {
                     let service = service_fn(move |request| answer(desk.clone(), request));
                     // A connection that breaks is the sender's to mend.
-                    let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+                    let _ = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
-        Ok(Self { address, ledger, count: counted, task })
+        Ok(Self { address, ledger, count: counted, is_silent, task })
     }
 
     pub fn url(&self) -> String {
@@ -73,6 +79,11 @@ impl Receiver {
     /// Why requests were refused, if any were.
     pub fn refused(&self) -> Vec<String> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
+    }
+
+    /// While silent it takes requests in, and leaves them without an answer.
+    pub fn be_silent(&self, is_silent: bool) {
+        self.is_silent.send_replace(is_silent);
     }
 
     /// How many came; changes as they come.
@@ -92,6 +103,7 @@ struct Desk {
     secret: Secret,
     ledger: Arc<Mutex<Ledger>>,
     count: watch::Sender<usize>,
+    silence: watch::Receiver<bool>,
 }
 
 async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
@@ -110,6 +122,8 @@ async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<
             StatusCode::BAD_REQUEST
         }
     };
+    // It fails only if the receiver is gone, and then nobody waits for the answer.
+    let _ = desk.silence.clone().wait_for(|is_silent| !is_silent).await;
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;
     Ok(response)

@@ -34,5 +34,12 @@ pub fn percentiles(name: &str, mut measured: Vec<Duration>) {
     measured.sort_unstable();
     let Some(last) = measured.len().checked_sub(1) else { return println!("{name}: nothing measured") };
     let at = |share: f64| measured[((last as f64) * share).round() as usize];
-    println!("{name}: p50 {:?}, p90 {:?}, p99 {:?}, longest {:?} ({} measured)", at(0.5), at(0.9), at(0.99), measured[last], last + 1);
+    println!(
+        "{name}: p50 {:?}, p90 {:?}, p99 {:?}, longest {:?} ({} measured)",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        measured[last],
+        last + 1
+    );
 }

@@ -9,7 +9,8 @@ use crate::Problem;
 use crate::api::Api;
 
 /// An admin key for servers that live no longer than a measurement.
-pub const ADMIN_KEY: &str = "bw_00000000000000000000000001_0000000000000000000000000000000000000000000000000000000000000001";
+pub const ADMIN_KEY: &str =
+    "bw_00000000000000000000000001_0000000000000000000000000000000000000000000000000000000000000001";
 
 pub struct Server {
     child: Child,
@@ -52,6 +53,16 @@ impl Server {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// SIGTERM: the server finishes what is in flight, and must end well.
+    pub fn stop(mut self) -> Result<(), Problem> {
+        let asked = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.child.id())).status()?;
+        if !asked.success() {
+            return Err("the server had ended before it was asked to".into());
+        }
+        let status = self.child.wait()?;
+        if status.success() { Ok(()) } else { Err(format!("the server ended with {status} when asked to stop").into()) }
     }
 }
 
