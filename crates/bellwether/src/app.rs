@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
-use crate::registry::{self, Registry, Wakes, sequencer};
+use crate::registry::{self, Registry, Wakes, retention, sequencer};
 use crate::secret::{Vault, write_private};
 use crate::store::{Db, Location};
 
@@ -85,7 +85,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost)?;
     let limits = pipeline::Limits::of(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
+    let keep = Duration::from_hours(24 * config.retention_days);
     let workers = vec![
+        tokio::spawn(retention::run(registry.clone(), keep, stopping.clone())),
         tokio::spawn(delivery.run(stopping.clone())),
         tokio::spawn(pipeline.run(stopping.clone())),
         tokio::spawn(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),

@@ -30,6 +30,8 @@ pub struct Config {
     pub run_memory_mib: u64,
     /// Runs under way at once.
     pub max_runs: usize,
+    /// How long ended deliveries and the log's events are kept.
+    pub retention_days: u64,
     /// The program that runs queries when started with `worker`: this one, but for tests.
     pub program: PathBuf,
 }
@@ -49,6 +51,7 @@ pub struct Given {
     pub run_timeout_seconds: Option<u64>,
     pub run_memory_mib: Option<u64>,
     pub max_runs: Option<usize>,
+    pub retention_days: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +85,7 @@ impl Config {
             run_timeout_seconds: 3600,
             run_memory_mib: 2048,
             max_runs: 1,
+            retention_days: 30,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("bellwether")),
         }
     }
@@ -111,6 +115,7 @@ impl Config {
             run_timeout_seconds: given.run_timeout_seconds.unwrap_or(usual.run_timeout_seconds),
             run_memory_mib: given.run_memory_mib.unwrap_or(usual.run_memory_mib),
             max_runs: given.max_runs.unwrap_or(usual.max_runs),
+            retention_days: given.retention_days.unwrap_or(usual.retention_days),
             program: usual.program,
         };
         config.validate()?;
@@ -131,6 +136,10 @@ impl Config {
         check(
             (1..=64).contains(&self.max_runs),
             format!("max_runs: {} was given; from 1 to 64 are allowed", self.max_runs),
+        )?;
+        check(
+            (1..=3650).contains(&self.retention_days),
+            format!("retention_days: {} was given; from 1 to 3650 are allowed", self.retention_days),
         )
     }
 }
@@ -156,6 +165,7 @@ impl Given {
             run_timeout_seconds: parsed("RUN_TIMEOUT_SECONDS", text("RUN_TIMEOUT_SECONDS"))?,
             run_memory_mib: parsed("RUN_MEMORY_MIB", text("RUN_MEMORY_MIB"))?,
             max_runs: parsed("MAX_RUNS", text("MAX_RUNS"))?,
+            retention_days: parsed("RETENTION_DAYS", text("RETENTION_DAYS"))?,
         })
     }
 
@@ -172,6 +182,7 @@ impl Given {
             run_timeout_seconds: self.run_timeout_seconds.or(other.run_timeout_seconds),
             run_memory_mib: self.run_memory_mib.or(other.run_memory_mib),
             max_runs: self.max_runs.or(other.max_runs),
+            retention_days: self.retention_days.or(other.retention_days),
         }
     }
 }

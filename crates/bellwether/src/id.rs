@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 26;
@@ -46,9 +46,12 @@ impl Ids for RandomIds {
     fn next(&self) -> u128 {
         let mut random = [0_u8; 16];
         fill(&mut random);
-        let millis = u128::from(self.clock.now().as_micros().max(0).unsigned_abs() / 1000);
-        (millis << 80) | (u128::from_be_bytes(random) >> 48)
+        (millis(self.clock.now()) << 80) | (u128::from_be_bytes(random) >> 48)
     }
+}
+
+fn millis(at: Timestamp) -> u128 {
+    u128::from(at.as_micros().max(0).unsigned_abs() / 1000)
 }
 
 fn encode(value: u128, out: &mut [u8; LENGTH]) {
@@ -86,6 +89,11 @@ macro_rules! typed_ids {
 
             pub const fn of(value: u128) -> Self {
                 Self(value)
+            }
+
+            /// Every id made earlier than `at` is smaller, every later one is not.
+            pub fn first_at(at: Timestamp) -> Self {
+                Self(millis(at) << 80)
             }
         }
 

@@ -11,6 +11,7 @@ mod endpoints;
 mod experiments;
 mod keys;
 mod record;
+pub mod retention;
 mod runs;
 pub mod sequencer;
 mod wake;

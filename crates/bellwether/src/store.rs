@@ -15,6 +15,7 @@ pub mod experiments;
 pub mod keys;
 mod migrate;
 mod postgres;
+pub mod retention;
 pub mod runs;
 pub mod settings;
 mod sqlite;

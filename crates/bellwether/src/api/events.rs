@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use bellwether_webhook::EventType;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ use crate::error::Refusal;
 use crate::event::Event;
 use crate::id::{DeliveryId, EventId, ExperimentId};
 use crate::store::deliveries::{self, DeliveryState};
-use crate::store::events;
+use crate::store::{events, retention};
 
 /// An event with the exact bytes of its `data`.
 #[derive(Serialize)]
@@ -75,7 +76,15 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
         name.parse::<EventType>().map_err(|error| Refusal::invalid("types", error.to_string()))?;
     }
     let selection = events::Selection { after: listing.after, experiment, types, limit: check_limit(listing.limit)? };
-    let found = api.read(move |tx| Ok(events::list(tx, &selection)?)).await?;
+    let (found, pruned_to) =
+        api.read(move |tx| Ok((events::list(tx, &selection)?, retention::log_pruned_to(tx)?))).await?;
+    if (1..pruned_to).contains(&listing.after) {
+        let detail = format!(
+            "the log no longer has what followed the cursor {}; its oldest cursor is {pruned_to}: fetch the state of the experiments, then go on from there",
+            listing.after
+        );
+        return Err(Problem::of(StatusCode::GONE, "cursor-gone", detail));
+    }
     let next = found.last().map_or(listing.after, |(cursor, _)| *cursor).to_string();
     let items = found
         .iter()

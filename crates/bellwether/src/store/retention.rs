@@ -1,0 +1,58 @@
+//! What is old leaves, a little at a time. Ids are ordered by time, so that their keys find what is old.
+//! History, runs and results stay.
+
+use super::{StoreError, Tx, query_as, query_one, settings};
+use crate::clock::Timestamp;
+use crate::id::{DeliveryId, EventId};
+use crate::params;
+
+/// The highest number of the log that is gone.
+const LOG_PRUNED_TO: &str = "log_pruned_to";
+
+/// Ends deliveries that were owed before `cutoff` and are still pending, and tells how many: at most `limit`.
+pub fn expire_pending(tx: &mut dyn Tx, cutoff: Timestamp, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    tx.execute(
+        "UPDATE deliveries SET state = 'cancelled', reason = 'expired', ended_at = $2 \
+         WHERE id IN (SELECT id FROM deliveries WHERE id < $1 AND state = 'pending' ORDER BY id LIMIT $3)",
+        params![DeliveryId::first_at(cutoff), now, limit],
+    )
+}
+
+/// Removes deliveries that were made before `cutoff` and have ended, with their attempts.
+pub fn prune_deliveries(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let sql = "SELECT id FROM deliveries WHERE id < $1 AND state <> 'pending' ORDER BY id LIMIT $2";
+    let old: Vec<DeliveryId> =
+        query_as(tx, "deliveries", sql, params![DeliveryId::first_at(cutoff), limit], |row| row.get("id"))?;
+    for id in &old {
+        tx.execute("DELETE FROM attempts WHERE delivery_id = $1", params![*id])?;
+        tx.execute("DELETE FROM deliveries WHERE id = $1", params![*id])?;
+    }
+    Ok(old.len() as u64)
+}
+
+/// Removes numbered events from before `cutoff` that nothing is owed of any more, from the log's beginning on.
+pub fn prune_events(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let sql = "SELECT id, sequence FROM events WHERE sequence IS NOT NULL AND id < $1 \
+               AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id) ORDER BY sequence LIMIT $2";
+    let old: Vec<(EventId, i64)> = query_as(tx, "events", sql, params![EventId::first_at(cutoff), limit], |row| {
+        Ok((row.get("id")?, row.get("sequence")?))
+    })?;
+    for (id, _) in &old {
+        tx.execute("DELETE FROM events WHERE id = $1", params![*id])?;
+    }
+    if let Some((_, sequence)) = old.last() {
+        let pruned_to = log_pruned_to(tx)?.max(*sequence);
+        settings::set(tx, LOG_PRUNED_TO, &pruned_to.to_string())?;
+    }
+    Ok(old.len() as u64)
+}
+
+/// Cursors below this have lost events; 0 if none was ever removed.
+pub fn log_pruned_to(tx: &mut dyn Tx) -> Result<i64, StoreError> {
+    let sql = "SELECT name, value FROM settings WHERE name = $1";
+    let found = query_one(tx, "settings", sql, params![LOG_PRUNED_TO], |row| {
+        let text: String = row.get("value")?;
+        text.parse().map_err(|_| row.corrupt("value", format!("'{text}' is not a number")))
+    })?;
+    Ok(found.unwrap_or(0))
+}
