@@ -1,6 +1,7 @@
 //! Integration tests: the store on both databases, and the whole server over real HTTP with a real receiver.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod api;
 mod cluster;
 mod databases;
 mod receiver;

@@ -27,6 +27,12 @@ pub type Answered<T> = Result<T, StoreError>;
 #[derive(Default)]
 pub struct CountedIds(AtomicU64);
 
+impl CountedIds {
+    pub fn from(first: u64) -> Self {
+        Self(AtomicU64::new(first))
+    }
+}
+
 impl Ids for CountedIds {
     fn next(&self) -> u128 {
         self.0.fetch_add(1, Ordering::Relaxed).into()

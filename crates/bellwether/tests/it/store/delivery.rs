@@ -32,9 +32,7 @@ fn endpoint(id: u128, url: &str) -> Endpoint {
 
 async fn save(db: &Db, vault: &Arc<Vault>, endpoint: &Endpoint) {
     let (vault, endpoint) = (vault.clone(), endpoint.clone());
-    let ids = CountedIds::default();
-    let first = u64::try_from(endpoint.version).unwrap() * 1000;
-    (0..first).for_each(|_| drop(bellwether::id::Ids::next(&ids)));
+    let ids = CountedIds::from(endpoint.version.unsigned_abs() * 1000);
     write(db, move |tx| endpoints::save(tx, &vault, &ids, &endpoint)).await.unwrap();
 }
 

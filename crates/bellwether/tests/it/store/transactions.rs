@@ -46,7 +46,9 @@ async fn an_error_or_a_panic_rolls_back_its_own(database: Database) {
         settings::set(tx, &format!("{i}"), "first")?;
         settings::set(tx, &format!("{i} too"), "second")?;
         let woken = waking.clone();
-        tx.after_commit(Box::new(move || drop(woken.fetch_add(1, Ordering::SeqCst))));
+        tx.after_commit(Box::new(move || {
+            woken.fetch_add(1, Ordering::SeqCst);
+        }));
         match i % 3 {
             0 => Ok(i),
             1 => Err(refuse()),

@@ -1,0 +1,180 @@
+//! Endpoints: switched off and on, deleted, and close with their secrets.
+
+use serde_json::{Value, json};
+
+use super::{items, rename, subscribe, subscribe_with};
+use crate::databases::{Database, on_both};
+use crate::receiver::Receiver;
+use crate::server::{Server, draft};
+
+async fn states(server: &Server, endpoint: &str) -> Vec<(i64, String)> {
+    let page = server.get(&format!("/deliveries?limit=250&endpoint={endpoint}")).await;
+    let of = |item: &Value| (item["revision"].as_i64().unwrap(), item["state"].as_str().unwrap().to_owned());
+    let mut states: Vec<_> = items(&page).iter().map(of).collect();
+    states.sort();
+    states
+}
+
+fn all(state: &str, revisions: impl IntoIterator<Item = i64>) -> Vec<(i64, String)> {
+    revisions.into_iter().map(|revision| (revision, state.to_owned())).collect()
+}
+
+async fn all_delivered(server: &Server, endpoint: &str, count: usize) {
+    let path = format!("/deliveries?limit=250&state=delivered&endpoint={endpoint}");
+    server.eventually(&path, |page| items(page).len() >= count).await;
+}
+
+/// While disabled its deliveries are recorded; enabled from where it stopped, they come, in order.
+async fn a_disabled_endpoint_goes_on_where_it_stopped(database: Database) {
+    let (server, receiver, witness) =
+        (Server::start(&database).await, Receiver::start().await, Receiver::start().await);
+    let (endpoint, _) = subscribe(&server, &receiver.url("/")).await;
+    let (other, _) = subscribe(&server, &witness.url("/")).await;
+    let id = server.experiment(draft("k")).await;
+    receiver.wait_for(1).await;
+    all_delivered(&server, &endpoint, 1).await;
+    let disabled = server.post(&format!("/endpoints/{endpoint}/disable"), Value::Null).await.expect(200);
+    assert_eq!((&disabled["enabled"], disabled["disabled_reason"].is_string()), (&json!(false), true));
+    for name in ["b", "c", "d"] {
+        rename(&server, id, name).await;
+    }
+    witness.wait_for(4).await;
+    all_delivered(&server, &other, 4).await;
+    assert_eq!(receiver.received().len(), 1, "nothing is sent while it is disabled");
+    let expected = [all("delivered", [1]), all("pending", [2, 3, 4])].concat();
+    assert_eq!(states(&server, &endpoint).await, expected);
+    assert_eq!(server.get(&format!("/endpoints/{endpoint}")).await["pending"], 3);
+
+    server.post(&format!("/endpoints/{endpoint}/enable"), json!({"from": "stopped"})).await.expect(200);
+    let received = receiver.wait_for(4).await;
+    assert_eq!(received.iter().map(|request| request.revision()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    server.stop().await;
+}
+
+async fn or_begins_from_now(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "enabled": false})).await;
+    let id = server.experiment(draft("k")).await;
+    rename(&server, id, "b").await;
+    server.post(&format!("/endpoints/{endpoint}/enable"), json!({"from": "now"})).await.expect(200);
+    assert_eq!(states(&server, &endpoint).await, all("cancelled", [1, 2]));
+    rename(&server, id, "c").await;
+    receiver.wait_for(1).await;
+    server.stop().await;
+    let received = receiver.received();
+    assert_eq!(received.iter().map(|request| request.revision()).collect::<Vec<_>>(), [3]);
+}
+
+async fn deleting_an_endpoint_cancels_what_it_was_owed(database: Database) {
+    let (server, mut receiver) = (Server::start(&database).await, Receiver::start().await);
+    receiver.refuse().await;
+    let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "retry_schedule": [3600]})).await;
+    let id = server.experiment(draft("k")).await;
+    rename(&server, id, "b").await;
+    let deliveries = format!("/deliveries?endpoint={endpoint}");
+    server.eventually(&deliveries, |page| items(page).iter().any(|delivery| delivery["attempt_count"] == 1)).await;
+    let path = format!("/endpoints/{endpoint}");
+    server.delete(&path).await.expect(204);
+    server.delete(&path).await.expect(404);
+    server.call_as(crate::server::ADMIN_KEY, http::Method::GET, &path, Value::Null).await.expect(404);
+    assert_eq!(items(&server.get("/endpoints").await).len(), 0);
+    assert_eq!(states(&server, &endpoint).await, all("cancelled", [1, 2]));
+    for delivery in items(&server.get(&deliveries).await) {
+        assert!(delivery["reason"].as_str().unwrap().contains("deleted"), "{delivery}");
+    }
+    rename(&server, id, "c").await;
+    assert_eq!(states(&server, &endpoint).await.len(), 2, "nothing more is owed to it");
+    server.stop().await;
+}
+
+async fn an_edited_url_is_used_from_then_on(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let (endpoint, _) = subscribe(&server, &receiver.url("/old")).await;
+    let id = server.experiment(draft("k")).await;
+    receiver.wait_for(1).await;
+    let path = format!("/endpoints/{endpoint}");
+    let edited = server.patch(&path, json!({"url": receiver.url("/new"), "description": "moved"})).await;
+    assert_eq!((edited.header("etag"), &edited.expect(200)["description"]), ("\"2\"", &json!("moved")));
+    assert_eq!(server.patch(&path, json!({"description": "moved"})).await.header("etag"), "\"2\"", "nothing changed");
+    rename(&server, id, "b").await;
+    let received = receiver.wait_for(2).await;
+    assert_eq!(received.iter().map(|request| request.path.as_str()).collect::<Vec<_>>(), ["/old", "/new"]);
+    server.stop().await;
+}
+
+/// The secret is told once, and stands nowhere in the clear; nor does a token in the URL.
+async fn secrets_are_told_once_and_kept_encrypted(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let own = "a secret of the user's own";
+    let url = receiver.url("/hooks?token=t0psecr3t");
+    let (endpoint, made) = subscribe(&server, &url).await;
+    let (other, given) = subscribe_with(&server, json!({"url": url, "secret": own})).await;
+    assert!(made.starts_with("whsec_"), "{made}");
+    assert_eq!(given, own);
+    let id = server.experiment(draft("k")).await;
+    let received = receiver.wait_for(2).await;
+    for secret in [made.as_str(), own] {
+        let header = |name: &str, request: &crate::receiver::Received| request.header(name).to_owned();
+        let secret = bellwether_webhook::Secret::parse(secret).unwrap();
+        let fits = |request: &crate::receiver::Received| {
+            bellwether_webhook::verify_body_signature(&request.body, &secret).is_ok()
+        };
+        assert_eq!(
+            received.iter().filter(|request| fits(request)).count(),
+            1,
+            "{}",
+            header("webhook-id", &received[0])
+        );
+    }
+    let paths = ["/endpoints", &format!("/endpoints/{endpoint}"), &format!("/endpoints/{other}"), "/deliveries"];
+    for path in paths.into_iter().chain(["/events", &format!("/experiments/{id}/history")]) {
+        let text = server.get(path).await.to_string();
+        assert!(!text.contains(&made) && !text.contains(own), "{path} tells a secret");
+    }
+    assert!(server.patch(&format!("/endpoints/{endpoint}"), json!({"secret": own})).await.status == 422);
+    let stored = all_that_is_stored(&server, &database).await;
+    let key = made.trim_start_matches("whsec_");
+    for secret in [key, own, "t0psecr3t", crate::server::ADMIN_KEY.rsplit('_').next().unwrap()] {
+        assert!(!contains(&stored, secret), "'{secret}' stands in the clear in the database");
+    }
+    assert!(contains(&stored, "first admin"), "what is not secret is found, so the search finds things");
+    server.stop().await;
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// The bytes of SQLite's files, or all rows of PostgreSQL's tables as text.
+async fn all_that_is_stored(server: &Server, database: &Database) -> Vec<u8> {
+    if database.url().is_none() {
+        let files = ["bellwether.db", "bellwether.db-wal"].map(|name| std::fs::read(database.folder().join(name)));
+        return files.into_iter().flat_map(|bytes| bytes.expect("the file is there")).collect();
+    }
+    let read = |tx: &mut dyn bellwether::store::Tx| {
+        let mut stored = Vec::new();
+        for table in ["keys", "settings", "endpoints", "changes", "events", "deliveries", "attempts"] {
+            // encode(…, 'escape') shows the bytes of a blob that are text as such.
+            let sql = match table {
+                "endpoints" => {
+                    "SELECT encode(url, 'escape') || encode(secret, 'escape') || t::text AS line FROM endpoints t"
+                }
+                "keys" => "SELECT encode(hash, 'escape') || t::text AS line FROM keys t",
+                _ => &format!("SELECT t::text AS line FROM {table} t"),
+            };
+            for row in tx.query(sql, &[])? {
+                stored.extend(row.get::<String>("line")?.into_bytes());
+            }
+        }
+        Ok::<_, bellwether::store::StoreError>(stored)
+    };
+    server.running().registry().db().read(read).await.unwrap()
+}
+
+on_both!(
+    a_disabled_endpoint_goes_on_where_it_stopped,
+    or_begins_from_now,
+    deleting_an_endpoint_cancels_what_it_was_owed,
+    an_edited_url_is_used_from_then_on,
+    secrets_are_told_once_and_kept_encrypted,
+);

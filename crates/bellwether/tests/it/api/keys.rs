@@ -1,0 +1,171 @@
+//! Keys: what each role may do on each route, and when a key no longer counts.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::items;
+use crate::databases::{Database, on_both};
+use crate::server::{ADMIN_KEY, Server};
+
+const ROLES: [&str; 3] = ["read", "write", "admin"];
+
+/// Each route's method and path, and the least of the roles that may use it. No path names anything that is there.
+const ROUTES: [(Method, &str, &str); 50] = [
+    (Method::GET, "/experiments", "read"),
+    (Method::POST, "/experiments", "write"),
+    (Method::GET, "/experiments/999", "read"),
+    (Method::PATCH, "/experiments/999", "write"),
+    (Method::DELETE, "/experiments/999", "write"),
+    (Method::POST, "/experiments/999/start", "write"),
+    (Method::POST, "/experiments/999/decide", "write"),
+    (Method::POST, "/experiments/999/reopen", "write"),
+    (Method::GET, "/experiments/999/metrics", "read"),
+    (Method::POST, "/experiments/999/metrics", "write"),
+    (Method::PATCH, "/experiments/999/metrics/met_x", "write"),
+    (Method::DELETE, "/experiments/999/metrics/met_x", "write"),
+    (Method::POST, "/experiments/999/collections", "write"),
+    (Method::DELETE, "/experiments/999/collections/grp_x", "write"),
+    (Method::GET, "/experiments/999/history", "read"),
+    (Method::GET, "/experiments/999/runs", "read"),
+    (Method::POST, "/experiments/999/runs", "write"),
+    (Method::GET, "/experiments/999/results", "read"),
+    (Method::GET, "/experiments/999/traffic", "read"),
+    (Method::GET, "/runs/run_x", "read"),
+    (Method::POST, "/runs/run_x/cancel", "write"),
+    (Method::GET, "/endpoints", "read"),
+    (Method::POST, "/endpoints", "write"),
+    (Method::GET, "/endpoints/ep_x", "read"),
+    (Method::PATCH, "/endpoints/ep_x", "write"),
+    (Method::DELETE, "/endpoints/ep_x", "write"),
+    (Method::POST, "/endpoints/ep_x/enable", "write"),
+    (Method::POST, "/endpoints/ep_x/disable", "write"),
+    (Method::GET, "/events", "read"),
+    (Method::GET, "/events/evt_x", "read"),
+    (Method::GET, "/events/evt_x/deliveries", "read"),
+    (Method::GET, "/deliveries", "read"),
+    (Method::GET, "/deliveries/dlv_x", "read"),
+    (Method::GET, "/entities", "read"),
+    (Method::POST, "/entities", "write"),
+    (Method::PATCH, "/entities/ent_x", "write"),
+    (Method::POST, "/metrics", "write"),
+    (Method::DELETE, "/metrics/met_x", "write"),
+    (Method::POST, "/collections", "write"),
+    (Method::POST, "/schedules", "write"),
+    (Method::GET, "/warehouses", "read"),
+    (Method::POST, "/warehouses", "admin"),
+    (Method::DELETE, "/warehouses/wh_x", "admin"),
+    (Method::GET, "/assignment_sources", "read"),
+    (Method::POST, "/assignment_sources", "admin"),
+    (Method::PATCH, "/assignment_sources/as_x", "admin"),
+    (Method::POST, "/fact_sources", "admin"),
+    (Method::GET, "/keys", "admin"),
+    (Method::POST, "/keys", "admin"),
+    (Method::DELETE, "/keys/key_x", "admin"),
+];
+
+/// A key of this role: its id and its text.
+async fn issue(server: &Server, role: &str) -> (String, String) {
+    let made = server.post("/keys", json!({"name": format!("a {role} key"), "role": role})).await.expect(201);
+    (made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
+}
+
+async fn each_role_may_do_what_it_may_on_every_route(database: Database) {
+    let server = Server::start(&database).await;
+    for (rank, role) in ROLES.into_iter().enumerate() {
+        let (_, key) = issue(&server, role).await;
+        for (method, path, least) in ROUTES {
+            let needed = ROLES.iter().position(|role| *role == least).unwrap();
+            let answer = server.call_as(&key, method.clone(), path, Value::Null).await;
+            if rank < needed {
+                let problem = answer.expect(403);
+                assert_eq!(problem["type"], "urn:bellwether:problem:forbidden", "{method} {path} as {role}");
+                assert!(problem["detail"].as_str().unwrap().contains(least), "{problem}");
+            } else {
+                assert!(![401, 403, 405, 500].contains(&answer.status), "{method} {path} as {role}: {answer:?}");
+            }
+        }
+    }
+    server.stop().await;
+}
+
+async fn without_a_key_in_force_nothing_is_answered(database: Database) {
+    let server = Server::start(&database).await;
+    let (_, key) = issue(&server, "admin").await;
+    let mut altered = key.clone();
+    altered.replace_range(key.len() - 1.., if key.ends_with('0') { "1" } else { "0" });
+    let known = format!("Bearer {key}");
+    let wrong = [
+        String::new(),
+        "Bearer".into(),
+        "Bearer x".into(),
+        format!("Basic {key}"),
+        format!("Bearer {altered}"),
+        format!("bearer{key}"),
+        format!("Bearer {}", key.replace("bw_", "bw_0")),
+    ];
+    for given in wrong {
+        for (method, path, _) in ROUTES {
+            let answer = server.raw(method, path, &[("authorization", &given)], "").await;
+            assert_eq!(answer.header("www-authenticate"), "Bearer", "{given:?} on {path}");
+            assert_eq!(answer.expect(401)["type"], "urn:bellwether:problem:unauthorized");
+        }
+    }
+    assert_eq!(server.raw(Method::GET, "/experiments", &[("authorization", &known)], "").await.status, 200);
+    assert_eq!(server.raw(Method::GET, "//healthz", &[], "").await.expect(200)["status"], "ok");
+    server.stop().await;
+}
+
+async fn a_revoked_or_expired_key_is_refused_at_once(database: Database) {
+    let server = Server::start(&database).await;
+    let (id, key) = issue(&server, "read").await;
+    server.call_as(&key, Method::GET, "/experiments", Value::Null).await.expect(200);
+    let path = format!("/keys/{id}");
+    server.delete(&path).await.expect(204);
+    server.call_as(&key, Method::GET, "/experiments", Value::Null).await.expect(401);
+    server.delete(&path).await.expect(404);
+
+    let request = |expiry: &str| json!({"name": "short", "role": "read", "expires_at": expiry});
+    let past = server.post("/keys", request("2020-01-01T00:00:00Z")).await.expect(422);
+    assert_eq!(past["errors"][0]["field"], "expires_at");
+    use bellwether::clock::{Clock, SystemClock};
+    let soon = SystemClock::start().now().plus(std::time::Duration::from_millis(700));
+    let made = server.post("/keys", request(&soon.to_string())).await.expect(201);
+    let key = made["key"].as_str().unwrap();
+    server.call_as(key, Method::GET, "/experiments", Value::Null).await.expect(200);
+    // Asked until it is refused; after its time it must be, and before it must not.
+    loop {
+        let before = SystemClock::start().now();
+        let answer = server.call_as(key, Method::GET, "/experiments", Value::Null).await;
+        let after = SystemClock::start().now();
+        match answer.status {
+            200 => assert!(before < soon, "it is in force after its expiry"),
+            401 => break assert!(after >= soon, "it is refused before its expiry"),
+            other => panic!("{other}"),
+        }
+    }
+    server.stop().await;
+}
+
+async fn the_last_admin_key_stays(database: Database) {
+    let server = Server::start(&database).await;
+    let listed = server.get("/keys").await;
+    let first = items(&listed)[0].clone();
+    assert_eq!((items(&listed).len(), &first["role"], &first["name"]), (1, &json!("admin"), &json!("first admin")));
+    assert!(first.get("key").is_none() && first.get("hash").is_none(), "{first}");
+    let path = format!("/keys/{}", first["id"].as_str().unwrap());
+    let problem = server.delete(&path).await.expect(409);
+    assert!(problem["detail"].as_str().unwrap().contains("last admin key"), "{problem}");
+    assert_eq!(server.call_as(ADMIN_KEY, Method::GET, "/keys", Value::Null).await.status, 200, "nothing was changed");
+    let (_, second) = issue(&server, "admin").await;
+    server.call_as(&second, Method::DELETE, &path, Value::Null).await.expect(204);
+    server.call_as(ADMIN_KEY, Method::GET, "/keys", Value::Null).await.expect(401);
+    server.call_as(&second, Method::GET, "/keys", Value::Null).await.expect(200);
+    server.stop().await;
+}
+
+on_both!(
+    each_role_may_do_what_it_may_on_every_route,
+    without_a_key_in_force_nothing_is_answered,
+    a_revoked_or_expired_key_is_refused_at_once,
+    the_last_admin_key_stays,
+);

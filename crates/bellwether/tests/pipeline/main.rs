@@ -1,0 +1,12 @@
+//! The pipeline, from files to events: over the real API of a server in this process, with real workers.
+
+#![cfg(feature = "embedded")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod ends;
+mod failures;
+mod figures;
+mod installation;
+mod refusals;
+mod schedule;
+mod study;
