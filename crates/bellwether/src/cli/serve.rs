@@ -1,8 +1,8 @@
 //! `bellwether serve`: the server, until it is asked to stop.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,16 +30,11 @@ impl Serve {
         let flags = Given { listen: self.listen, data: self.data, database_url: self.database_url, ..Given::default() };
         let config = Config::load(flags, self.config.as_deref(), &|name| std::env::var(name).ok())
             .map_err(|error| error.to_string())?;
-        let data = config.data.clone();
+        // A key that the operator brought is not written anywhere.
+        let key_file = config.admin_key.is_none().then(|| config.data.join("admin-key"));
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         let running = app::start(config).await.map_err(|error| error.to_string())?;
-        println!("Bellwether listens on http://{}", running.address());
-        if let Some(key) = running.admin_key() {
-            println!("The first admin key is in {}", data.join("admin-key").display());
-            if std::io::stdout().is_terminal() {
-                println!("  {key}");
-            }
-        }
+        greet(&running, key_file.as_deref());
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
@@ -47,5 +42,17 @@ impl Serve {
         tracing::info!("stopping");
         running.stop().await;
         Ok(())
+    }
+}
+
+/// Whoever reads the output may have gone; the server stays.
+fn greet(running: &app::Running, key_file: Option<&Path>) {
+    let mut output = std::io::stdout();
+    let _ = writeln!(output, "Bellwether listens on http://{}", running.address());
+    if let (Some(key), Some(file)) = (running.admin_key(), key_file) {
+        let _ = writeln!(output, "The first admin key is in {}", file.display());
+        if output.is_terminal() {
+            let _ = writeln!(output, "  {key}");
+        }
     }
 }

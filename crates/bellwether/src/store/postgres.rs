@@ -159,7 +159,7 @@ impl Connection {
             Err(error) => return Attempt::Failed(StoreError::Unavailable(describe(&error))),
         };
         tx.wakes.clear();
-        tx.failure = None;
+        (tx.failure, tx.aborted_by) = (None, None);
         if let Err(error) = tx.client.batch_execute(self.begin) {
             let error = StoreError::Unavailable(describe(&error));
             return if is_fresh { Attempt::Failed(error) } else { Attempt::Repeat(error) };
@@ -168,20 +168,27 @@ impl Connection {
         if let Some(failure) = tx.failure.take() {
             return self.after_failure(tx, failure, is_fresh);
         }
-        let end = if ran == Ran::Kept { "COMMIT" } else { "ROLLBACK" };
-        match tx.client.batch_execute(end) {
-            Ok(()) => {
+        // After a failed statement COMMIT rolls back without a word, so a closure that went on all the same is told here.
+        let aborted_by = tx.aborted_by.take().filter(|_| ran == Ran::Kept);
+        let end = if ran == Ran::Kept && aborted_by.is_none() { "COMMIT" } else { "ROLLBACK" };
+        match (tx.client.batch_execute(end), aborted_by) {
+            (Ok(()), Some(error)) => {
+                self.tx = Some(tx);
+                Attempt::Failed(error)
+            }
+            (Err(_), Some(error)) => Attempt::Failed(error),
+            (Ok(()), None) => {
                 let wakes = if ran == Ran::Kept { std::mem::take(&mut tx.wakes) } else { Vec::new() };
                 self.tx = Some(tx);
                 Attempt::Committed(wakes)
             }
-            Err(error) if error.as_db_error().is_some() => {
+            (Err(error), None) if error.as_db_error().is_some() => {
                 self.tx = Some(tx);
                 let sorted = sort_error(&error);
                 if is_repeatable(&error) { Attempt::Repeat(sorted) } else { Attempt::Failed(sorted) }
             }
-            Err(error) if ran == Ran::Kept => Attempt::Failed(StoreError::OutcomeUnknown(describe(&error))),
-            Err(_) => Attempt::Committed(Vec::new()),
+            (Err(error), None) if ran == Ran::Kept => Attempt::Failed(StoreError::OutcomeUnknown(describe(&error))),
+            (Err(_), None) => Attempt::Committed(Vec::new()),
         }
     }
 
@@ -216,11 +223,13 @@ struct PostgresTx {
     prepared: HashMap<String, Statement>,
     wakes: Vec<Box<dyn FnOnce() + Send>>,
     failure: Option<Failure>,
+    /// The first error of a statement: the server rolls back all of the transaction.
+    aborted_by: Option<StoreError>,
 }
 
 impl PostgresTx {
     fn on(client: Client) -> Self {
-        Self { client, prepared: HashMap::new(), wakes: Vec::new(), failure: None }
+        Self { client, prepared: HashMap::new(), wakes: Vec::new(), failure: None, aborted_by: None }
     }
 
     fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {
@@ -236,6 +245,7 @@ impl PostgresTx {
     fn noting<T>(&mut self, result: Result<T, postgres::Error>) -> Result<T, StoreError> {
         result.map_err(|error| {
             let sorted = sort_error(&error);
+            self.aborted_by.get_or_insert_with(|| sorted.clone());
             if is_repeatable(&error) {
                 self.failure = Some(Failure::Repeatable(sorted.clone()));
             } else if self.client.is_closed() {
