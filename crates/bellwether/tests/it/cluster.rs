@@ -103,7 +103,8 @@ fn watch(in_use: &Path, folder: &Path, owner: Option<&str>, programs: &Path, not
     let mut watcher = Command::new("sh");
     watcher.args(["-c", &lock, "watcher"]).arg(in_use).arg(folder).arg(owner.unwrap_or("")).arg(programs).arg(note);
     watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).current_dir("/").process_group(0);
-    watcher.spawn().expect("'sh' runs");
+    // It outlives this process; waiting for it would be waiting for oneself.
+    drop(watcher.spawn().expect("'sh' runs"));
 }
 
 /// The output goes to a file, for the server that stays behind must not hold a pipe open.

@@ -22,7 +22,7 @@ fn key(id: u128, role: Role) -> Key {
         role,
         hash: vec![0, 255, 7],
         created_at: at(5),
-        expires_at: (id % 2 == 0).then(|| at(99)),
+        expires_at: id.is_multiple_of(2).then(|| at(99)),
         last_used_at: None,
     }
 }

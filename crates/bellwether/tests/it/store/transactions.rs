@@ -73,7 +73,21 @@ async fn an_error_or_a_panic_rolls_back_its_own(database: Database) {
     assert_eq!(woken.load(Ordering::SeqCst), COUNT / 3);
 }
 
-/// A constraint's error inside a closure that answers with success all the same is not mistaken for one.
+/// What is answered is what stands, also of a closure that goes on after a statement failed.
+async fn a_closure_that_goes_on_after_an_error_is_answered_truly(database: Database) {
+    let db = database.open().await;
+    new_experiment(&db, "taken").await;
+    let answer = write(&db, |tx| {
+        settings::set(tx, "before", "1")?;
+        let refused = experiments::insert(tx, &configuration("taken"), at(1));
+        assert!(matches!(refused, Err(StoreError::Unique(_))), "{refused:?}");
+        Ok(())
+    })
+    .await;
+    assert_eq!(get(&db, "before").await.is_some(), answer.is_ok(), "{answer:?}");
+    write(&db, |tx| settings::set(tx, "after", "1")).await.expect("the store works on");
+}
+
 async fn a_failed_statement_does_not_poison_others(database: Database) {
     let db = database.open().await;
     new_experiment(&db, "taken").await;
@@ -244,6 +258,7 @@ async fn a_deadlock_is_repeated_until_both_are_through() {
 
 on_both!(
     an_error_or_a_panic_rolls_back_its_own,
+    a_closure_that_goes_on_after_an_error_is_answered_truly,
     a_failed_statement_does_not_poison_others,
     concurrent_changes_of_one_experiment_number_without_a_gap,
     a_read_sees_one_state,
