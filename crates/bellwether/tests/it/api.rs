@@ -5,6 +5,7 @@ mod bad_input;
 mod endpoints;
 mod failures;
 mod keys;
+mod refusals;
 mod restart;
 mod story;
 

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use super::bad_input::{State, problem};
+use super::refusals::{State, problem};
 use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Answer, Server, draft};
 

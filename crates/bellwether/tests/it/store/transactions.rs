@@ -256,6 +256,36 @@ async fn a_deadlock_is_repeated_until_both_are_through() {
     }
 }
 
+/// The connection breaks inside the transaction: it is repeated on another, or refused with nothing done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broken_connection_is_replaced() {
+    let database = Database::postgres();
+    let db = database.open().await;
+    let mut repeated = 0;
+    for i in 0..30 {
+        // A connection that breaks at its first transaction is not tried again; these have most of them connected.
+        all_at_once(&db, 32, |_, tx| settings::set(tx, "warm", "x")).await.into_iter().for_each(|set| set.unwrap());
+        let tries = Arc::new(AtomicUsize::new(0));
+        let counted = tries.clone();
+        let answer = write(&db, move |tx| {
+            settings::set(tx, &i.to_string(), "x")?;
+            if counted.fetch_add(1, Ordering::SeqCst) == 0 {
+                tx.query("SELECT pg_terminate_backend(pg_backend_pid())", &[])?;
+            }
+            Ok(())
+        })
+        .await;
+        match &answer {
+            Ok(()) => repeated += 1,
+            Err(StoreError::Unavailable(_)) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+        assert_eq!(get(&db, &i.to_string()).await.is_some(), answer.is_ok(), "{answer:?}");
+        assert_eq!(tries.load(Ordering::SeqCst), if answer.is_ok() { 2 } else { 1 });
+    }
+    assert!(repeated > 0, "a connection that had worked before is replaced without the caller's knowing");
+}
+
 on_both!(
     an_error_or_a_panic_rolls_back_its_own,
     a_closure_that_goes_on_after_an_error_is_answered_truly,
