@@ -9,6 +9,7 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 pub const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 /// How much of the end of standard error is kept for [`WarehouseError::WorkerDied`].
 const MAX_LAST_WORDS: usize = 4096;
+/// For a worker to end that has closed its output.
+const LAST_MOMENTS: Duration = Duration::from_secs(1);
 
 /// A worker and the pipes to it. Dropping the session kills the worker.
 #[derive(Debug)]
@@ -105,15 +108,17 @@ impl Session {
     async fn ask(&mut self, message: &impl Serialize) -> Result<Answered, WarehouseError> {
         let mut line = serde_json::to_vec(message).map_err(|error| WarehouseError::BadAnswer(error.to_string()))?;
         line.push(b'\n');
+        // Dropped without an answer, it kills the worker; one that has ended already is left alone.
         let mut asked = Asked { session: self, is_answered: false };
-        let answer = asked.session.exchange(&line).await;
-        asked.is_answered = answer.is_ok();
-        drop(asked);
+        let answer = match asked.session.exchange(&line).await {
+            Ok(answer) => answer,
+            Err(Broken::Silent) => return Err(asked.session.died().await),
+            Err(Broken::Unreadable(what)) => return Err(WarehouseError::BadAnswer(what)),
+        };
+        asked.is_answered = true;
         match answer {
-            Ok(Answer::Ok(answered)) => Ok(answered),
-            Ok(Answer::Error(failure)) => Err(failure.into()),
-            Err(Broken::Silent) => Err(self.died().await),
-            Err(Broken::Unreadable(what)) => Err(WarehouseError::BadAnswer(what)),
+            Answer::Ok(answered) => Ok(answered),
+            Answer::Error(failure) => Err(failure.into()),
         }
     }
 
@@ -138,7 +143,16 @@ impl Session {
     }
 
     async fn died(&mut self) -> WarehouseError {
-        let status = match self.child.wait().await {
+        // Its output closes a little before it ends; killed in between, it would not tell how it ended.
+        let ended = match tokio::time::timeout(LAST_MOMENTS, self.child.wait()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                // It fails only if the worker has ended meanwhile.
+                let _ = self.child.start_kill();
+                self.child.wait().await
+            }
+        };
+        let status = match ended {
             Ok(status) => status.to_string(),
             Err(error) => format!("unknown end: {error}"),
         };
