@@ -92,8 +92,17 @@ impl Ends {
         Self { receiver, seen: 0 }
     }
 
-    /// Waits for one more event, which must be that of `run`, the experiment's last.
+    /// Waits for one more event, which must be that of `run`.
     pub async fn next(&mut self, api: &Api, run: &Value) -> Ended {
+        let (experiment, data) = self.next_told(api).await;
+        assert_eq!(Some(experiment), run["experiment_id"].as_i64());
+        let run = shown(api, run).await;
+        assert!(matches!(run["state"].as_str(), Some("success" | "failure")), "{run}");
+        Ended { run, data }
+    }
+
+    /// Waits for one more event; its experiment and the `data` of the log's last.
+    pub async fn next_told(&mut self, api: &Api) -> (i64, String) {
         self.seen += 1;
         let mut count = self.receiver.count();
         let came = tokio::time::timeout(TIMEOUT, count.wait_for(|count| *count >= self.seen)).await;
@@ -101,12 +110,9 @@ impl Ends {
         let arrivals = self.receiver.arrivals();
         assert_eq!((arrivals.len(), self.receiver.refused()), (self.seen, vec![]), "one run has one event");
         let arrival = arrivals.last().unwrap();
-        assert_eq!(arrival.experiment_id, run["experiment_id"].as_i64().unwrap());
-        let run = shown(api, run).await;
-        assert!(matches!(run["state"].as_str(), Some("success" | "failure")), "{run}");
         let told = ends_of(api, arrival.experiment_id).await.pop().unwrap();
         assert_eq!(told.id, arrival.id, "the last event of the log is the one that came");
-        Ended { run, data: told.data.get().to_owned() }
+        (arrival.experiment_id, told.data.get().to_owned())
     }
 
     pub fn count(&self) -> usize {

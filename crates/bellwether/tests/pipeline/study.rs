@@ -30,7 +30,8 @@ impl Study {
         let entity = create(api, "entities", json!({"name": "Person"})).await["id"].clone();
         let warehouse = json!({"name": "Tables", "kind": "files", "path": files});
         let warehouse = create(api, "warehouses", warehouse).await["id"].clone();
-        let columns = json!({"subject": "subject", "timestamp": "at", "experiment_key": "experiment", "variation": "variation"});
+        let columns =
+            json!({"subject": "subject", "timestamp": "at", "experiment_key": "experiment", "variation": "variation"});
         let source = json!({"name": "Assignments", "warehouse_id": warehouse, "entity_id": entity, "sql": ASSIGNMENTS, "columns": columns});
         let source = create(api, "assignment_sources", source).await;
         Self { api: api.clone(), entity, warehouse, assignment_source: id(&source) }
