@@ -86,13 +86,16 @@ async fn dropped_and_refused_connections_are_failures_with_their_reason(database
         (Server::start(&database).await, Receiver::start().await, Receiver::start().await);
     receiver.answer(|_| Reply::Drop);
     dead.refuse().await;
-    let (dropping, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "retry_schedule": []})).await;
-    let (refusing, _) = subscribe_with(&server, json!({"url": dead.url("/"), "retry_schedule": []})).await;
+    let (dropping, _) =
+        subscribe_with(&server, json!({"url": receiver.url("/?token=t0psecr3t"), "retry_schedule": []})).await;
+    let (refusing, _) =
+        subscribe_with(&server, json!({"url": dead.url("/?token=t0psecr3t"), "retry_schedule": []})).await;
     server.experiment(draft("k")).await;
     for endpoint in [&dropping, &refusing] {
         let attempt = ended(&server, endpoint, "exhausted").await["attempts"][0].clone();
         assert_eq!(attempt["status_code"], Value::Null, "{attempt}");
         assert!(attempt["error_class"].is_string() && attempt["error"].is_string(), "{attempt}");
+        assert!(!attempt.to_string().contains("t0psecr3t"), "{attempt}");
     }
     let refused = ended(&server, &refusing, "exhausted").await;
     assert_eq!(refused["attempts"][0]["error_class"], "connect");
