@@ -124,6 +124,14 @@ impl Settings {
         errors.finish()
     }
 
+    /// The URL without its query, which may hold a token and so is shown once, when it is given.
+    pub fn shown_url(&self) -> String {
+        match self.url.split_once('?') {
+            Some((open, _)) => format!("{open}?[hidden]"),
+            None => self.url.clone(),
+        }
+    }
+
     pub fn matches(&self, event_type: EventType) -> bool {
         self.events.is_empty() || self.events.contains(&event_type)
     }
@@ -170,6 +178,12 @@ mod tests {
         let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]}))
             .unwrap_err();
         assert!(error.to_string().contains("experiment.status.updated"), "{error}");
+    }
+
+    #[test]
+    fn a_query_is_not_shown() {
+        let settings = settings(serde_json::json!({"url": "https://example.com/a?token=x?y"})).unwrap();
+        assert_eq!(settings.shown_url(), "https://example.com/a?[hidden]");
     }
 
     #[test]

@@ -12,21 +12,43 @@ use crate::api::Api;
 pub const ADMIN_KEY: &str =
     "bw_00000000000000000000000001_0000000000000000000000000000000000000000000000000000000000000001";
 
+/// Complete when the server has ended.
+pub type Trace = std::thread::JoinHandle<std::io::Result<String>>;
+
 pub struct Server {
     child: Child,
     address: SocketAddr,
 }
 
+fn serve(mut command: Command, data: &Path, database_url: Option<&str>) -> Command {
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.env("BELLWETHER_ADMIN_KEY", ADMIN_KEY).env("BELLWETHER_ALLOW_NETWORKS", "127.0.0.0/8");
+    if let Some(url) = database_url {
+        command.env("BELLWETHER_DATABASE_URL", url);
+    }
+    command.stdout(Stdio::piped());
+    command
+}
+
 impl Server {
     /// Starts `program` on a data folder, at any free port, and waits until it listens. It may send to this machine.
     pub fn start(program: &Path, data: &Path, database_url: Option<&str>) -> Result<Self, Problem> {
-        let mut command = Command::new(program);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
-        command.env("BELLWETHER_ADMIN_KEY", ADMIN_KEY).env("BELLWETHER_ALLOW_NETWORKS", "127.0.0.0/8");
-        if let Some(url) = database_url {
-            command.env("BELLWETHER_DATABASE_URL", url);
-        }
-        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        Self::listening(serve(Command::new(program), data, database_url).spawn()?)
+    }
+
+    /// The same under strace: the trace of all its calls of these names can be read when the server has ended.
+    pub fn start_traced(program: &Path, data: &Path, calls: &str) -> Result<(Self, Trace), Problem> {
+        let mut command = Command::new("strace");
+        // With -D the tracer is a process beside, so that signals meet the server.
+        command.args(["-D", "-f", "-s", "32", "-e", &format!("trace={calls}")]).arg(program);
+        command.env("BELLWETHER_LOG", "off").stderr(Stdio::piped());
+        let mut child = serve(command, data, None).spawn()?;
+        let output = child.stderr.take().ok_or("the tracer has no output")?;
+        let trace = std::thread::spawn(move || std::io::read_to_string(output));
+        Ok((Self::listening(child)?, trace))
+    }
+
+    fn listening(mut child: Child) -> Result<Self, Problem> {
         let output = child.stdout.take().ok_or("the server has no output")?;
         for line in BufReader::new(output).lines() {
             if let Some(address) = line?.strip_prefix("Bellwether listens on http://") {

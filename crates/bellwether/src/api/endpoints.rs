@@ -16,11 +16,12 @@ use crate::id::EndpointId;
 use crate::registry::EnableFrom;
 use crate::store::{deliveries, endpoints};
 
-/// Never the secret: only the answer to its making tells it.
+/// Never the secret nor the URL's query: only the answer to its making tells them.
 fn view(endpoint: &Endpoint) -> Value {
     let mut view = json!({"id": endpoint.id});
     if let (Value::Object(view), Ok(Value::Object(settings))) = (&mut view, serde_json::to_value(&endpoint.settings)) {
         view.extend(settings);
+        view.insert("url".into(), json!(endpoint.settings.shown_url()));
         view.insert("enabled".into(), json!(endpoint.state == EndpointState::Enabled));
         view.insert("disabled_reason".into(), json!(endpoint.disabled_reason));
         view.insert("version".into(), json!(endpoint.version));
@@ -51,6 +52,7 @@ pub async fn create(State(api): State<Shared>, Edit(mut fields): Edit) -> Handle
     })?;
     let endpoint = api.registry.create_endpoint(settings, secret, is_enabled.unwrap_or(true)).await?;
     let mut body = view(&endpoint);
+    body["url"] = endpoint.settings.url.as_str().into();
     body["secret"] = endpoint.secret.text().into();
     Ok(versioned(StatusCode::CREATED, &body, endpoint.version))
 }

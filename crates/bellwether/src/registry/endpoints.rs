@@ -56,7 +56,12 @@ impl Registry {
         if_match: Option<String>,
     ) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(id, if_match, move |context, _, endpoint| {
-            let settings: Settings = overlay(&endpoint.settings, edit.clone())?;
+            let mut edit = edit.clone();
+            // Whoever sends back what was shown does not mean to change it.
+            if edit.get("url").and_then(Value::as_str) == Some(endpoint.settings.shown_url().as_str()) {
+                edit.shift_remove("url");
+            }
+            let settings: Settings = overlay(&endpoint.settings, edit)?;
             settings.validate(&context.setup.addresses)?;
             Ok(Endpoint { settings, ..endpoint.clone() })
         })

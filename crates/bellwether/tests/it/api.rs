@@ -7,6 +7,7 @@ mod failures;
 mod keys;
 mod refusals;
 mod restart;
+mod retention;
 mod story;
 
 use serde_json::{Value, json};

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod moments;
+mod synced;
 mod verdict;
 mod writers;
 

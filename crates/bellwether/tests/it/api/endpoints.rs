@@ -129,8 +129,17 @@ async fn secrets_are_told_once_and_kept_encrypted(database: Database) {
     let paths = ["/endpoints", &format!("/endpoints/{endpoint}"), &format!("/endpoints/{other}"), "/deliveries"];
     for path in paths.into_iter().chain(["/events", &format!("/experiments/{id}/history")]) {
         let text = server.get(path).await.to_string();
-        assert!(!text.contains(&made) && !text.contains(own), "{path} tells a secret");
+        assert!(!text.contains(&made) && !text.contains(own) && !text.contains("t0psecr3t"), "{path} tells a secret");
     }
+    let path = format!("/endpoints/{endpoint}");
+    let shown = server.get(&path).await["url"].clone();
+    assert_eq!(shown, receiver.url("/hooks?[hidden]"));
+    let sent_back = server.patch(&path, json!({"url": shown})).await;
+    assert_eq!(
+        (sent_back.status, sent_back.header("etag")),
+        (200, "\"1\""),
+        "what was shown and sent back changes nothing"
+    );
     assert!(server.patch(&format!("/endpoints/{endpoint}"), json!({"secret": own})).await.status == 422);
     let stored = all_that_is_stored(&server, &database).await;
     let key = made.trim_start_matches("whsec_");
