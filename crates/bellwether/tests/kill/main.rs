@@ -56,6 +56,7 @@ async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
     let mut changes = Changes::default();
     for round in 0..KILLS {
         let moment = moments.draw();
+        println!("{round}: {moment:?}");
         receiver.be_silent(moment.is_receiver_silent);
         let writers = Writers::start(&server.api(), &experiments, round);
         wait(&moment, &writers, &receiver).await;
@@ -66,6 +67,7 @@ async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
     receiver.be_silent(false);
 
     let log = server.api().event_log().await?;
+    println!("{} events; waiting until all have come", log.len());
     verdict::wait_for(&receiver, &log).await;
     // What has arrived is recorded before a server that is asked to stop ends, so that nothing is left to send.
     server.stop()?;
