@@ -89,10 +89,17 @@ fn start_server(data: &Path) -> Server {
 async fn wait(moment: &Moment, writers: &Writers, receiver: &Receiver) {
     let mut received = receiver.count();
     let goal = *received.borrow() + moment.received;
-    let mut accepted = writers.accepted();
-    // Either count may stand still while the server cannot go on; then the timeout of the test strikes.
-    accepted.wait_for(|count| *count >= moment.accepted).await.expect("the writers write until the server is killed");
-    received.wait_for(|count| *count >= goal).await.expect("the receiver stays up");
+    let (mut accepted, mut writing) = (writers.accepted(), writers.accepted());
+    let is_there = async {
+        accepted.wait_for(|count| *count >= moment.accepted).await.map(drop)?;
+        received.wait_for(|count| *count >= goal).await.map(drop)
+    };
+    // Writers end when the server is gone; before it is killed, none of them may.
+    let have_ended = writing.wait_for(|_| false);
+    tokio::select! {
+        came = is_there => came.expect("the writers write, and the receiver stays up"),
+        _ = have_ended => panic!("the server ended by itself, or refused all changes"),
+    }
     for _ in 0..moment.turns {
         tokio::task::yield_now().await;
     }
