@@ -25,7 +25,7 @@ pub fn config(database: &Database) -> Config {
         database_url: database.url().map(str::to_owned),
         admin_key: Some(ADMIN_KEY.to_owned()),
         addresses: AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: false },
-        program: "/nonexistent/bellwether".into(),
+        program: env!("CARGO_BIN_EXE_bellwether").into(),
         ..Config::usual(database.folder())
     }
 }
