@@ -13,6 +13,9 @@ use super::{StoreError, Tx};
 /// The most closures under one commit.
 const LARGEST_BATCH: usize = 256;
 
+/// Closures with outcomes that ride along, each of many outcomes.
+const OUTCOMES_ALONG: usize = 8;
+
 /// How long outcomes of deliveries wait for a change to ride with.
 const OUTCOME_PATIENCE: Duration = Duration::from_millis(20);
 
@@ -99,6 +102,7 @@ pub fn gather(changes: &Receiver<Box<dyn Job>>, outcomes: &Receiver<Box<dyn Job>
         },
     }
     batch.extend(changes.try_iter().take(LARGEST_BATCH - batch.len()));
-    batch.extend(outcomes.try_iter().take(LARGEST_BATCH.saturating_sub(batch.len())));
+    // However many changes wait, outcomes go along: a lane stops when too many of its own are not on disk.
+    batch.extend(outcomes.try_iter().take(OUTCOMES_ALONG));
     Some(batch)
 }

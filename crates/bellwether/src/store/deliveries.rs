@@ -202,28 +202,69 @@ pub fn count_pending(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<u64, Store
 
 /// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so.
 pub fn record(tx: &mut dyn Tx, outcomes: &[Outcome]) -> Result<(), StoreError> {
-    for outcome in outcomes {
-        let attempt = &outcome.attempt;
-        tx.execute(
-            "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (delivery_id, number) DO NOTHING",
-            params![
-                outcome.delivery_id,
-                attempt.number,
-                attempt.started_at,
-                attempt.duration_us,
-                attempt.status_code,
-                attempt.error_class.clone(),
-                attempt.error.clone(),
-                attempt.response_body.clone()
-            ],
-        )?;
-        tx.execute(
-            "UPDATE deliveries SET state = $2, attempt_count = $3, due_at = $4, ended_at = $5 WHERE id = $1 AND state = 'pending'",
-            params![outcome.delivery_id, outcome.state.as_str(), attempt.number, outcome.due_at, outcome.ended_at],
-        )?;
+    for chunk in outcomes.chunks(ROWS_A_STATEMENT) {
+        insert_attempts(tx, chunk)?;
+        // Of several attempts for one delivery the last says where it stands.
+        let is_last = |(i, outcome): (usize, &Outcome)| {
+            chunk[i + 1..].iter().all(|later| later.delivery_id != outcome.delivery_id)
+        };
+        let last: Vec<_> = chunk.iter().enumerate().filter(|item| is_last(*item)).map(|(_, outcome)| outcome).collect();
+        move_pending(tx, &last)?;
     }
     Ok(())
+}
+
+fn insert_attempts(tx: &mut dyn Tx, outcomes: &[Outcome]) -> Result<(), StoreError> {
+    let mut values = Vec::with_capacity(outcomes.len() * 8);
+    for outcome in outcomes {
+        let attempt = &outcome.attempt;
+        values.push(outcome.delivery_id.into());
+        values.push(Value::from(attempt.number));
+        values.push(Value::from(attempt.started_at));
+        values.push(Value::from(attempt.duration_us));
+        values.push(Value::from(attempt.status_code));
+        values.push(Value::from(attempt.error_class.clone()));
+        values.push(Value::from(attempt.error.clone()));
+        values.push(Value::from(attempt.response_body.clone()));
+    }
+    let sql = format!(
+        "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
+         VALUES {} ON CONFLICT (delivery_id, number) DO NOTHING",
+        rows_of(outcomes.len(), &["", "", "", "", "", "", "", ""])
+    );
+    tx.execute(&sql, &values).map(drop)
+}
+
+fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+    let mut values = Vec::with_capacity(outcomes.len() * 5);
+    for outcome in outcomes {
+        values.push(outcome.delivery_id.into());
+        values.push(Value::from(outcome.state.as_str()));
+        values.push(Value::from(outcome.attempt.number));
+        values.push(Value::from(outcome.due_at));
+        values.push(Value::from(outcome.ended_at));
+    }
+    let sql = format!(
+        "WITH outcome (id, state, attempt_count, due_at, ended_at) AS (VALUES {}) \
+         UPDATE deliveries SET state = outcome.state, attempt_count = outcome.attempt_count, due_at = outcome.due_at, \
+         ended_at = outcome.ended_at FROM outcome WHERE deliveries.id = outcome.id AND deliveries.state = 'pending'",
+        rows_of(outcomes.len(), &["TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT"])
+    );
+    tx.execute(&sql, &values).map(drop)
+}
+
+/// Placeholders for `rows` rows, each cast to the type of its column where one is given: `($1, CAST($2 AS TEXT)), …`
+fn rows_of(rows: usize, types: &[&str]) -> String {
+    let place = |index: usize, sql_type: &&str| match *sql_type {
+        "" => format!("${}", index + 1),
+        sql_type => format!("CAST(${} AS {sql_type})", index + 1),
+    };
+    let row = |row: usize| {
+        let places: Vec<_> =
+            types.iter().enumerate().map(|(i, sql_type)| place(row * types.len() + i, sql_type)).collect();
+        format!("({})", places.join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 pub fn attempts(tx: &mut dyn Tx, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {

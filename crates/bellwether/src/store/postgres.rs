@@ -34,37 +34,28 @@ pub fn open(
     migrate_alone(first)?;
     let mut threads = Vec::new();
     for i in 0..WRITERS {
-        let (target, changes, outcomes) = (target.clone(), changes.clone(), outcomes.clone());
-        threads.push(spawn(format!("store-write-{i}"), move || {
-            let mut connection = Connection::to(target, "BEGIN");
-            while let Some(job) = next_job(&changes, &outcomes) {
-                connection.carry_out(job);
-            }
-        })?);
+        threads.push(connection(format!("store-write-{i}"), &target, "BEGIN", changes.clone())?);
     }
+    // Outcomes have a connection to themselves: behind changes, which never end, they would not be written at all.
+    threads.push(connection("store-outcome".to_owned(), &target, "BEGIN", outcomes)?);
     for i in 0..READERS {
-        let (target, reads) = (target.clone(), reads.clone());
-        threads.push(spawn(format!("store-read-{i}"), move || {
-            let mut connection = Connection::to(target, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-            for job in reads {
-                connection.carry_out(job);
-            }
-        })?);
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        threads.push(connection(format!("store-read-{i}"), &target, begin, reads.clone())?);
     }
     Ok(threads)
 }
 
-fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    let thread = std::thread::Builder::new().name(name).spawn(work);
+/// A thread with a connection, which carries out what comes until `jobs` is closed.
+fn connection(
+    name: String,
+    target: &Arc<Target>,
+    begin: &'static str,
+    jobs: Receiver<Box<dyn Job>>,
+) -> Result<JoinHandle<()>, StoreError> {
+    let mut connection = Connection::to(target.clone(), begin);
+    let thread =
+        std::thread::Builder::new().name(name).spawn(move || jobs.iter().for_each(|job| connection.carry_out(job)));
     thread.map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))
-}
-
-/// Changes first; `None` when both queues are closed.
-fn next_job(changes: &Receiver<Box<dyn Job>>, outcomes: &Receiver<Box<dyn Job>>) -> Option<Box<dyn Job>> {
-    crossbeam_channel::select_biased! {
-        recv(changes) -> job => job.or_else(|_| outcomes.recv()).ok(),
-        recv(outcomes) -> job => job.or_else(|_| changes.recv()).ok(),
-    }
 }
 
 fn migrate_alone(client: Client) -> Result<(), StoreError> {
