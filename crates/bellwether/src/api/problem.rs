@@ -65,7 +65,18 @@ impl From<StoreError> for Problem {
                     format!("{error}; read the resource again to see"),
                 )
             }
-            _ => {
+            // Two requests at once: what one looked up, the other has just taken or removed.
+            StoreError::Unique(_) => Self::of(
+                StatusCode::CONFLICT,
+                "taken",
+                "another request has just taken what must be unique; read it again, then repeat",
+            ),
+            StoreError::Reference(_) => Self::of(
+                StatusCode::CONFLICT,
+                "in-use",
+                "another request has just removed or begun to use what this one refers to; read it again, then repeat",
+            ),
+            StoreError::Corrupt { .. } | StoreError::Failed(_) => {
                 tracing::error!(%error, "a request failed");
                 Self::of(
                     StatusCode::INTERNAL_SERVER_ERROR,
