@@ -150,11 +150,8 @@ impl Validate for AssignmentSource {
         ] {
             errors.name(field, column);
         }
-        let count = columns.properties.len();
-        errors.check(count <= MOST_COLUMNS, "columns.properties", || {
-            format!("{count} were given; at most {MOST_COLUMNS} are allowed")
-        });
-        for (i, column) in columns.properties.iter().enumerate() {
+        let properties = errors.at_most("columns.properties", &columns.properties, MOST_COLUMNS);
+        for (i, column) in properties.iter().enumerate() {
             errors.name(&format!("columns.properties[{i}]"), column);
         }
         errors.finish()
@@ -171,33 +168,27 @@ impl Validate for FactSource {
             "none was given; at least one entity's column is needed".to_owned()
         });
         errors.check(!self.facts.is_empty(), "facts", || "none was given; at least one fact is needed".to_owned());
-        for (field, count) in
-            [("entities", self.entities.len()), ("facts", self.facts.len()), ("properties", self.properties.len())]
-        {
-            errors.check(count <= MOST_COLUMNS, field, || {
-                format!("{count} were given; at most {MOST_COLUMNS} are allowed")
-            });
-        }
-        for (i, entity) in self.entities.iter().enumerate() {
+        let entities = errors.at_most("entities", &self.entities, MOST_COLUMNS);
+        let facts = errors.at_most("facts", &self.facts, MOST_COLUMNS);
+        let properties = errors.at_most("properties", &self.properties, MOST_COLUMNS);
+        for (i, entity) in entities.iter().enumerate() {
             errors.name(&format!("entities[{i}].column"), &entity.column);
             errors.check(
-                self.entities[..i].iter().all(|other| other.entity_id != entity.entity_id),
+                entities[..i].iter().all(|other| other.entity_id != entity.entity_id),
                 &format!("entities[{i}].entity_id"),
                 || format!("{} stands twice; each entity has one column", entity.entity_id),
             );
         }
-        for (i, fact) in self.facts.iter().enumerate() {
+        for (i, fact) in facts.iter().enumerate() {
             errors.name(&format!("facts[{i}].name"), &fact.name);
-            errors.check(
-                self.facts[..i].iter().all(|other| other.name != fact.name),
-                &format!("facts[{i}].name"),
-                || format!("'{}' stands twice; each fact of a source has a name of its own", fact.name),
-            );
+            errors.check(facts[..i].iter().all(|other| other.name != fact.name), &format!("facts[{i}].name"), || {
+                format!("'{}' stands twice; each fact of a source has a name of its own", fact.name)
+            });
             if let Some(column) = &fact.column {
                 errors.name(&format!("facts[{i}].column"), column);
             }
         }
-        for (i, property) in self.properties.iter().enumerate() {
+        for (i, property) in properties.iter().enumerate() {
             errors.name(&format!("properties[{i}].name"), &property.name);
             errors.name(&format!("properties[{i}].column"), &property.column);
         }

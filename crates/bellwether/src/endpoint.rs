@@ -108,11 +108,8 @@ impl Settings {
             errors.add("url", reason);
         }
         errors.text("description", &self.description, 1000);
-        let retries = self.retry_schedule.len();
-        errors.check(retries <= MOST_RETRIES, "retry_schedule", || {
-            format!("{retries} were given; at most {MOST_RETRIES} are allowed")
-        });
-        for (i, seconds) in self.retry_schedule.iter().enumerate() {
+        let retries = errors.at_most("retry_schedule", &self.retry_schedule, MOST_RETRIES);
+        for (i, seconds) in retries.iter().enumerate() {
             errors.check((1..=LONGEST_RETRY).contains(seconds), &format!("retry_schedule[{i}]"), || {
                 format!("{seconds} was given; seconds from 1 to {LONGEST_RETRY} are allowed")
             });
@@ -178,6 +175,16 @@ mod tests {
         let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]}))
             .unwrap_err();
         assert!(error.to_string().contains("experiment.status.updated"), "{error}");
+    }
+
+    #[test]
+    fn too_many_retries_are_one_error() {
+        let retries = vec![0_u64; 100_000];
+        let many = settings(serde_json::json!({"url": "https://example.com", "retry_schedule": retries})).unwrap();
+        let Refusal::Invalid(errors) = many.validate(&AddressPolicy::default()).unwrap_err() else {
+            panic!("another refusal")
+        };
+        assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["retry_schedule"]);
     }
 
     #[test]

@@ -70,13 +70,18 @@ pub trait Validate {
     fn validate(&self) -> Result<(), Refusal>;
 }
 
-/// Collects the errors of several fields, so that a user mends them all at once.
+/// More errors than anybody mends at once only make the answer huge.
+const MOST_ERRORS: usize = 100;
+
+/// Collects the errors of several fields, so that a user mends them all at once; the first hundred are kept.
 #[derive(Default)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push(FieldError { field: field.into(), message: message.into() });
+        if self.0.len() < MOST_ERRORS {
+            self.0.push(FieldError { field: field.into(), message: message.into() });
+        }
     }
 
     pub fn check(&mut self, holds: bool, field: &str, message: impl FnOnce() -> String) {
@@ -92,6 +97,13 @@ impl FieldErrors {
             format!("{length} characters were given; at most {longest} are allowed")
         });
         self.check(!given.contains('\0'), field, || "U+0000 was given; it is not allowed in any text".to_owned());
+    }
+
+    /// The items to go on to check: none where there are too many, lest one request costs much work.
+    pub fn at_most<'a, T>(&mut self, field: &str, items: &'a [T], most: usize) -> &'a [T] {
+        let count = items.len();
+        self.check(count <= most, field, || format!("{count} were given; at most {most} are allowed"));
+        if count <= most { items } else { &[] }
     }
 
     pub fn name(&mut self, field: &str, given: &str) {

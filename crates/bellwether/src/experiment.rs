@@ -213,19 +213,14 @@ impl Configuration {
     }
 
     fn validate_tags(&self, errors: &mut FieldErrors) {
-        let count = self.tags.len();
-        errors.check(count <= MOST_TAGS, "tags", || format!("{count} were given; at most {MOST_TAGS} are allowed"));
-        for (i, tag) in self.tags.iter().enumerate() {
+        for (i, tag) in errors.at_most("tags", &self.tags, MOST_TAGS).iter().enumerate() {
             errors.name(&format!("tags[{i}]"), tag);
         }
     }
 
     fn validate_variations(&self, errors: &mut FieldErrors) {
-        let count = self.variations.len();
-        errors.check(count <= MOST_VARIATIONS, "variations", || {
-            format!("{count} were given; at most {MOST_VARIATIONS} are allowed")
-        });
-        for (i, variation) in self.variations.iter().enumerate() {
+        let variations = errors.at_most("variations", &self.variations, MOST_VARIATIONS);
+        for (i, variation) in variations.iter().enumerate() {
             errors.name(&format!("variations[{i}].key"), &variation.key);
             errors.text(&format!("variations[{i}].name"), &variation.name, 200);
             let weight = variation.weight;
@@ -233,14 +228,13 @@ impl Configuration {
             errors.check(fits && weight <= 1e9, &format!("variations[{i}].weight"), || {
                 format!("{weight} was given; weights are relative: an active variation's is above 0 and at most 1e9 (to switch a variation off, set is_active to false)")
             });
-            let earlier = &self.variations[..i];
             errors.check(
-                earlier.iter().all(|other| other.key != variation.key),
+                variations[..i].iter().all(|other| other.key != variation.key),
                 &format!("variations[{i}].key"),
                 || format!("'{}' stands twice; each variation has a key of its own", variation.key),
             );
         }
-        let controls = self.variations.iter().filter(|variation| variation.is_control && variation.is_active).count();
+        let controls = variations.iter().filter(|variation| variation.is_control && variation.is_active).count();
         errors
             .check(controls <= 1, "variations", || format!("{controls} active ones have is_control; exactly one may"));
     }
