@@ -106,24 +106,30 @@ impl Registry {
     pub async fn authenticate(&self, text: &str) -> Result<Option<Key>> {
         let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
         let now = self.clock().now();
-        let key = match self.remembered(presented.id) {
-            Some(key) => key,
-            None => match self.look_up(presented.id, now).await? {
-                Some(key) => key,
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(key).filter(|key| key.admits(&presented, now)))
+        if let Some(key) = self.remembered(presented.id) {
+            return Ok(Some(key).filter(|key| key.admits(&presented, now)));
+        }
+        // Only the holder of the secret moves the time of the last use.
+        let key = self.look_up(presented.id).await?.filter(|key| key.admits(&presented, now));
+        if let Some(key) = key.as_ref().filter(|key| is_use_due(key, now)) {
+            self.note_use(key.id, now);
+        }
+        Ok(key)
     }
 
-    async fn look_up(&self, id: KeyId, now: Timestamp) -> Result<Option<Key>> {
+    async fn look_up(&self, id: KeyId) -> Result<Option<Key>> {
         let looked_up_at = self.clock().monotonic();
-        let Some(key) = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await? else { return Ok(None) };
-        if key.last_used_at.is_none_or(|used| now.since(used) >= USE_NOTED_EVERY) {
-            self.db().write_outcomes(move |tx| keys::note_use(tx, id, now)).await?;
+        let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;
+        if let Some(key) = &key {
+            self.known_keys().insert(id, (looked_up_at, key.clone()));
         }
-        self.known_keys().insert(id, (looked_up_at, key.clone()));
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// No request waits for this, and none fails by it: the next look-up notes the use again.
+    fn note_use(&self, id: KeyId, now: Timestamp) {
+        let db = self.db().clone();
+        tokio::spawn(async move { db.write_outcomes(move |tx| keys::note_use(tx, id, now)).await.ok() });
     }
 
     fn remembered(&self, id: KeyId) -> Option<Key> {
@@ -137,6 +143,10 @@ impl Registry {
     fn known_keys(&self) -> std::sync::MutexGuard<'_, KnownKeys> {
         self.context.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_use_due(key: &Key, now: Timestamp) -> bool {
+    key.last_used_at.is_none_or(|used| now.since(used) >= USE_NOTED_EVERY)
 }
 
 fn refuse_last() -> Refusal {
