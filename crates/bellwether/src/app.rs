@@ -56,6 +56,8 @@ pub struct Running {
 /// Starts everything. When this returns, the API answers.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let lock = claim(&config.data)?;
+    // What a killed process left of its runs: subjects' data, and much of it.
+    let _ = std::fs::remove_dir_all(config.data.join("scratch"));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
     let vault = Arc::new(Vault::at(&config.data.join("secret.key"), ids.secret_bytes())?);
@@ -87,13 +89,23 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
     let keep = Duration::from_hours(24 * config.retention_days);
     let workers = vec![
-        tokio::spawn(retention::run(registry.clone(), keep, stopping.clone())),
-        tokio::spawn(delivery.run(stopping.clone())),
-        tokio::spawn(pipeline.run(stopping.clone())),
-        tokio::spawn(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
+        watched(retention::run(registry.clone(), keep, stopping.clone())),
+        watched(delivery.run(stopping.clone())),
+        watched(pipeline.run(stopping.clone())),
+        watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
     ];
     let server = tokio::spawn(api::serve(listener, registry.clone(), Queries::within(limits), stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
+}
+
+/// A part of the server that fails takes the process with it: the rest would go on accepting what nobody carries out.
+fn watched(part: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(async {
+        if let Err(error) = tokio::spawn(part).await {
+            tracing::error!(%error, "a part of the server failed; ending the process, for the next start to go on");
+            std::process::abort();
+        }
+    })
 }
 
 /// The data folder is one process's at a time.

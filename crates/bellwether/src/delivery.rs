@@ -19,7 +19,8 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::id::{EndpointId, Ids};
+use crate::event::Event;
+use crate::id::{DeliveryId, EndpointId, ExperimentId, Ids};
 use crate::registry::{DeliveryWake, Registry};
 use crate::store::deliveries::Pending;
 use crate::store::{Db, StoreError, endpoints};
@@ -32,6 +33,8 @@ const MOST_UNRECORDED: usize = 256;
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// For what is in flight when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// Experiments whose latest revision is remembered.
+const MOST_REVISIONS: usize = 65_536;
 /// Endpoints read at a time.
 const PAGE: u32 = 250;
 
@@ -59,6 +62,10 @@ pub struct Delivery {
     recorder: JoinSet<()>,
     lanes: HashMap<EndpointId, LaneHandle>,
     tasks: JoinSet<EndpointId>,
+    /// Whether hints come in the order of their commits.
+    hints_are_ordered: bool,
+    /// The latest revision that was hinted at, by experiment, where they do not.
+    revisions: HashMap<ExperimentId, i64>,
 }
 
 struct LaneHandle {
@@ -86,7 +93,19 @@ impl Delivery {
         let mut recorder = JoinSet::new();
         recorder.spawn(recorder::run(shared.db.clone(), answered_in, recorded_out));
         let shared = Arc::new(shared);
-        Ok(Self { registry, shared, hints, lost, recorded, recorder, lanes: HashMap::new(), tasks: JoinSet::new() })
+        let hints_are_ordered = registry.db().dialect().numbers_events_in_transaction();
+        Ok(Self {
+            hints_are_ordered,
+            revisions: HashMap::new(),
+            registry,
+            shared,
+            hints,
+            lost,
+            recorded,
+            recorder,
+            lanes: HashMap::new(),
+            tasks: JoinSet::new(),
+        })
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -106,24 +125,44 @@ impl Delivery {
                 _ = stop.wait_for(|is_stopping| *is_stopping) => break,
                 // Hints before what was recorded: a delivery must not come as news after its end was forgotten.
                 hint = self.hints.recv() => match hint {
-                    Some(DeliveryWake::Owed { event, deliveries }) => {
-                        for (id, endpoint) in deliveries {
-                            let pending = Pending { id, attempt_count: 0, due_at: event.occurred_at, event: event.clone() };
-                            self.tell(endpoint, Message::Offer(pending));
-                        }
-                    }
+                    Some(DeliveryWake::Owed { event, deliveries }) => self.offer(&event, deliveries),
                     Some(DeliveryWake::EndpointsChanged) => must_reload = true,
                     None => break,
                 },
                 Some(recorded) = self.recorded.recv() => self.pass_on(recorded),
-                Some(Ok(id)) = self.tasks.join_next() => drop(self.lanes.remove(&id)),
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a lane ended badly; it is set up anew");
+                        must_reload = true;
+                    }
+                    self.lanes.retain(|_, lane| !lane.messages.is_closed());
+                }
+                // Without its recorder nothing could be known of any delivery: the panic goes on, and ends the process.
+                Some(Err(error)) = self.recorder.join_next() => std::panic::resume_unwind(error.into_panic()),
                 _ = look.tick() => must_reload = true,
             }
-            if self.lost.swap(false, Ordering::AcqRel) {
-                self.tell_all(|| Message::FallBehind);
-            }
+            // A lost hint may have been of an endpoint's change; reading them again also sends the lanes to the database.
+            must_reload |= self.lost.swap(false, Ordering::AcqRel);
         }
         self.finish().await;
+    }
+
+    /// Passes a hint on. PostgreSQL's may overtake each other between commit and here: one that is not the next of its
+    /// experiment sends the lanes to the database, which shows the earlier ones too.
+    fn offer(&mut self, event: &Arc<Event>, deliveries: Vec<(DeliveryId, EndpointId)>) {
+        let is_next = self.hints_are_ordered || {
+            if self.revisions.len() >= MOST_REVISIONS {
+                self.revisions.clear();
+            }
+            let last = self.revisions.entry(event.experiment_id).or_insert(0);
+            let is_next = event.revision == *last + 1;
+            *last = event.revision.max(*last);
+            is_next
+        };
+        for (id, endpoint) in deliveries {
+            let pending = Pending { id, attempt_count: 0, due_at: event.occurred_at, event: event.clone() };
+            self.tell(endpoint, if is_next { Message::Offer(pending) } else { Message::FallBehind });
+        }
     }
 
     fn tell(&self, endpoint: EndpointId, message: Message) {
@@ -203,6 +242,11 @@ impl Delivery {
         while self.tasks.join_next().await.is_some() {}
         // With the lanes gone this is the last sender; the recorder writes what it has and ends.
         drop(self.shared);
-        while self.recorder.join_next().await.is_some() {}
+        if tokio::time::timeout(STOP_TIMEOUT, self.recorder.join_next()).await.is_err() {
+            tracing::warn!(
+                "some outcomes could not be recorded before the time to stop was up; these will be sent again"
+            );
+            self.recorder.abort_all();
+        }
     }
 }

@@ -60,13 +60,19 @@ pub struct Pipeline {
     registry: Registry,
     hints: mpsc::Receiver<RunWake>,
     limits: Limits,
-    under_way: JoinSet<RunId>,
-    cancels: HashMap<RunId, oneshot::Sender<()>>,
+    under_way: JoinSet<()>,
+    runs: HashMap<tokio::task::Id, UnderWay>,
+}
+
+struct UnderWay {
+    id: RunId,
+    /// Taken when the run is asked to stop; it is under way until its task has ended.
+    cancel: Option<oneshot::Sender<()>>,
 }
 
 impl Pipeline {
     pub fn prepare(registry: Registry, hints: mpsc::Receiver<RunWake>, limits: Limits) -> Self {
-        Self { registry, hints, limits, under_way: JoinSet::new(), cancels: HashMap::new() }
+        Self { registry, hints, limits, under_way: JoinSet::new(), runs: HashMap::new() }
     }
 
     /// Works until `stop` turns true; what is under way then ends as a failure.
@@ -78,24 +84,31 @@ impl Pipeline {
                 _ = stop.wait_for(|is_stopping| *is_stopping) => break,
                 _ = look.tick() => {}
                 hint = self.hints.recv() => match hint {
-                    Some(RunWake::Cancel(id)) => drop(self.cancels.remove(&id).map(|cancel| cancel.send(()))),
+                    Some(RunWake::Cancel(id)) => self.cancel(|run| run.id == id),
                     Some(RunWake::Queued | RunWake::ScheduleChanged) => {}
                     None => break,
                 },
-                Some(ended) = self.under_way.join_next() => {
-                    if let Ok(id) = ended {
-                        self.cancels.remove(&id);
-                    }
+                Some(ended) = self.under_way.join_next_with_id() => {
+                    // A task that panicked has left its run to be ended as abandoned.
+                    let task = ended.map_or_else(|error| error.id(), |(task, ())| task);
+                    self.runs.remove(&task);
                 }
             }
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the pipeline cannot go on yet; trying again");
             }
         }
-        for (_, cancel) in self.cancels.drain() {
-            let _ = cancel.send(());
-        }
+        self.cancel(|_| true);
         while self.under_way.join_next().await.is_some() {}
+    }
+
+    fn cancel(&mut self, which: impl Fn(&UnderWay) -> bool) {
+        for run in self.runs.values_mut().filter(|run| which(run)) {
+            if let Some(cancel) = run.cancel.take() {
+                // It fails only if the run has just ended by itself.
+                let _ = cancel.send(());
+            }
+        }
     }
 
     /// Ends what has no process any more, opens what is due, starts what is queued.
@@ -107,14 +120,15 @@ impl Pipeline {
             let Some(run) = queued?.pop() else { break };
             let Some((run, experiment)) = self.registry.start_run(run.id).await? else { continue };
             let (cancel, cancelled) = oneshot::channel();
-            self.cancels.insert(run.id, cancel);
-            self.under_way.spawn(run::carry_out(
+            let id = run.id;
+            let task = self.under_way.spawn(run::carry_out(
                 self.registry.clone(),
                 self.limits.clone(),
                 run,
                 experiment,
                 cancelled,
             ));
+            self.runs.insert(task.id(), UnderWay { id, cancel: Some(cancel) });
         }
         Ok(())
     }
@@ -122,7 +136,7 @@ impl Pipeline {
     /// A run that is called running, but is not under way here, was left behind by a process that died.
     async fn end_abandoned(&self) -> Result<()> {
         let running = self.registry.db().read(|tx| runs::in_state(tx, RunState::Running, BATCH)).await;
-        for run in running?.into_iter().filter(|run| !self.cancels.contains_key(&run.id)) {
+        for run in running?.into_iter().filter(|run| self.runs.values().all(|there| there.id != run.id)) {
             let error = "the process that carried it out ended before the run did; run it again".to_owned();
             self.registry.end_run(run.id, Ending { results: None, error: Some(error), imbalance: None }).await?;
         }

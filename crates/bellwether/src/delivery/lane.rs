@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::client::{Answer, Client};
 use super::recorder::Answered;
 use super::retry;
-use super::window::{Taken, Window};
+use super::window::{LONGEST_HOLD, Taken, Window};
 use super::{MOST_UNRECORDED, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
@@ -20,8 +20,9 @@ use crate::store::deliveries::{Attempt, DeliveryState, Outcome, Pending, pending
 
 /// Rows read from the database at a time.
 const PAGE: u32 = 512;
-/// How often a lane that is behind looks into the database though much is still open.
+/// How soon a lane that is behind looks into the database though much is still open; twice as late each time in vain.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_LATEST: Duration = Duration::from_secs(30);
 
 pub enum Message {
     Offer(Pending),
@@ -42,6 +43,9 @@ pub struct Lane {
     pages: JoinSet<Result<Vec<Pending>, StoreError>>,
     is_stopping: bool,
     looked_at: Duration,
+    look_again: Duration,
+    /// The last page could not be read.
+    has_failed: bool,
 }
 
 /// An attempt that was answered.
@@ -66,6 +70,8 @@ impl Lane {
             pages: JoinSet::new(),
             is_stopping: false,
             looked_at,
+            look_again: LOOK_AGAIN,
+            has_failed: false,
         }
     }
 
@@ -101,7 +107,7 @@ impl Lane {
         let now = self.shared.clock.monotonic();
         let due = self.window.next_due().map(|at| at.saturating_sub(now));
         let look = (self.window.is_behind() && self.pages.is_empty())
-            .then(|| (self.looked_at + LOOK_AGAIN).saturating_sub(now));
+            .then(|| (self.looked_at + self.look_again).saturating_sub(now));
         let is_full = self.is_full();
         due.filter(|_| !is_full).into_iter().chain(look).min().map(|nap| nap.max(Duration::from_millis(1)))
     }
@@ -121,13 +127,13 @@ impl Lane {
         }
     }
 
+    /// Begins anew with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait
+    /// differently, and the database knows. A page under way was read before.
     fn set_up(&mut self, endpoint: Arc<Endpoint>) {
         self.client = connect(&self.shared, &endpoint);
-        let before = std::mem::replace(&mut self.endpoint, endpoint);
-        // What waits may have been cancelled meanwhile, or is to wait differently: the database knows.
-        if before.state != self.endpoint.state || before.settings.ordering != self.endpoint.settings.ordering {
-            self.window.clear(self.endpoint.settings.ordering);
-        }
+        self.pages = JoinSet::new();
+        self.window.clear(endpoint.settings.ordering);
+        self.endpoint = endpoint;
     }
 
     fn read_page(&mut self) {
@@ -135,18 +141,33 @@ impl Lane {
             return;
         }
         let now = self.shared.clock.monotonic();
-        let Some(cursor) = self.window.next_page(now >= self.looked_at + LOOK_AGAIN) else { return };
-        self.looked_at = now;
+        let is_overdue = now >= self.looked_at + self.look_again;
+        if is_overdue {
+            // Whether or not it leads to a page: a full window must not be asked without pause.
+            self.looked_at = now;
+        }
+        if self.has_failed && !is_overdue {
+            return;
+        }
+        let Some(cursor) = self.window.next_page(is_overdue) else { return };
         let (db, id) = (self.shared.db.clone(), self.endpoint.id);
-        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, id, cursor, PAGE)).await });
+        let due_by = self.shared.clock.now().plus(LONGEST_HOLD);
+        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, id, cursor, due_by, PAGE)).await });
     }
 
     fn take_page(&mut self, page: Result<Vec<Pending>, StoreError>) {
+        self.has_failed = page.is_err();
         match page {
             Ok(page) => {
                 let now = self.shared.clock.now();
                 let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
-                self.window.page(page, limit, self.shared.clock.monotonic(), |pending| pending.due_at.since(now));
+                // What was never tried is due, whatever the wall clock has done since it was made.
+                let due_in = |pending: &Pending| match pending.attempt_count {
+                    0 => Duration::ZERO,
+                    _ => pending.due_at.since(now).min(LONGEST_HOLD),
+                };
+                let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due_in);
+                self.look_again = if is_taken { LOOK_AGAIN } else { (self.look_again * 2).min(LOOK_LATEST) };
             }
             Err(error) => {
                 tracing::warn!(%error, endpoint = %self.endpoint.id, "pending deliveries cannot be read yet; trying again");

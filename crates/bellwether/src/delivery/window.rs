@@ -17,8 +17,8 @@ use crate::store::deliveries::Pending;
 pub const CAPACITY: usize = 1024;
 /// What each experiment may hold at least, however many there are.
 const STREAM_CAPACITY: usize = 64;
-/// How long a failing delivery holds back its experiment's later ones.
-const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// How long a failing delivery holds back its experiment's later ones, and how far ahead of its time one is held at all.
+pub const LONGEST_HOLD: Duration = Duration::from_secs(60);
 
 /// Deliveries that go one after the other: an experiment's, or a single one where there is no order.
 type StreamKey = (ExperimentId, i64);
@@ -59,8 +59,10 @@ pub struct Window {
     ready_alone: VecDeque<Pending>,
     held: HashSet<DeliveryId>,
     in_flight: HashSet<DeliveryId>,
-    /// Ended by an answer that is not yet on disk.
+    /// Answered, and not yet on disk.
     unrecorded: HashSet<DeliveryId>,
+    /// To be forgotten once their outcome is on disk: they have ended, or are due so late that the database keeps them.
+    leaving: HashSet<DeliveryId>,
     ticket: u64,
     pass: Pass,
 }
@@ -102,7 +104,7 @@ impl Window {
 
     /// Deliveries held whose end is still open.
     fn open(&self) -> usize {
-        self.held.len() - self.unrecorded.len()
+        self.held.len() - self.leaving.len()
     }
 
     pub fn in_flight(&self) -> usize {
@@ -155,9 +157,16 @@ impl Window {
     }
 
     /// A page of at most `limit` pending deliveries behind the cursor, in order of experiment and revision.
-    /// `due_in` tells how long from now each is due.
-    pub fn page(&mut self, page: Vec<Pending>, limit: usize, now: Moment, due_in: impl Fn(&Pending) -> Duration) {
+    /// `due_in` tells how long from now each is due. Tells whether anything of it was taken in.
+    pub fn page(
+        &mut self,
+        page: Vec<Pending>,
+        limit: usize,
+        now: Moment,
+        due_in: impl Fn(&Pending) -> Duration,
+    ) -> bool {
         let is_last = page.len() < limit;
+        let held = self.held.len();
         self.pass.is_under_way = false;
         self.pass.low_water = CAPACITY;
         let is_stopped = self.load(page, now, due_in);
@@ -168,10 +177,12 @@ impl Window {
         if is_stopped || (is_last && self.pass.is_behind) {
             self.pass.low_water = self.open() / 2;
         }
+        let is_taken = self.held.len() > held;
         self.pass.recorded.clear();
         for offer in std::mem::take(&mut self.pass.offers) {
             self.offer(offer, now);
         }
+        is_taken
     }
 
     /// Takes in what fits of a page; `true` if there was no room for all of it.
@@ -222,9 +233,6 @@ impl Window {
 
     fn take_in(&mut self, pending: Pending, now: Moment, wait: Duration) {
         self.held.insert(pending.id);
-        if wait > LONGEST_HOLD {
-            return self.wait(now + wait, Waiting::Alone(pending));
-        }
         let key = self.key(&pending);
         let stream = self.streams.entry(key).or_default();
         stream.queue.push_back(pending);
@@ -279,32 +287,34 @@ impl Window {
         None
     }
 
-    /// An attempt was answered. `retry`: the delivery as it is to be tried again, and how long from now.
+    /// An attempt was answered. `retry`: the delivery as it is to be tried again, and how long from now. One that is due
+    /// much later is let go; a pass over the database brings it back when it is time.
     pub fn settle(&mut self, taken: &Taken, retry: Option<(Pending, Duration)>, now: Moment) {
-        self.in_flight.remove(&taken.pending.id);
-        if retry.is_none() {
-            self.unrecorded.insert(taken.pending.id);
-        }
+        let id = taken.pending.id;
+        self.in_flight.remove(&id);
+        self.unrecorded.insert(id);
         let stream = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)));
-        match (stream, retry) {
-            (None, None) => {}
-            (None, Some((pending, delay))) => self.wait(now + delay, Waiting::Alone(pending)),
-            (Some((key, stream)), None) => {
-                stream.is_in_flight = false;
-                stream.held_since = None;
-                self.go_on(key);
-            }
-            (Some((key, stream)), Some((pending, delay))) => {
-                stream.is_in_flight = false;
-                let release = *stream.held_since.get_or_insert(now) + LONGEST_HOLD;
-                if now + delay <= release {
-                    stream.queue.push_front(pending);
-                    return self.wait(now + delay, Waiting::Stream(key));
-                }
-                // It would hold its experiment for too long: the later ones pass when that time is up.
-                self.wait(now + delay, Waiting::Alone(pending));
-                if release > now { self.wait(release, Waiting::Stream(key)) } else { self.go_on(key) }
-            }
+        let Some((key, stream)) = stream else { return self.wait_alone(id, retry, now) };
+        stream.is_in_flight = false;
+        let Some((pending, delay)) = retry else {
+            self.leaving.insert(id);
+            stream.held_since = None;
+            return self.go_on(key);
+        };
+        let release = *stream.held_since.get_or_insert(now) + LONGEST_HOLD;
+        if now + delay <= release {
+            stream.queue.push_front(pending);
+            return self.wait(now + delay, Waiting::Stream(key));
+        }
+        // It would hold its experiment for too long: the later ones pass when that time is up.
+        self.wait_alone(id, Some((pending, delay)), now);
+        if release > now { self.wait(release, Waiting::Stream(key)) } else { self.go_on(key) }
+    }
+
+    fn wait_alone(&mut self, id: DeliveryId, retry: Option<(Pending, Duration)>, now: Moment) {
+        match retry {
+            Some((pending, delay)) if delay <= LONGEST_HOLD => self.wait(now + delay, Waiting::Alone(pending)),
+            Some(_) | None => drop(self.leaving.insert(id)),
         }
     }
 
@@ -316,11 +326,14 @@ impl Window {
         }
     }
 
-    /// The end of a delivery is on disk.
+    /// An outcome of a delivery is on disk.
     pub fn recorded(&mut self, id: DeliveryId) {
         self.unrecorded.remove(&id);
-        if self.held.remove(&id) && self.pass.is_under_way {
-            self.pass.recorded.insert(id);
+        if self.leaving.remove(&id) {
+            self.held.remove(&id);
+            if self.pass.is_under_way {
+                self.pass.recorded.insert(id);
+            }
         }
     }
 
@@ -329,6 +342,7 @@ impl Window {
         self.ordering = ordering;
         let (in_flight, unrecorded) = (&self.in_flight, &self.unrecorded);
         self.held.retain(|id| in_flight.contains(id) || unrecorded.contains(id));
+        self.leaving = unrecorded.clone();
         self.streams.retain(|_, stream| {
             stream.queue.clear();
             stream.is_in_flight
@@ -336,8 +350,8 @@ impl Window {
         self.ready.clear();
         self.ready_alone.clear();
         self.waiting.clear();
+        self.page_failed();
         self.pass.cursor = (0, 0);
-        self.pass.offers.clear();
         self.fall_behind();
         self.pass.low_water = CAPACITY;
     }

@@ -8,7 +8,6 @@ use tokio::sync::oneshot;
 use super::plan::{Measure, Plan, PlannedMetric};
 use super::{Limits, analysis, query};
 use crate::experiment::{Experiment, Variation};
-use crate::id::RunId;
 use crate::registry::{Ending, Registry};
 use crate::run::{MetricResult, Results, Run, Step, Traffic};
 
@@ -21,7 +20,7 @@ pub async fn carry_out(
     run: Run,
     experiment: Experiment,
     cancelled: oneshot::Receiver<()>,
-) -> RunId {
+) {
     let scratch = limits.scratch.join(run.id.to_string());
     let mut work = Work {
         registry: registry.clone(),
@@ -51,7 +50,6 @@ pub async fn carry_out(
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
         tracing::debug!(%error, "a run's scratch folder was not removed");
     }
-    run.id
 }
 
 /// A run succeeds if its primary metric is there or, without one, if any is. One without metrics succeeds by its traffic.

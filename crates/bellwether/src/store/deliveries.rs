@@ -173,18 +173,21 @@ pub struct Pending {
     pub event: std::sync::Arc<Event>,
 }
 
-/// The pending deliveries of an endpoint behind (`experiment`, `revision`), in that order.
+/// The pending deliveries of an endpoint behind (`experiment`, `revision`), in that order: those that are due by
+/// `due_by`, or were never tried, whatever the clock has done since they were made.
 pub fn pending_after(
     tx: &mut dyn Tx,
     endpoint: EndpointId,
     (experiment, revision): (ExperimentId, i64),
+    due_by: Timestamp,
     limit: u32,
 ) -> Result<Vec<Pending>, StoreError> {
     let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
                d.id AS delivery_id, d.attempt_count, d.due_at \
                FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.endpoint_id = $1 AND d.state = 'pending' \
-               AND (d.experiment_id, d.revision) > ($2, $3) ORDER BY d.experiment_id, d.revision LIMIT $4";
-    query_as(tx, "deliveries", sql, params![endpoint, experiment, revision, limit], |row| {
+               AND (d.experiment_id, d.revision) > ($2, $3) AND (d.due_at <= $5 OR d.attempt_count = 0) \
+               ORDER BY d.experiment_id, d.revision LIMIT $4";
+    query_as(tx, "deliveries", sql, params![endpoint, experiment, revision, limit, due_by], |row| {
         Ok(Pending {
             id: row.get("delivery_id")?,
             attempt_count: row.get("attempt_count")?,
@@ -227,10 +230,13 @@ fn insert_attempts(tx: &mut dyn Tx, outcomes: &[Outcome]) -> Result<(), StoreErr
         values.push(Value::from(attempt.error.clone()));
         values.push(Value::from(attempt.response_body.clone()));
     }
+    // A delivery that retention has removed meanwhile takes no attempts any more, and must not keep out the others'.
     let sql = format!(
-        "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-         VALUES {} ON CONFLICT (delivery_id, number) DO NOTHING",
-        rows_of(outcomes.len(), &["", "", "", "", "", "", "", ""])
+        "WITH attempt (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) AS (VALUES {}) \
+         INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
+         SELECT * FROM attempt WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = attempt.delivery_id) \
+         ON CONFLICT (delivery_id, number) DO NOTHING",
+        rows_of(outcomes.len(), &["TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"])
     );
     tx.execute(&sql, &values).map(drop)
 }
@@ -253,12 +259,9 @@ fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError
     tx.execute(&sql, &values).map(drop)
 }
 
-/// Placeholders for `rows` rows, each cast to the type of its column where one is given: `($1, CAST($2 AS TEXT)), …`
+/// Placeholders for `rows` rows, each cast to the type of its column: `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), …`
 fn rows_of(rows: usize, types: &[&str]) -> String {
-    let place = |index: usize, sql_type: &&str| match *sql_type {
-        "" => format!("${}", index + 1),
-        sql_type => format!("CAST(${} AS {sql_type})", index + 1),
-    };
+    let place = |index: usize, sql_type: &&str| format!("CAST(${} AS {sql_type})", index + 1);
     let row = |row: usize| {
         let places: Vec<_> =
             types.iter().enumerate().map(|(i, sql_type)| place(row * types.len() + i, sql_type)).collect();

@@ -130,8 +130,9 @@ impl Connection {
         for _ in 0..MOST_REPEATS {
             match self.try_once(job.as_mut()) {
                 Attempt::Committed(wakes) => {
-                    job.answer(Ok(()));
-                    return wakes.into_iter().for_each(|wake| wake());
+                    // Wakes first: whoever is answered may look at once for what was woken.
+                    wakes.into_iter().for_each(|wake| wake());
+                    return job.answer(Ok(()));
                 }
                 Attempt::Repeat(error) => outcome = Err(error),
                 Attempt::Failed(error) => {

@@ -68,6 +68,8 @@ struct Model {
     page: Option<Vec<Pending>>,
     in_flight: Vec<Taken>,
     unrecorded: Vec<DeliveryId>,
+    /// Failed, and to be tried again.
+    unrecorded_retries: Vec<DeliveryId>,
     /// First acceptances, in order.
     delivered: Vec<(ExperimentId, i64)>,
     /// Those that failed once may come later than their followers.
@@ -116,6 +118,9 @@ impl Model {
             }
             Step::Answer(is_success) => self.answer(*is_success),
             Step::Record => {
+                for id in std::mem::take(&mut self.unrecorded_retries) {
+                    self.window.recorded(id);
+                }
                 for id in std::mem::take(&mut self.unrecorded) {
                     self.database.retain(|_, pending| pending.id != id);
                     self.window.recorded(id);
@@ -138,6 +143,7 @@ impl Model {
             self.window.settle(&taken, None, self.now);
         } else {
             self.failed.insert(place);
+            self.unrecorded_retries.push(taken.pending.id);
             let again = Pending { attempt_count: taken.pending.attempt_count + 1, ..taken.pending.clone() };
             self.window.settle(&taken, Some((again, Duration::from_secs(30))), self.now);
         }
@@ -196,6 +202,34 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
     );
     assert!(window.take(Duration::from_secs(59)).is_none());
     assert_eq!(window.take(Duration::from_secs(60)).unwrap().pending.event.revision, 2, "it has waited for a minute");
+}
+
+#[test]
+fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
+    let mut window = Window::default();
+    let now = Duration::ZERO;
+    window.next_page(false).unwrap();
+    assert!(window.page(vec![pending(1, 1)], 10, now, |_| Duration::ZERO));
+    let taken = window.take(now).unwrap();
+    let retry = Pending { attempt_count: 1, ..taken.pending.clone() };
+    window.settle(&taken, Some((retry, Duration::from_secs(7200))), now);
+    assert_eq!((window.open(), window.unrecorded()), (0, 1));
+    window.recorded(taken.pending.id);
+    assert_eq!((window.held.len(), window.unrecorded()), (0, 0));
+}
+
+#[test]
+fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
+    let mut window = Window::default();
+    let now = Duration::ZERO;
+    window.next_page(false).unwrap();
+    window.page(vec![pending(1, 1), pending(1, 2)], 10, now, |_| Duration::ZERO);
+    let taken = window.take(now).unwrap();
+    window.clear(Ordering::Experiment);
+    assert!(window.take(now).is_none(), "1/2 may have been cancelled");
+    window.settle(&taken, None, now);
+    window.recorded(taken.pending.id);
+    assert!(window.is_behind() && window.held.is_empty());
 }
 
 #[test]
