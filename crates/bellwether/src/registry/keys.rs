@@ -43,7 +43,8 @@ impl Registry {
 
     /// Whether any admin key is in force.
     pub async fn has_admin_key(&self) -> Result<bool> {
-        Ok(self.db().read(keys::has_admin).await?)
+        let now = self.clock().now();
+        Ok(self.db().read(move |tx: &mut dyn Tx| keys::has_admin(tx, now)).await?)
     }
 
     /// A first admin key to be stored: of the operator's text, or made here.
@@ -78,8 +79,8 @@ impl Registry {
 
     /// Stores a prepared key; `false` if another admin key came first.
     pub async fn store_admin_key(&self, key: Key) -> Result<bool> {
-        self.command(move |_, tx| {
-            if keys::has_admin(tx)? {
+        self.command(move |context, tx| {
+            if keys::has_admin(tx, context.setup.clock.now())? {
                 return Ok(false);
             }
             keys::insert(tx, &key)?;
@@ -91,8 +92,9 @@ impl Registry {
     pub async fn revoke_key(&self, id: KeyId) -> Result<()> {
         self.command(move |context, tx| {
             let key = keys::get(tx, id)?.ok_or_else(|| Refusal::not_found("key", id))?;
-            keys::revoke(tx, id, context.setup.clock.now())?;
-            if key.role == Role::Admin && !keys::has_admin(tx)? {
+            let now = context.setup.clock.now();
+            keys::revoke(tx, id, now)?;
+            if key.role == Role::Admin && !keys::has_admin(tx, now)? {
                 return Err(refuse_last().into());
             }
             Ok(())

@@ -40,9 +40,9 @@ pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreE
 }
 
 /// Whether any admin key is in force.
-pub fn has_admin(tx: &mut dyn Tx) -> Result<bool, StoreError> {
-    let rows = tx.query("SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL LIMIT 1", &[])?;
-    Ok(!rows.is_empty())
+pub fn has_admin(tx: &mut dyn Tx, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) LIMIT 1";
+    Ok(!tx.query(sql, params![now])?.is_empty())
 }
 
 /// `false` if there is no such key in force.

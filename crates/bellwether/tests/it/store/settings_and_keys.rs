@@ -34,11 +34,11 @@ fn shown(key: &Key) -> (KeyId, String, Role, Vec<u8>, Option<i64>, Option<i64>) 
 
 async fn keys_are_found_noted_and_revoked(database: Database) {
     let db = database.open().await;
-    assert!(!read(&db, keys::has_admin).await.unwrap());
+    assert!(!read(&db, |tx| keys::has_admin(tx, at(1))).await.unwrap());
     for (id, role) in [(1, Role::Read), (2, Role::Write), (3, Role::Admin)] {
         write(&db, move |tx| keys::insert(tx, &key(id, role))).await.unwrap();
     }
-    assert!(read(&db, keys::has_admin).await.unwrap());
+    assert!(read(&db, |tx| keys::has_admin(tx, at(1))).await.unwrap());
     let found = read(&db, |tx| keys::get(tx, KeyId::of(2))).await.unwrap().unwrap();
     assert_eq!(shown(&found), shown(&key(2, Role::Write)));
     let twice = write(&db, |tx| keys::insert(tx, &key(2, Role::Read))).await.unwrap_err();
@@ -53,8 +53,11 @@ async fn keys_are_found_noted_and_revoked(database: Database) {
     assert!(!write(&db, |tx| keys::revoke(tx, KeyId::of(3), at(81))).await.unwrap(), "once");
     assert!(!write(&db, |tx| keys::revoke(tx, KeyId::of(9), at(81))).await.unwrap(), "there is none");
     assert!(read(&db, |tx| keys::get(tx, KeyId::of(3))).await.unwrap().is_none());
-    assert!(!read(&db, keys::has_admin).await.unwrap());
+    assert!(!read(&db, |tx| keys::has_admin(tx, at(1))).await.unwrap());
     assert_eq!(read(&db, |tx| keys::list(tx, "", 9)).await.unwrap().len(), 2);
+    write(&db, |tx| keys::insert(tx, &key(4, Role::Admin))).await.unwrap();
+    assert!(read(&db, |tx| keys::has_admin(tx, at(98))).await.unwrap());
+    assert!(!read(&db, |tx| keys::has_admin(tx, at(99))).await.unwrap(), "it has expired");
 }
 
 on_both!(settings_are_written_over, keys_are_found_noted_and_revoked);
