@@ -64,12 +64,12 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
 /// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.
 /// One caller at a time: PostgreSQL's node that owns the sequencer.
 pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
-    // The log may have been pruned to nothing; its numbers go on all the same.
+    // The newest numbers may have been pruned; nobody's cursor may meet them again.
     let pruned_to = retention::log_pruned_to(tx)?;
     tx.execute(
         "WITH unnumbered AS (SELECT id, ROW_NUMBER() OVER (ORDER BY experiment_id, revision) AS position FROM \
          (SELECT id, experiment_id, revision FROM events WHERE sequence IS NULL ORDER BY experiment_id, revision LIMIT $1) waiting), \
-         latest AS (SELECT COALESCE(MAX(sequence), CAST($2 AS BIGINT)) AS sequence FROM events) \
+         latest AS (SELECT CASE WHEN MAX(sequence) > CAST($2 AS BIGINT) THEN MAX(sequence) ELSE CAST($2 AS BIGINT) END AS sequence FROM events) \
          UPDATE events SET sequence = latest.sequence + unnumbered.position FROM unnumbered, latest WHERE events.id = unnumbered.id",
         params![limit, pruned_to],
     )
