@@ -8,6 +8,8 @@
 //!                                concluded ─────────┘
 //! ```
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -122,7 +124,7 @@ pub fn requirements_to_run(configuration: &Configuration) -> Result<(), Refusal>
     errors.finish()
 }
 
-/// running, ready_for_review or wrap_up → concluded. Moves an end date that is unset or ahead to `now`.
+/// running, ready_for_review or wrap_up → concluded. Moves an end date that is unset or ahead to `now`, and others with it.
 pub fn decide(
     status: Status,
     configuration: &Configuration,
@@ -136,6 +138,12 @@ pub fn decide(
     let mut ended = configuration.clone();
     if ended.assignments_end_date.is_none_or(|end| end.as_end() > now) {
         ended.assignments_end_date = Some(Bound::Moment(now));
+        // What is stored stays valid, or every later edit would be refused: a start ahead comes just before the end,
+        // and events do not end earlier than assignments.
+        if ended.assignments_start_date.is_some_and(|start| start.as_start() >= now) {
+            ended.assignments_start_date = Some(Bound::Moment(now.minus(Duration::from_micros(1))));
+        }
+        ended.events_end_date = Some(Bound::Moment(now));
     }
     if ended.events_end_date.is_none_or(|end| end.as_end() > now) {
         ended.events_end_date = Some(Bound::Moment(now));
@@ -209,6 +217,21 @@ mod tests {
                     assert!(error.to_string().contains(status.legal_actions()[0]), "{error} names the legal ones");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_a_decision_stores_is_valid() {
+        let decision = Decision { outcome: Outcome::Rollback, winning_variation: None, reason: String::new() };
+        let ahead = Configuration { assignments_start_date: Some("2099-01-01".parse().unwrap()), ..ready() };
+        let just_started = Configuration { assignments_start_date: Some(Bound::Moment(NOW)), ..ready() };
+        let observed = Configuration { events_end_date: Some("2020-01-01".parse().unwrap()), ..ready() };
+        for configuration in [ahead, just_started, observed] {
+            configuration.validate().unwrap();
+            let (_, ended) = decide(Status::Running, &configuration, &decision, NOW).unwrap();
+            ended.validate().unwrap();
+            assert_eq!(ended.assignments_end_date, Some(Bound::Moment(NOW)));
+            assert_eq!(ended.events_end_date, Some(Bound::Moment(NOW)));
         }
     }
 
