@@ -48,7 +48,9 @@ impl Registry {
             }
             check_edit(&experiment, &edited)?;
             check_references(tx, Some(&experiment.configuration), &edited)?;
-            let is_rescheduled = experiment.configuration.schedule_id != edited.schedule_id;
+            // A later end brings scheduled runs back.
+            let timing = |of: &Configuration| (of.schedule_id, of.assignments_end_date, of.events_end_date);
+            let is_rescheduled = timing(&experiment.configuration) != timing(&edited);
             experiment.configuration = edited;
             let action = Action::new(EventType::ConfigurationUpdated, "edited", changes);
             context.advance(tx, &mut experiment, &actor, action, None)?;
