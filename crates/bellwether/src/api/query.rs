@@ -49,6 +49,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequestParts<S> f
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // No text holds U+0000, which PostgreSQL refuses; `%00` is the only way to write it in a query.
+        let with_nul = parts.uri.query().and_then(|query| query.split('&').find(|pair| pair.contains("%00")));
+        if let Some(pair) = with_nul {
+            let name = pair.split('=').next().unwrap_or("query");
+            return Err(Refusal::invalid(name, "U+0000 was given; it is not allowed in any text").into());
+        }
         let query: Result<Query<T>, QueryRejection> = parts.extract().await;
         query
             .map(|Query(params)| Self(params))
@@ -132,6 +138,10 @@ impl Api {
             let detail = format!("'{given}' is neither an experiment's number nor 'key:' with its key");
             return Err(Problem::of(StatusCode::NOT_FOUND, "not-found", detail));
         };
+        // PostgreSQL cannot even look for U+0000, and no key holds it.
+        if key.contains('\0') {
+            return Err(Refusal::not_found("experiment with the key", key.escape_debug()).into());
+        }
         let wanted = key.clone();
         let found: Result<_, crate::registry::Error> =
             self.registry.db().read(move |tx: &mut dyn Tx| Ok(experiments::number_of_key(tx, &wanted)?)).await;

@@ -222,6 +222,7 @@ async fn unknown_things_are_not_found_and_queries_are_checked(database: Database
         "/experiments/-1",
         "/experiments/1.5",
         "/experiments/key:nobody",
+        "/experiments/key:a%00b",
         "/experiments/99999999999999999999",
         "/experiments/999/metrics",
         "/experiments/999/history",
@@ -249,6 +250,7 @@ async fn unknown_things_are_not_found_and_queries_are_checked(database: Database
         for query in ["limit=0", "limit=251", "limit=-1", "limit=many", "offset=5"] {
             problem(get(&format!("{path}?{query}")).await, 422, "invalid");
         }
+        invalid(get(&format!("{path}?limit=1&after=%00")).await, "after");
     }
     for (query, field) in [("limit=0", "limit"), ("limit=251", "limit"), ("types=experiment.flag.updated", "types")] {
         invalid(get(&format!("/events?{query}")).await, field);
@@ -257,6 +259,7 @@ async fn unknown_things_are_not_found_and_queries_are_checked(database: Database
         problem(get(path).await, 422, "invalid");
     }
     invalid(get("/deliveries?state=lost").await, "state");
+    invalid(get("/events?experiment=key:a%00b").await, "experiment");
     invalid(get(&format!("/experiments/{id}/history?after=x")).await, "after");
     for (method, path) in [
         (Method::PUT, "/experiments"),
