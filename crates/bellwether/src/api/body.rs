@@ -21,13 +21,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let value = Value::Object(read_object(request, state).await?);
-        serde_path_to_error::deserialize(value).map(Body).map_err(|error| {
-            let path = error.path().to_string();
-            let field = if path == "." { "body".to_owned() } else { path };
-            Refusal::invalid(field, error.inner().to_string()).into()
-        })
+        let fields = read_object(request, state).await?;
+        Ok(Body(fields_as(fields)?))
     }
+}
+
+/// The fields of a body read as `T`.
+pub fn fields_as<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        Refusal::invalid(field, error.inner().to_string())
+    })
 }
 
 impl<S: Send + Sync> FromRequest<S> for Edit {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::body::{Body, Edit};
+use super::body::{Body, Edit, fields_as};
 use super::experiments::Nothing;
 use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, versioned};
 use crate::endpoint::{Endpoint, EndpointState, Settings};
@@ -46,10 +46,7 @@ pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Hand
 pub async fn create(State(api): State<Shared>, Edit(mut fields): Edit) -> Handled {
     let secret: Option<String> = take(&mut fields, "secret")?;
     let is_enabled: Option<bool> = take(&mut fields, "enabled")?;
-    let settings: Settings = serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        let path = error.path().to_string();
-        Refusal::invalid(if path == "." { "body".to_owned() } else { path }, error.inner().to_string())
-    })?;
+    let settings: Settings = fields_as(fields)?;
     let endpoint = api.registry.create_endpoint(settings, secret, is_enabled.unwrap_or(true)).await?;
     let mut body = view(&endpoint);
     body["url"] = endpoint.settings.url.as_str().into();
@@ -99,10 +96,20 @@ pub struct Enable {
     from: EnableFrom,
 }
 
-pub async fn enable(State(api): State<Shared>, Ids(id): Ids<String>, Body(body): Body<Enable>) -> Handled {
-    Ok(answer(&api.registry.enable_endpoint(parse_id(&id)?, body.from).await?.value))
+pub async fn enable(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(body): Body<Enable>,
+) -> Handled {
+    Ok(answer(&api.registry.enable_endpoint(parse_id(&id)?, body.from, version).await?.value))
 }
 
-pub async fn disable(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing {}): Body<Nothing>) -> Handled {
-    Ok(answer(&api.registry.disable_endpoint(parse_id(&id)?, "disabled by hand".to_owned()).await?.value))
+pub async fn disable(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+    Body(Nothing {}): Body<Nothing>,
+) -> Handled {
+    Ok(answer(&api.registry.disable_endpoint(parse_id(&id)?, "disabled by hand".to_owned(), version).await?.value))
 }

@@ -69,8 +69,13 @@ impl Registry {
     }
 
     /// Deliveries are recorded from now on, but not sent.
-    pub async fn disable_endpoint(&self, id: EndpointId, reason: String) -> Result<Commanded<Endpoint>> {
-        self.change_endpoint(id, None, move |_, _, endpoint| match endpoint.state {
+    pub async fn disable_endpoint(
+        &self,
+        id: EndpointId,
+        reason: String,
+        if_match: Option<String>,
+    ) -> Result<Commanded<Endpoint>> {
+        self.change_endpoint(id, if_match, move |_, _, endpoint| match endpoint.state {
             EndpointState::Disabled => Ok(endpoint.clone()),
             _ => Ok(Endpoint {
                 state: EndpointState::Disabled,
@@ -81,8 +86,13 @@ impl Registry {
         .await
     }
 
-    pub async fn enable_endpoint(&self, id: EndpointId, from: EnableFrom) -> Result<Commanded<Endpoint>> {
-        self.change_endpoint(id, None, move |context, tx, endpoint| {
+    pub async fn enable_endpoint(
+        &self,
+        id: EndpointId,
+        from: EnableFrom,
+        if_match: Option<String>,
+    ) -> Result<Commanded<Endpoint>> {
+        self.change_endpoint(id, if_match, move |context, tx, endpoint| {
             if endpoint.state == EndpointState::Disabled && from == EnableFrom::Now {
                 endpoints::cancel_pending(tx, id, "the endpoint was enabled from now on", context.setup.clock.now())?;
             }
