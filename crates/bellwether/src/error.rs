@@ -18,8 +18,6 @@ pub enum Refusal {
         "version {given} was given in If-Match, but the current version is {current}; read it again, then repeat the edit"
     )]
     Stale { given: String, current: i64 },
-    #[error("{0}")]
-    Forbidden(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

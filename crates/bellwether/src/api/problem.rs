@@ -30,7 +30,6 @@ impl From<Refusal> for Problem {
             Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
             Refusal::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale-version"),
-            Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             Refusal::Conflict { kind, .. } => (
                 StatusCode::CONFLICT,
                 match kind {

@@ -10,7 +10,7 @@ use crate::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::id::FactId;
 use crate::metric::Metric;
 use crate::store::definitions::{self, Definition, Stored};
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, experiments};
 
 /// A kind of definition as users write it.
 pub trait Defined: Stored + Validate {
@@ -21,9 +21,14 @@ pub trait Defined: Stored + Validate {
     fn complete(&mut self, _context: &Completion<'_>, _tx: &mut dyn Tx, _before: Option<&Self>) -> Result<()> {
         Ok(())
     }
+
+    /// What follows from an edit, in the same transaction.
+    fn carry_through(&self, _context: &Completion<'_>, _tx: &mut dyn Tx, _id: Self::Id) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// What completing a definition may need.
+/// What completing a definition, or carrying through an edit of it, may need.
 pub struct Completion<'a> {
     context: &'a Context,
 }
@@ -61,6 +66,7 @@ impl Registry {
             let after =
                 Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
             definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
+            after.body.carry_through(&Completion { context }, tx, id)?;
             Ok(Commanded { value: after, is_changed: true })
         })
         .await
@@ -115,6 +121,13 @@ impl Defined for Entity {
 
 impl Defined for Schedule {
     const KIND: &'static str = "schedule";
+
+    /// Who follows it is due by what it says now.
+    fn carry_through(&self, completion: &Completion<'_>, tx: &mut dyn Tx, id: Self::Id) -> Result<()> {
+        let next = self.next_after(completion.context.setup.clock.now());
+        experiments::reschedule(tx, id, next)?;
+        Ok(())
+    }
 }
 
 impl Defined for Warehouse {

@@ -149,19 +149,20 @@ pub struct Selection {
 }
 
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<Delivery>, StoreError> {
-    let text = |id: Option<String>| id.unwrap_or_default();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM deliveries WHERE id > $1 AND ($2 = '' OR endpoint_id = $2) AND ($3 = '' OR event_id = $3) \
-         AND ($4 = '' OR state = $4) ORDER BY id LIMIT $5"
-    );
-    let params = params![
-        &selection.after,
-        text(selection.endpoint.map(|id| id.to_string())),
-        text(selection.event.map(|id| id.to_string())),
-        selection.state.map_or("", DeliveryState::as_str),
-        selection.limit
+    let filters = [
+        ("endpoint_id", selection.endpoint.map(Value::from)),
+        ("event_id", selection.event.map(Value::from)),
+        ("state", selection.state.map(|state| Value::from(state.as_str()))),
     ];
-    query_as(tx, "deliveries", &sql, params, decode)
+    let mut values = vec![Value::from(&selection.after), Value::from(selection.limit)];
+    let mut sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id > $1");
+    // Only what is asked for stands in the statement, so that the indexes serve.
+    for (column, value) in filters.into_iter().filter_map(|(column, value)| Some((column, value?))) {
+        values.push(value);
+        sql += &format!(" AND {column} = ${}", values.len());
+    }
+    sql += " ORDER BY id LIMIT $2";
+    query_as(tx, "deliveries", &sql, &values, decode)
 }
 
 /// A pending delivery with the event it carries.

@@ -1,6 +1,6 @@
 //! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
 
-use super::{Row, StoreError, Tx, query_as, query_one, retention};
+use super::{Row, StoreError, Tx, Value, query_as, query_one, retention};
 use crate::event::Event;
 use crate::id::{EventId, ExperimentId};
 use crate::params;
@@ -52,13 +52,19 @@ pub struct Selection {
 
 /// Numbered events after a cursor, in the log's order, each with its number.
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
-    let types = if selection.types.is_empty() { String::new() } else { format!(",{},", selection.types.join(",")) };
-    let sql = format!(
-        "SELECT {COLUMNS} FROM events WHERE sequence > $1 AND ($2 = 0 OR experiment_id = $2) \
-         AND ($3 = '' OR $3 LIKE '%,' || type || ',%') ORDER BY sequence LIMIT $4"
-    );
-    let params = params![selection.after, selection.experiment.unwrap_or(0), types, selection.limit];
-    query_as(tx, "events", &sql, params, |row| Ok((row.get("sequence")?, decode(row)?)))
+    let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
+    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1");
+    // Only what is asked for stands in the statement, so that the indexes serve.
+    if let Some(experiment) = selection.experiment {
+        values.push(experiment.into());
+        sql += " AND experiment_id = $3";
+    }
+    if !selection.types.is_empty() {
+        values.push(format!(",{},", selection.types.join(",")).into());
+        sql += &format!(" AND ${} LIKE '%,' || type || ',%'", values.len());
+    }
+    sql += " ORDER BY sequence LIMIT $2";
+    query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
 }
 
 /// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.

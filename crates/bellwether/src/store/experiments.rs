@@ -4,7 +4,7 @@ use super::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::experiment::{AttachedMetric, Configuration, Experiment};
-use crate::id::{CollectionId, ExperimentId, GroupId, MetricId};
+use crate::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
 use crate::lifecycle::Status;
 use crate::params;
 
@@ -103,6 +103,12 @@ pub fn mark_deleted(tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result
 
 pub fn set_next_run(tx: &mut dyn Tx, id: ExperimentId, at: Option<Timestamp>) -> Result<(), StoreError> {
     tx.execute("UPDATE experiments SET next_run_at = $2 WHERE id = $1", params![id, at]).map(drop)
+}
+
+/// Moves the next run of every experiment that follows a schedule, where it has one.
+pub fn reschedule(tx: &mut dyn Tx, schedule: ScheduleId, at: Option<Timestamp>) -> Result<u64, StoreError> {
+    let sql = "UPDATE experiments SET next_run_at = $2 WHERE schedule_id = $1 AND next_run_at IS NOT NULL";
+    tx.execute(sql, params![schedule, at])
 }
 
 pub fn next_run(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Timestamp>, StoreError> {

@@ -8,6 +8,7 @@ mod keys;
 mod refusals;
 mod restart;
 mod retention;
+mod schedules;
 mod story;
 
 use serde_json::{Value, json};
