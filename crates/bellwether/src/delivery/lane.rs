@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::client::{Answer, Client};
 use super::recorder::Answered;
 use super::retry;
-use super::window::{LONGEST_HOLD, Taken, Window};
+use super::window::{Due, LONGEST_HOLD, Taken, Window};
 use super::{MOST_UNRECORDED, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
@@ -161,12 +161,18 @@ impl Lane {
             Ok(page) => {
                 let now = self.shared.clock.now();
                 let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
-                // What was never tried is due, whatever the wall clock has done since it was made.
-                let due_in = |pending: &Pending| match pending.attempt_count {
-                    0 => Duration::ZERO,
-                    _ => pending.due_at.since(now).min(LONGEST_HOLD),
+                let settings = &self.endpoint.settings;
+                let due = |pending: &Pending| {
+                    let wait = pending.due_at.since(now).min(LONGEST_HOLD);
+                    match settings.retry_after(pending.attempt_count) {
+                        // What was never tried is due, whatever the wall clock has done since it was made.
+                        _ if pending.attempt_count == 0 => Due::InOrder(Duration::ZERO),
+                        // The window had let it go, and its experiment's later ones with it.
+                        Some(delay) if delay > LONGEST_HOLD => Due::Alone(wait),
+                        _ => Due::InOrder(wait),
+                    }
                 };
-                let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due_in);
+                let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due);
                 self.look_again = if is_taken { LOOK_AGAIN } else { (self.look_again * 2).min(LOOK_LATEST) };
             }
             Err(error) => {

@@ -42,6 +42,15 @@ pub struct Taken {
     stream: Option<StreamKey>,
 }
 
+/// When a delivery from the database is due, from now.
+#[derive(Debug, Clone, Copy)]
+pub enum Due {
+    /// In its place in its stream, which waits for it.
+    InOrder(Duration),
+    /// By itself: it failed, and has let its stream pass.
+    Alone(Duration),
+}
+
 enum Waiting {
     Stream(StreamKey),
     Alone(Pending),
@@ -157,19 +166,13 @@ impl Window {
     }
 
     /// A page of at most `limit` pending deliveries behind the cursor, in order of experiment and revision.
-    /// `due_in` tells how long from now each is due. Tells whether anything of it was taken in.
-    pub fn page(
-        &mut self,
-        page: Vec<Pending>,
-        limit: usize,
-        now: Moment,
-        due_in: impl Fn(&Pending) -> Duration,
-    ) -> bool {
+    /// `due` tells when each is due. Tells whether anything of it was taken in.
+    pub fn page(&mut self, page: Vec<Pending>, limit: usize, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
         let is_last = page.len() < limit;
         let held = self.held.len();
         self.pass.is_under_way = false;
         self.pass.low_water = CAPACITY;
-        let is_stopped = self.load(page, now, due_in);
+        let is_stopped = self.load(page, now, due);
         if is_last && !is_stopped {
             self.pass.cursor = (0, 0);
             self.pass.is_behind = !self.pass.is_whole;
@@ -186,7 +189,7 @@ impl Window {
     }
 
     /// Takes in what fits of a page; `true` if there was no room for all of it.
-    fn load(&mut self, page: Vec<Pending>, now: Moment, due_in: impl Fn(&Pending) -> Duration) -> bool {
+    fn load(&mut self, page: Vec<Pending>, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
         let mut skipped = None;
         for pending in page {
             let place = (pending.event.experiment_id, pending.event.revision);
@@ -201,6 +204,15 @@ impl Window {
                 self.pass.is_whole = false;
                 return true;
             }
+            let wait = match due(&pending) {
+                Due::InOrder(wait) => wait,
+                Due::Alone(wait) => {
+                    self.pass.cursor = place;
+                    self.held.insert(pending.id);
+                    self.wait(now + wait, Waiting::Alone(pending));
+                    continue;
+                }
+            };
             let share = STREAM_CAPACITY.max(CAPACITY / (self.streams.len() + 1));
             let queued = self.streams.get(&self.key(&pending)).map_or(0, |stream| stream.queue.len());
             if queued >= share {
@@ -210,7 +222,6 @@ impl Window {
                 continue;
             }
             self.pass.cursor = place;
-            let wait = due_in(&pending);
             self.take_in(pending, now, wait);
         }
         false

@@ -99,7 +99,7 @@ impl Model {
             }
             Step::Arrive => {
                 if let Some(page) = self.page.take() {
-                    self.window.page(page, PAGE, self.now, |_| Duration::ZERO);
+                    self.window.page(page, PAGE, self.now, |_| Due::InOrder(Duration::ZERO));
                 }
             }
             Step::Take => {
@@ -185,7 +185,7 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
     let mut window = Window::default();
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
-    window.page(vec![pending(1, 1), pending(1, 2), pending(2, 1)], 10, now, |_| Duration::ZERO);
+    window.page(vec![pending(1, 1), pending(1, 2), pending(2, 1)], 10, now, |_| Due::InOrder(Duration::ZERO));
     let first = window.take(now).unwrap();
     let other = window.take(now).unwrap();
     assert_eq!((first.pending.event.experiment_id, other.pending.event.experiment_id), (1, 2));
@@ -209,7 +209,7 @@ fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
     let mut window = Window::default();
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
-    assert!(window.page(vec![pending(1, 1)], 10, now, |_| Duration::ZERO));
+    assert!(window.page(vec![pending(1, 1)], 10, now, |_| Due::InOrder(Duration::ZERO)));
     let taken = window.take(now).unwrap();
     let retry = Pending { attempt_count: 1, ..taken.pending.clone() };
     window.settle(&taken, Some((retry, Duration::from_secs(7200))), now);
@@ -219,11 +219,33 @@ fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
 }
 
 #[test]
+fn one_that_comes_back_much_later_holds_nobody_back() {
+    let mut window = Window::default();
+    let now = Duration::ZERO;
+    window.next_page(false).unwrap();
+    let tried = Pending { attempt_count: 4, ..pending(1, 1) };
+    window.page(vec![tried.clone(), pending(1, 2), pending(1, 3)], 10, now, |pending| match pending.attempt_count {
+        0 => Due::InOrder(Duration::ZERO),
+        _ => Due::Alone(Duration::from_secs(50)),
+    });
+    let next = window.take(now).unwrap();
+    assert_eq!(next.pending.event.revision, 2, "it does not wait for 1/1");
+    window.settle(&next, None, now);
+    let later = Duration::from_secs(50);
+    let (third, first) = (window.take(later).unwrap(), window.take(later).unwrap());
+    assert_eq!((third.pending.event.revision, first.pending.event.revision), (3, 1));
+    window.settle(&first, Some((tried, Duration::from_secs(7200))), later);
+    window.settle(&third, None, later);
+    window.offer(pending(1, 4), later);
+    assert_eq!(window.take(later).unwrap().pending.event.revision, 4, "nor for its next attempt");
+}
+
+#[test]
 fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
     let mut window = Window::default();
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
-    window.page(vec![pending(1, 1), pending(1, 2)], 10, now, |_| Duration::ZERO);
+    window.page(vec![pending(1, 1), pending(1, 2)], 10, now, |_| Due::InOrder(Duration::ZERO));
     let taken = window.take(now).unwrap();
     window.clear(Ordering::Experiment);
     assert!(window.take(now).is_none(), "1/2 may have been cancelled");
@@ -238,7 +260,7 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
     let backlog: Vec<_> =
         (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
     window.next_page(false).unwrap();
-    window.page(backlog.clone(), backlog.len() + 1, Duration::ZERO, |_| Duration::ZERO);
+    window.page(backlog.clone(), backlog.len() + 1, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
     assert!(window.open() <= CAPACITY, "{}", window.open());
     assert!(window.streams.len() >= CAPACITY / 200, "{}", window.streams.len());
     assert!(window.is_behind());
@@ -248,6 +270,6 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
 fn without_order_deliveries_of_one_experiment_go_together() {
     let mut window = Window::with_ordering(Ordering::None);
     window.next_page(false).unwrap();
-    window.page(vec![pending(1, 1), pending(1, 2)], 10, Duration::ZERO, |_| Duration::ZERO);
+    window.page(vec![pending(1, 1), pending(1, 2)], 10, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
     assert!(window.take(Duration::ZERO).is_some() && window.take(Duration::ZERO).is_some());
 }
