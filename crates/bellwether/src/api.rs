@@ -4,12 +4,14 @@
 mod access;
 mod body;
 mod definitions;
+mod deliveries;
 mod endpoints;
 mod events;
 mod experiments;
 mod keys;
 mod problem;
 mod query;
+mod recoveries;
 mod runs;
 mod sources;
 
@@ -84,11 +86,22 @@ fn routes(api: Shared) -> Router {
         .route("/endpoints/{id}", get(endpoints::get).patch(endpoints::edit).delete(endpoints::delete))
         .route("/endpoints/{id}/enable", post(endpoints::enable))
         .route("/endpoints/{id}/disable", post(endpoints::disable))
+        .route("/endpoints/{id}/rotate", post(endpoints::rotate))
+        .route("/endpoints/{id}/promote", post(endpoints::promote))
+        .route("/endpoints/{id}/recover", post(recoveries::recover))
+        .route("/endpoints/{id}/replay", post(recoveries::replay))
+        .route("/endpoints/{id}/recoveries", get(recoveries::list))
+        .route("/endpoints/{id}/history", get(endpoints::history))
+        .route("/recoveries/{id}", get(recoveries::get))
+        .route("/recoveries/{id}/stop", post(recoveries::stop))
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::get))
         .route("/events/{id}/deliveries", get(events::deliveries_of))
-        .route("/deliveries", get(events::deliveries))
-        .route("/deliveries/{id}", get(events::delivery));
+        .route("/events/{id}/endpoints/{endpoint_id}", get(events::why))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(deliveries::get))
+        .route("/deliveries/{id}/resend", post(deliveries::resend))
+        .route("/deliveries/{id}/cancel", post(deliveries::cancel));
     let definitions = Router::new()
         .route("/entities", definition_list::<Entity>())
         .route("/entities/{id}", definition::<Entity>())

@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::delivery::Delivery;
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
-use crate::registry::{self, Registry, Wakes, retention, sequencer};
+use crate::registry::nodes::Node;
+use crate::registry::{self, Registry, Wakes, recovery, retention, sequencer};
 use crate::secret::{Vault, write_private};
 use crate::store::{Db, Location};
 
@@ -84,11 +85,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
 
     let (stop, stopping) = watch::channel(false);
-    let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost)?;
+    let node = Node::new(registry.clone());
+    let delivery =
+        Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost, node.license(), node.view())?;
     let limits = pipeline::Limits::of(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
     let keep = Duration::from_hours(24 * config.retention_days);
     let workers = vec![
+        watched(node.run(stopping.clone())),
+        watched(recovery::run(registry.clone(), receivers.recovery, stopping.clone())),
         watched(retention::run(registry.clone(), keep, stopping.clone())),
         watched(delivery.run(stopping.clone())),
         watched(pipeline.run(stopping.clone())),

@@ -1,10 +1,11 @@
-//! A change: the audit record of one revision of an experiment: who, when, what from, what to, why.
+//! A change: the audit record of one revision of an experiment, or of an endpoint: who, when, what from, what to, why.
 
 use serde::Serialize;
 
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::experiment::FieldChange;
+use crate::id::EndpointChangeId;
 
 /// The longest `changes` that a detailed event carries, in bytes of JSON.
 const LONGEST_CHANGES: usize = 16 * 1024;
@@ -27,4 +28,16 @@ impl Change {
         let text = bellwether_webhook::ecma::stringify(&value);
         if text.len() <= LONGEST_CHANGES { (text, true) } else { ("[]".to_owned(), false) }
     }
+}
+
+/// The audit record of an endpoint: what a user or its receiver's behaviour made of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EndpointChange {
+    pub id: EndpointChangeId,
+    /// `created`, `edited`, `failing`, `disabled`, `recovered`, `rotated`, …
+    pub action: String,
+    pub actor: Actor,
+    pub occurred_at: Timestamp,
+    pub changes: Vec<FieldChange>,
+    pub reason: String,
 }

@@ -1,17 +1,22 @@
-//! Delivery: sends what is owed. A dispatcher hands hints to the lanes, one for each endpoint; a recorder writes what
-//! came of their attempts. Neither decides what is owed (see `registry`), and the database is asked wherever a hint may
-//! have been lost.
+//! Delivery: sends what is owed. A dispatcher keeps one lane for each endpoint that this node owns, and hands it hints; a
+//! recorder writes what came of their attempts. Neither decides what is owed (see `registry`), and the database is asked
+//! wherever a hint may have been lost.
 
 mod client;
 mod guard;
+mod hints;
 mod lane;
+mod ownership;
+mod rate;
 mod recorder;
 mod retry;
+mod source;
+mod verdict;
 mod window;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -19,12 +24,14 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, ExperimentId, Ids};
-use crate::registry::{DeliveryWake, Registry};
-use crate::store::deliveries::Pending;
-use crate::store::{Db, StoreError, endpoints};
-use lane::{Lane, Message};
+use crate::id::{EndpointId, Ids};
+use crate::registry::nodes::{License, View};
+use crate::registry::{DeliveryWake, Registry, Report};
+use crate::store::lanes::{self, LaneRow};
+use crate::store::{StoreError, endpoints};
+use client::Client;
+use hints::Hints;
+use lane::{Lane, Message, Start};
 use recorder::Recorded;
 
 /// Answered and not yet on disk, for each lane: with what is in flight, the most that a crash sends again.
@@ -33,19 +40,18 @@ const MOST_UNRECORDED: usize = 256;
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// For what is in flight when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// Experiments whose latest revision is remembered.
-const MOST_REVISIONS: usize = 65_536;
 /// Endpoints read at a time.
 const PAGE: u32 = 250;
 
 /// What all lanes share.
 struct Shared {
-    db: Db,
+    registry: Registry,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     guard: guard::Guard,
     tls: Arc<rustls::ClientConfig>,
-    answered: mpsc::UnboundedSender<recorder::Answered>,
+    license: License,
+    reports: mpsc::UnboundedSender<Report>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,22 +60,24 @@ pub struct StartError(String);
 
 /// The engine. It runs until `stop` turns true, then finishes what is in flight and records it.
 pub struct Delivery {
-    registry: Registry,
     shared: Arc<Shared>,
     hints: mpsc::Receiver<DeliveryWake>,
-    lost: Arc<std::sync::atomic::AtomicBool>,
+    lost: Arc<AtomicBool>,
+    order: Hints,
+    /// Who lives, and whether the endpoints have changed.
+    view: watch::Receiver<View>,
     recorded: mpsc::UnboundedReceiver<Recorded>,
     recorder: JoinSet<()>,
     lanes: HashMap<EndpointId, LaneHandle>,
-    tasks: JoinSet<EndpointId>,
-    /// Whether hints come in the order of their commits.
-    hints_are_ordered: bool,
-    /// The latest revision that was hinted at, by experiment, where they do not.
-    revisions: HashMap<ExperimentId, i64>,
+    tasks: JoinSet<(EndpointId, i64)>,
+    /// Of the endpoints that the lanes were last brought in line with.
+    generation: String,
 }
 
 struct LaneHandle {
     version: i64,
+    revised: i64,
+    fence: i64,
     messages: mpsc::UnboundedSender<Message>,
 }
 
@@ -77,34 +85,35 @@ impl Delivery {
     pub fn prepare(
         registry: Registry,
         hints: mpsc::Receiver<DeliveryWake>,
-        lost: Arc<std::sync::atomic::AtomicBool>,
+        lost: Arc<AtomicBool>,
+        license: License,
+        view: watch::Receiver<View>,
     ) -> Result<Self, StartError> {
-        let (answered, answered_in) = mpsc::unbounded_channel();
+        let (reports, reports_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
+        let mut recorder = JoinSet::new();
+        recorder.spawn(recorder::run(registry.clone(), reports_in, recorded_out));
         let shared = Shared {
-            db: registry.db().clone(),
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
             guard: guard::Guard::with_policy(registry.addresses().clone())
                 .map_err(|error| StartError(error.to_string()))?,
             tls: client::tls().map_err(|error| StartError(error.to_string()))?,
-            answered,
-        };
-        let mut recorder = JoinSet::new();
-        recorder.spawn(recorder::run(shared.db.clone(), answered_in, recorded_out));
-        let shared = Arc::new(shared);
-        let hints_are_ordered = registry.db().dialect().numbers_events_in_transaction();
-        Ok(Self {
-            hints_are_ordered,
-            revisions: HashMap::new(),
+            license,
+            reports,
             registry,
-            shared,
+        };
+        Ok(Self {
+            order: Hints::of(shared.registry.db().dialect()),
+            shared: Arc::new(shared),
             hints,
             lost,
+            view,
             recorded,
             recorder,
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
+            generation: String::new(),
         })
     }
 
@@ -122,53 +131,49 @@ impl Delivery {
             }
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|is_stopping| *is_stopping) => break,
+                () = stopped(&mut stop) => break,
                 // Hints before what was recorded: a delivery must not come as news after its end was forgotten.
                 hint = self.hints.recv() => match hint {
-                    Some(DeliveryWake::Owed { event, deliveries }) => self.offer(&event, deliveries),
-                    Some(DeliveryWake::EndpointsChanged) => must_reload = true,
+                    Some(hint) => must_reload |= self.pass_on(hint),
                     None => break,
                 },
-                Some(recorded) = self.recorded.recv() => self.pass_on(recorded),
-                Some(ended) = self.tasks.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!(%error, "a lane ended badly; it is set up anew");
-                        must_reload = true;
-                    }
-                    self.lanes.retain(|_, lane| !lane.messages.is_closed());
-                }
+                Some(recorded) = self.recorded.recv() => self.tell_recorded(recorded),
+                Some(ended) = self.tasks.join_next() => must_reload |= self.lane_ended(ended).await,
                 // Without its recorder nothing could be known of any delivery: the panic goes on, and ends the process.
                 Some(Err(error)) = self.recorder.join_next() => std::panic::resume_unwind(error.into_panic()),
-                _ = look.tick() => must_reload = true,
+                Ok(()) = self.view.changed() => must_reload = true,
+                _ = look.tick() => must_reload |= self.look().await,
             }
             // A lost hint may have been of an endpoint's change; reading them again also sends the lanes to the database.
-            must_reload |= self.lost.swap(false, Ordering::AcqRel);
+            if self.lost.swap(false, Ordering::AcqRel) {
+                self.tell_all(|| Message::FallBehind);
+                must_reload = true;
+            }
         }
         self.finish().await;
     }
 
-    /// Passes a hint on. PostgreSQL's may overtake each other between commit and here: one that is not the next of its
-    /// experiment sends the lanes to the database, which shows the earlier ones too.
-    fn offer(&mut self, event: &Arc<Event>, deliveries: Vec<(DeliveryId, EndpointId)>) {
-        let is_next = self.hints_are_ordered || {
-            if self.revisions.len() >= MOST_REVISIONS {
-                self.revisions.clear();
+    /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
+    fn pass_on(&mut self, hint: DeliveryWake) -> bool {
+        match hint {
+            DeliveryWake::EndpointsChanged => return true,
+            DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
+            DeliveryWake::Owed { event, deliveries } => {
+                let is_next = self.order.is_next(&event);
+                for (id, endpoint) in deliveries {
+                    let message = if is_next { Message::Offer(hints::offer(id, &event)) } else { Message::FallBehind };
+                    self.tell(endpoint, message);
+                }
             }
-            let last = self.revisions.entry(event.experiment_id).or_insert(0);
-            let is_next = event.revision == *last + 1;
-            *last = event.revision.max(*last);
-            is_next
-        };
-        for (id, endpoint) in deliveries {
-            let pending = Pending { id, attempt_count: 0, due_at: event.occurred_at, event: event.clone() };
-            self.tell(endpoint, if is_next { Message::Offer(pending) } else { Message::FallBehind });
         }
+        false
     }
 
-    fn tell(&self, endpoint: EndpointId, message: Message) {
-        if let Some(lane) = self.lanes.get(&endpoint) {
+    fn tell(&mut self, endpoint: EndpointId, message: Message) {
+        match self.lanes.get(&endpoint) {
             // A lane whose task has ended is deleted, or will be set up anew.
-            let _ = lane.messages.send(message);
+            Some(lane) => drop(lane.messages.send(message)),
+            None => self.order.note_elsewhere(endpoint),
         }
     }
 
@@ -176,51 +181,134 @@ impl Delivery {
         self.lanes.values().for_each(|lane| drop(lane.messages.send(message())));
     }
 
-    fn pass_on(&self, recorded: Recorded) {
+    fn tell_recorded(&mut self, recorded: Recorded) {
         for (endpoint, ids) in recorded {
-            self.tell(endpoint, Message::Recorded(ids));
+            if let Some(lane) = self.lanes.get(&endpoint) {
+                let _ = lane.messages.send(Message::Recorded(ids));
+            }
         }
     }
 
-    /// Brings the lanes in line with the endpoints as they are stored.
+    /// What only the database knows: whether endpoints have changed, and which lanes owe something. `true`: they have.
+    async fn look(&mut self) -> bool {
+        let node = (!self.is_alone()).then(|| self.shared.registry.node_id());
+        let read = self
+            .shared
+            .registry
+            .db()
+            .read(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::owing(tx, node)?)));
+        match read.await {
+            Ok((generation, owing)) => {
+                owing.into_iter().for_each(|endpoint| self.tell(endpoint, Message::FallBehind));
+                generation != self.generation
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is owed cannot be read yet");
+                true
+            }
+        }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.shared.registry.db().dialect().has_one_node()
+    }
+
+    /// Brings the lanes in line with the endpoints as they are stored, and this node's share of them.
     async fn reload(&mut self) -> Result<(), StoreError> {
-        let mut current = HashSet::new();
+        let alive = self.view.borrow_and_update().alive.clone();
+        let read =
+            self.shared.registry.db().read(|tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?)));
+        let (generation, rows) = read.await?;
+        let mut owned: HashMap<EndpointId, LaneRow> = self.share(rows, &alive).await?;
         let mut after = String::new();
         loop {
-            let (vault, from) = (self.registry.vault().clone(), after.clone());
-            let page = self.shared.db.read(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
+            let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
+            let page = self.shared.registry.db().read(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
             let Some(last) = page.last() else { break };
             after = last.id.to_string();
             for endpoint in page {
-                current.insert(endpoint.id);
-                self.set_up(endpoint);
+                if let Some(row) = owned.remove(&endpoint.id) {
+                    self.set_up(endpoint, row);
+                } else if let Some(lane) = self.lanes.get(&endpoint.id) {
+                    let _ = lane.messages.send(Message::Stop);
+                }
             }
         }
-        for (id, lane) in &self.lanes {
-            // A deleted endpoint's lane ends, and is forgotten, when its last answer is on disk.
-            let message = if current.contains(id) { Message::FallBehind } else { Message::Stop };
-            let _ = lane.messages.send(message);
+        // What is left is of endpoints that were deleted: their lanes end when their last answer is on disk.
+        for row in owned.into_values() {
+            match self.lanes.get(&row.endpoint_id) {
+                Some(lane) => drop(lane.messages.send(Message::Stop)),
+                None if self.is_alone() => {}
+                None => self.release(row.endpoint_id, row.fence).await,
+            }
         }
+        self.generation = generation;
         Ok(())
     }
 
-    fn set_up(&mut self, endpoint: Endpoint) {
-        let (id, version) = (endpoint.id, endpoint.version);
+    /// The lanes that are this node's, after it took what is its share and let go of what is more.
+    async fn share(
+        &mut self,
+        rows: Vec<LaneRow>,
+        alive: &[crate::id::NodeId],
+    ) -> Result<HashMap<EndpointId, LaneRow>, StoreError> {
+        if self.is_alone() {
+            return Ok(rows.into_iter().map(|row| (row.endpoint_id, row)).collect());
+        }
+        let me = self.shared.registry.node_id();
+        let plan = ownership::plan(&rows, alive, me);
+        let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
+        let claimed = match self.shared.registry.claim_lanes(wanted).await {
+            Ok(claimed) => claimed,
+            Err(error) => return Err(StoreError::Unavailable(error.to_string())),
+        };
+        let mine = rows.into_iter().filter(|row| row.node_id == Some(me) && !plan.release.contains(&row.endpoint_id));
+        Ok(mine.chain(claimed).map(|row| (row.endpoint_id, row)).collect())
+    }
+
+    fn set_up(&mut self, endpoint: Endpoint, row: LaneRow) {
+        let (id, version, fence, revised) = (endpoint.id, endpoint.version, row.fence, row.revised);
         match self.lanes.get_mut(&id) {
-            Some(lane) if lane.version == version => {}
+            Some(lane) if lane.fence != fence => drop(lane.messages.send(Message::Stop)),
+            Some(lane) if (lane.version, lane.revised) == (version, revised) => {}
             Some(lane) => {
-                lane.version = version;
+                (lane.version, lane.revised) = (version, revised);
                 let _ = lane.messages.send(Message::Endpoint(Arc::new(endpoint)));
             }
             None => {
                 let (messages, inbox) = mpsc::unbounded_channel();
-                let lane = Lane::for_endpoint(self.shared.clone(), Arc::new(endpoint));
+                let start = Start { endpoint: Arc::new(endpoint), fence, health: row.health };
+                let lane = Lane::new(self.shared.clone(), start);
                 self.tasks.spawn(async move {
                     lane.run(inbox).await;
-                    id
+                    (id, fence)
                 });
-                self.lanes.insert(id, LaneHandle { version, messages });
+                self.lanes.insert(id, LaneHandle { version, revised, fence, messages });
             }
+        }
+    }
+
+    /// A lane's task is over: it was asked to, or it failed. `true` if the lanes are to be looked at again.
+    async fn lane_ended(&mut self, ended: Result<(EndpointId, i64), tokio::task::JoinError>) -> bool {
+        self.lanes.retain(|_, lane| !lane.messages.is_closed());
+        match ended {
+            Ok((endpoint, fence)) => {
+                self.release(endpoint, fence).await;
+                !self.is_alone()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a lane ended badly; it is set up anew");
+                true
+            }
+        }
+    }
+
+    async fn release(&self, endpoint: EndpointId, fence: i64) {
+        if self.is_alone() {
+            return;
+        }
+        if let Err(error) = self.shared.registry.release_lane(endpoint, fence).await {
+            tracing::warn!(%error, %endpoint, "a lane cannot be let go yet");
         }
     }
 
@@ -230,7 +318,7 @@ impl Delivery {
         let ended = tokio::time::timeout(STOP_TIMEOUT, async {
             loop {
                 tokio::select! {
-                    Some(recorded) = self.recorded.recv() => self.pass_on(recorded),
+                    Some(recorded) = self.recorded.recv() => self.tell_recorded(recorded),
                     task = self.tasks.join_next() => if task.is_none() { break },
                 }
             }
@@ -249,4 +337,18 @@ impl Delivery {
             self.recorder.abort_all();
         }
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // Its sender is gone only when the process ends.
+    let _ = stop.wait_for(|is_stopping| *is_stopping).await;
+}
+
+fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
+    Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
+        .inspect_err(
+            |error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"),
+        )
+        .ok()
+        .map(Arc::new)
 }

@@ -1,29 +1,58 @@
 //! An endpoint: a subscribed URL, what it wants to hear and how it wants it. Its secret is apart, and never printed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_webhook::{EventType, Secret};
 use serde::{Deserialize, Serialize};
 
 use crate::address::AddressPolicy;
 use crate::clock::Timestamp;
 use crate::error::{FieldErrors, Refusal};
+use crate::event::Topic;
+use crate::filter::{Clause, Facts, Filter};
 use crate::id::EndpointId;
+use crate::signing::Signing;
 
 /// Ten attempts in all: the first, and one after each of these, in seconds.
 pub const DEFAULT_RETRY_SCHEDULE: [u64; 9] = [5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000];
 const MOST_RETRIES: usize = 30;
 const LONGEST_RETRY: u64 = 36_000;
+const LONGEST_HOLD: u64 = 60;
+const MOST_HEADERS: usize = 20;
+const LONGEST_HEADER: usize = 4096;
+/// Shown in place of a value that may be a token. Sending it back changes nothing.
+pub const HIDDEN: &str = "[hidden]";
+/// Headers that the request itself sets, or that would change what it means.
+const RESERVED_HEADERS: [&str; 15] = [
+    "host",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "upgrade",
+    "te",
+    "trailer",
+    "expect",
+    "user-agent",
+    "accept-encoding",
+    "proxy-authorization",
+    "proxy-connection",
+];
+const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "bellwether-"];
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     pub url: String,
     #[serde(default)]
     pub description: String,
-    /// Which types of events; empty means all.
+    /// Which events; empty means all of experiments. Those about other endpoints are named, or not sent.
     #[serde(default)]
-    pub events: Vec<EventType>,
+    pub events: Vec<Topic>,
+    #[serde(default)]
+    pub filter: Filter,
     #[serde(default)]
     pub format: Format,
     #[serde(default)]
@@ -34,6 +63,18 @@ pub struct Settings {
     /// Requests under way at once, from 1 to 256.
     #[serde(default = "default_max_in_flight")]
     pub max_in_flight: u32,
+    /// Requests a second; null is no limit but that of requests under way.
+    #[serde(default)]
+    pub rate_limit: Option<f64>,
+    /// For how long a failing delivery holds back its experiment's later ones, in seconds.
+    #[serde(default = "default_hold_seconds")]
+    pub hold_seconds: u64,
+    /// Sent along with every request. Values may be tokens, and are not shown again.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Whether a signature by an Ed25519 key (`v1a`) stands beside the one by the secret.
+    #[serde(default)]
+    pub asymmetric_signature: bool,
 }
 
 fn default_retry_schedule() -> Vec<u64> {
@@ -42,6 +83,10 @@ fn default_retry_schedule() -> Vec<u64> {
 
 fn default_max_in_flight() -> u32 {
     8
+}
+
+fn default_hold_seconds() -> u64 {
+    LONGEST_HOLD
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +137,7 @@ impl EndpointState {
 pub struct Endpoint {
     pub id: EndpointId,
     pub settings: Settings,
-    pub secret: Secret,
+    pub signing: Signing,
     pub state: EndpointState,
     pub disabled_reason: Option<String>,
     pub version: i64,
@@ -118,7 +163,51 @@ impl Settings {
         errors.check((1..=256).contains(&limit), "max_in_flight", || {
             format!("{limit} was given; from 1 to 256 are allowed")
         });
+        if let Some(rate) = self.rate_limit {
+            errors.check((0.01..=100_000.0).contains(&rate), "rate_limit", || {
+                format!("{rate} was given; requests a second from 0.01 to 100000 are allowed, or null for no limit")
+            });
+        }
+        let hold = self.hold_seconds;
+        errors.check(hold <= LONGEST_HOLD, "hold_seconds", || {
+            format!("{hold} was given; seconds from 0 to {LONGEST_HOLD} are allowed")
+        });
+        self.filter.validate(&mut errors);
+        self.validate_headers(&mut errors);
         errors.finish()
+    }
+
+    fn validate_headers(&self, errors: &mut FieldErrors) {
+        let count = self.headers.len();
+        errors.check(count <= MOST_HEADERS, "headers", || {
+            format!("{count} were given; at most {MOST_HEADERS} are allowed")
+        });
+        for (name, value) in self.headers.iter().take(MOST_HEADERS) {
+            let field = format!("headers.{}", name.chars().take(50).collect::<String>());
+            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let is_name = (1..=100).contains(&name.len()) && name.bytes().all(is_token);
+            errors.check(is_name, &field, || {
+                "this cannot be a header's name; letters, digits and -_. are allowed, at most 100".to_owned()
+            });
+            let lower = name.to_ascii_lowercase();
+            let is_reserved = RESERVED_HEADERS.contains(&lower.as_str())
+                || RESERVED_PREFIXES.iter().any(|prefix| lower.starts_with(prefix));
+            errors.check(!is_reserved, &field, || "Bellwether sets this header itself; choose another".to_owned());
+            let is_twice = self.headers.keys().filter(|other| other.eq_ignore_ascii_case(name)).count() > 1;
+            errors.check(!is_twice, &field, || "the name is given twice; case does not count in headers".to_owned());
+            let is_value = value.len() <= LONGEST_HEADER && value.bytes().all(|byte| (32..127).contains(&byte));
+            errors.check(is_value, &field, || {
+                format!(
+                    "the value cannot be sent; at most {LONGEST_HEADER} visible ASCII characters and spaces are allowed"
+                )
+            });
+        }
+    }
+
+    /// As it is shown: without what may hold a token.
+    pub fn shown(&self) -> Self {
+        let headers = self.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect();
+        Self { url: self.shown_url(), headers, ..self.clone() }
     }
 
     /// The URL without its query, which may hold a token and so is shown once, when it is given.
@@ -129,8 +218,18 @@ impl Settings {
         }
     }
 
-    pub fn matches(&self, event_type: EventType) -> bool {
-        self.events.is_empty() || self.events.contains(&event_type)
+    /// The first clause of what it wants to hear that `facts` do not meet; `None`: it wants them.
+    pub fn unmet_by(&self, facts: &Facts<'_>) -> Option<Clause> {
+        let is_among = match facts.topic {
+            Topic::Experiment(_) if self.events.is_empty() => true,
+            topic => self.events.contains(&topic),
+        };
+        if is_among { self.filter.unmet_by(facts) } else { Some(Clause::Events) }
+    }
+
+    /// For how long a failing delivery holds back its experiment's later ones.
+    pub fn hold(&self) -> Duration {
+        Duration::from_secs(self.hold_seconds)
     }
 
     /// How long after the `failed`-th failed attempt the next is due, before jitter; `None` after the last.
@@ -140,26 +239,12 @@ impl Settings {
     }
 }
 
-/// A user's secret: their own text, from 8 to 500 characters, or made from `fresh`.
-pub fn secret_from(given: Option<&str>, fresh: [u8; 32]) -> Result<Secret, Refusal> {
-    let Some(text) = given else {
-        return Secret::from_bytes(&fresh[..24]).map_err(|error| Refusal::invalid("secret", error.to_string()));
-    };
-    let length = text.chars().count();
-    if !(8..=500).contains(&length) || text.contains('\0') {
-        return Err(Refusal::invalid(
-            "secret",
-            format!(
-                "{length} characters were given; from 8 to 500 are allowed, without U+0000; leave it out to have one made"
-            ),
-        ));
-    }
-    Secret::parse(text).map_err(|error| Refusal::invalid("secret", error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
+    use bellwether_webhook::EventType;
+
     use super::*;
+    use crate::event::EndpointTurn;
 
     fn settings(json: serde_json::Value) -> Result<Settings, serde_json::Error> {
         serde_json::from_value(json)
@@ -167,11 +252,19 @@ mod tests {
 
     #[test]
     fn no_types_mean_all_and_unknown_ones_are_refused_with_the_known() {
+        let wants = |settings: &Settings, topic| {
+            settings.unmet_by(&Facts { topic, experiment_key: "k", tags: &[], entity_id: None, run: None }).is_none()
+        };
+        let count = |settings: &Settings| {
+            EventType::ALL.iter().filter(|event_type| wants(settings, Topic::Experiment(**event_type))).count()
+        };
         let all = settings(serde_json::json!({"url": "https://example.com"})).unwrap();
-        assert!(EventType::ALL.iter().all(|event_type| all.matches(*event_type)));
-        let one = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.status.updated"]}))
-            .unwrap();
-        assert_eq!(EventType::ALL.iter().filter(|event_type| one.matches(**event_type)).count(), 1);
+        assert_eq!(count(&all), EventType::ALL.len());
+        assert!(!wants(&all, Topic::Endpoint(EndpointTurn::Failing)), "those about endpoints are opted in to");
+        let some = serde_json::json!(["experiment.status.updated", "webhook.endpoint.failing"]);
+        let some = settings(serde_json::json!({"url": "https://example.com", "events": some})).unwrap();
+        assert_eq!(count(&some), 1);
+        assert!(wants(&some, Topic::Endpoint(EndpointTurn::Failing)));
         let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]}))
             .unwrap_err();
         assert!(error.to_string().contains("experiment.status.updated"), "{error}");
@@ -185,6 +278,31 @@ mod tests {
             panic!("another refusal")
         };
         assert_eq!(errors.iter().map(|error| error.field.as_str()).collect::<Vec<_>>(), ["retry_schedule"]);
+    }
+
+    #[test]
+    fn headers_that_the_request_sets_itself_are_refused() {
+        let with = |name: &str, value: &str| {
+            let url = "https://example.com";
+            let settings = settings(serde_json::json!({"url": url, "headers": {name: value}})).unwrap();
+            settings.validate(&AddressPolicy::default())
+        };
+        assert!(with("Authorization", "Bearer x").is_ok());
+        for (name, value) in [
+            ("Webhook-Id", "x"),
+            ("bellwether-x", "x"),
+            ("HOST", "x"),
+            ("a b", "x"),
+            ("", "x"),
+            ("x", "a\nb"),
+            ("x", "ü"),
+        ] {
+            assert!(with(name, value).is_err(), "{name}: {value}");
+        }
+        let twice = serde_json::json!({"url": "https://example.com", "headers": {"X-A": "1", "x-a": "2"}});
+        assert!(
+            settings(twice).unwrap().validate(&AddressPolicy::default()).unwrap_err().to_string().contains("twice")
+        );
     }
 
     #[test]

@@ -146,7 +146,10 @@ macro_rules! typed_ids {
 typed_ids! {
     EventId = "evt";
     EndpointId = "ep";
+    EndpointChangeId = "epc";
     DeliveryId = "dlv";
+    RecoveryId = "rcv";
+    NodeId = "node";
     RunId = "run";
     KeyId = "key";
     EntityId = "ent";

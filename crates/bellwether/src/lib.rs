@@ -12,12 +12,15 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod experiment;
+pub mod filter;
+pub mod health;
 pub mod id;
 pub mod key;
 pub mod lifecycle;
 pub mod metric;
 pub mod run;
 pub mod secret;
+pub mod signing;
 
 pub mod api;
 pub mod app;

@@ -10,11 +10,16 @@ mod edit;
 mod endpoints;
 mod experiments;
 mod keys;
+pub mod nodes;
+mod outcomes;
 mod record;
+pub mod recovery;
 pub mod retention;
+mod rotation;
 mod runs;
 pub mod sequencer;
 mod wake;
+mod why;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -24,16 +29,18 @@ use crate::clock::Clock;
 use crate::definition::Schedule;
 use crate::error::Refusal;
 use crate::experiment::Experiment;
-use crate::id::{ExperimentId, Ids};
+use crate::id::{ExperimentId, Ids, NodeId};
 use crate::secret::Vault;
 use crate::store::{Db, StoreError, Tx, settings};
 
 pub use definitions::Defined;
 pub use edit::overlay;
-pub use endpoints::EnableFrom;
+pub use endpoints::{EnableFrom, OnEndpoint};
 pub use keys::IssuedKey;
+pub use outcomes::Report;
 pub use runs::{Ending, Requested};
 pub use wake::{DeliveryWake, RunWake, WakeReceivers, Wakes};
+pub use why::{Verdict, Waits, Why};
 
 /// Why a command did not come about.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -73,6 +80,8 @@ pub struct Setup {
 
 struct Context {
     setup: Setup,
+    /// This process, among those that share the database.
+    node_id: NodeId,
     wakes: Wakes,
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
@@ -83,8 +92,15 @@ impl Registry {
     pub async fn open(setup: Setup, wakes: Wakes) -> Result<Self> {
         let key_name = setup.vault.key_name();
         setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
+        let node_id = NodeId::of(setup.ids.next());
         Ok(Self {
-            context: Arc::new(Context { setup, wakes, subscriptions: Mutex::default(), known_keys: Mutex::default() }),
+            context: Arc::new(Context {
+                setup,
+                node_id,
+                wakes,
+                subscriptions: Mutex::default(),
+                known_keys: Mutex::default(),
+            }),
         })
     }
 
@@ -98,6 +114,10 @@ impl Registry {
 
     pub fn ids(&self) -> &Arc<dyn Ids> {
         &self.context.setup.ids
+    }
+
+    pub fn node_id(&self) -> NodeId {
+        self.context.node_id
     }
 
     pub fn vault(&self) -> &Arc<Vault> {

@@ -13,6 +13,7 @@ use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Refusal};
 use crate::experiment::Configuration;
+use crate::filter::RunFacts;
 use crate::id::{ExperimentId, MetricId, RunId};
 
 /// How far back an incremental run looks, for facts and assignments that came late.
@@ -131,6 +132,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// What filters of endpoints ask of it.
+    pub fn facts(&self) -> RunFacts {
+        RunFacts {
+            is_failure: self.state != RunState::Success,
+            is_imbalance: self.is_traffic_imbalance,
+            is_data_updated: self.is_data_updated,
+        }
+    }
+
     /// From start to end, without the time in the queue; 0 if it has not ended.
     pub fn time_taken(&self) -> Duration {
         self.started_at.zip(self.ended_at).map_or(Duration::ZERO, |(start, end)| end.since(start))

@@ -9,26 +9,70 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::body::{Body, Edit, fields_as};
 use super::experiments::Nothing;
-use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, versioned};
+use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id, versioned};
+use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
 use crate::error::Refusal;
 use crate::id::EndpointId;
-use crate::registry::EnableFrom;
-use crate::store::{deliveries, endpoints};
+use crate::registry::{EnableFrom, OnEndpoint};
+use crate::store::lanes::{self, LaneRow};
+use crate::store::{changes, deliveries, endpoints};
 
-/// Never the secret nor the URL's query: only the answer to its making tells them.
+/// Never a secret, a header's value or the URL's query: only the answer to its making tells them.
 fn view(endpoint: &Endpoint) -> Value {
     let mut view = json!({"id": endpoint.id});
-    if let (Value::Object(view), Ok(Value::Object(settings))) = (&mut view, serde_json::to_value(&endpoint.settings)) {
+    if let (Value::Object(view), Ok(Value::Object(settings))) =
+        (&mut view, serde_json::to_value(endpoint.settings.shown()))
+    {
         view.extend(settings);
-        view.insert("url".into(), json!(endpoint.settings.shown_url()));
         view.insert("enabled".into(), json!(endpoint.state == EndpointState::Enabled));
         view.insert("disabled_reason".into(), json!(endpoint.disabled_reason));
+        view.insert("rotation".into(), rotation(endpoint));
         view.insert("version".into(), json!(endpoint.version));
         view.insert("created_at".into(), json!(endpoint.created_at));
         view.insert("updated_at".into(), json!(endpoint.updated_at));
     }
     view
+}
+
+/// Where a change of the secret stands; null if there is none.
+fn rotation(endpoint: &Endpoint) -> Value {
+    let signing = &endpoint.signing;
+    match (&signing.next, &signing.previous) {
+        (Some(_), _) => json!({
+            "is": "open",
+            "warning": "the headers are signed by the old secret and the new one, the body by the old one; give the receiver the new one, then promote it",
+        }),
+        (None, Some((_, until))) => json!({"is": "promoted", "old_secret_signs_headers_until": until}),
+        (None, None) => Value::Null,
+    }
+}
+
+/// Whether the endpoint is sent to just now, and if not, why.
+fn lane_view(endpoint: &Endpoint, lane: &LaneRow, now: Timestamp) -> Value {
+    let health = &lane.health;
+    let paused_until = health.paused_until.filter(|until| *until > now);
+    let (state, until) = match (endpoint.state, paused_until, health.probe_at) {
+        (EndpointState::Enabled, Some(until), _) => ("paused", Some(until)),
+        (EndpointState::Enabled, None, Some(at)) => ("failing", Some(at)),
+        (EndpointState::Enabled, None, None) => ("sending", None),
+        _ => ("disabled", None),
+    };
+    let reason = match state {
+        "paused" => Some("the receiver asked to be left alone with Retry-After".to_owned()),
+        "failing" => Some(format!(
+            "{} requests in a row have failed, the last one with '{}'; one delivery at a time is tried",
+            health.failure_count,
+            health.failed_with.as_deref().unwrap_or("?")
+        )),
+        "disabled" => endpoint.disabled_reason.clone(),
+        _ => None,
+    };
+    json!({
+        "is": state, "until": until, "reason": reason,
+        "failures_in_a_row": health.failure_count, "failing_since": health.failing_since, "failed_with": health.failed_with,
+        "node": lane.node_id,
+    })
 }
 
 fn answer(endpoint: &Endpoint) -> Response {
@@ -43,14 +87,14 @@ pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Hand
 }
 
 /// `secret` and `enabled` stand beside the settings, in the same object.
-pub async fn create(State(api): State<Shared>, Edit(mut fields): Edit) -> Handled {
+pub async fn create(State(api): State<Shared>, By(actor): By, Edit(mut fields): Edit) -> Handled {
     let secret: Option<String> = take(&mut fields, "secret")?;
     let is_enabled: Option<bool> = take(&mut fields, "enabled")?;
     let settings: Settings = fields_as(fields)?;
-    let endpoint = api.registry.create_endpoint(settings, secret, is_enabled.unwrap_or(true)).await?;
+    let endpoint = api.registry.create_endpoint(actor, settings, secret, is_enabled.unwrap_or(true)).await?;
     let mut body = view(&endpoint);
     body["url"] = endpoint.settings.url.as_str().into();
-    body["secret"] = endpoint.secret.text().into();
+    body["secret"] = endpoint.signing.current.secret.as_str().into();
     Ok(versioned(StatusCode::CREATED, &body, endpoint.version))
 }
 
@@ -65,28 +109,25 @@ fn take<T: serde::de::DeserializeOwned>(
 pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
     let id: EndpointId = parse_id(&id)?;
     let vault = api.registry.vault().clone();
-    let (endpoint, pending) = api
+    let (endpoint, lane, pending) = api
         .read(move |tx| {
             let endpoint = endpoints::get(tx, &vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
-            Ok((endpoint, deliveries::count_pending(tx, id)?))
+            Ok((endpoint, lanes::get(tx, id)?, deliveries::count_pending(tx, id)?))
         })
         .await?;
     let mut body = view(&endpoint);
+    let now = api.registry.clock().now();
+    body["lane"] = lane.map_or(Value::Null, |lane| lane_view(&endpoint, &lane, now));
     body["pending"] = pending.into();
     Ok(versioned(StatusCode::OK, &body, endpoint.version))
 }
 
-pub async fn edit(
-    State(api): State<Shared>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Edit(edit): Edit,
-) -> Handled {
-    Ok(answer(&api.registry.edit_endpoint(parse_id(&id)?, edit, version).await?.value))
+pub async fn edit(State(api): State<Shared>, command: OnEndpoint, Edit(edit): Edit) -> Handled {
+    Ok(answer(&api.registry.edit_endpoint(command, edit).await?.value))
 }
 
-pub async fn delete(State(api): State<Shared>, Ids(id): Ids<String>, IfMatch(version): IfMatch) -> Handled {
-    api.registry.delete_endpoint(parse_id(&id)?, version).await?;
+pub async fn delete(State(api): State<Shared>, command: OnEndpoint) -> Handled {
+    api.registry.delete_endpoint(command).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -96,20 +137,40 @@ pub struct Enable {
     from: EnableFrom,
 }
 
-pub async fn enable(
-    State(api): State<Shared>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(body): Body<Enable>,
-) -> Handled {
-    Ok(answer(&api.registry.enable_endpoint(parse_id(&id)?, body.from, version).await?.value))
+pub async fn enable(State(api): State<Shared>, command: OnEndpoint, Body(body): Body<Enable>) -> Handled {
+    Ok(answer(&api.registry.enable_endpoint(command, body.from).await?.value))
 }
 
-pub async fn disable(
-    State(api): State<Shared>,
-    Ids(id): Ids<String>,
-    IfMatch(version): IfMatch,
-    Body(Nothing {}): Body<Nothing>,
-) -> Handled {
-    Ok(answer(&api.registry.disable_endpoint(parse_id(&id)?, "disabled by hand".to_owned(), version).await?.value))
+pub async fn disable(State(api): State<Shared>, command: OnEndpoint, Body(Nothing {}): Body<Nothing>) -> Handled {
+    Ok(answer(&api.registry.disable_endpoint(command, "disabled by hand".to_owned()).await?.value))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotate {
+    /// The user's own; one is made if there is none.
+    secret: Option<String>,
+    #[serde(default)]
+    immediate: bool,
+}
+
+/// The answer holds the new secret, once.
+pub async fn rotate(State(api): State<Shared>, command: OnEndpoint, Body(body): Body<Rotate>) -> Handled {
+    let endpoint = api.registry.rotate_secret(command, body.secret, body.immediate).await?.value;
+    let mut body = view(&endpoint);
+    let keys = endpoint.signing.next.as_ref().unwrap_or(&endpoint.signing.current);
+    body["secret"] = keys.secret.as_str().into();
+    Ok(versioned(StatusCode::OK, &body, endpoint.version))
+}
+
+pub async fn promote(State(api): State<Shared>, command: OnEndpoint, Body(Nothing {}): Body<Nothing>) -> Handled {
+    Ok(answer(&api.registry.promote_secret(command).await?.value))
+}
+
+/// What was done to the endpoint, by whom and why, oldest first.
+pub async fn history(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
+    let id: EndpointId = parse_id(&id)?;
+    let limit = check_limit(page.limit)?;
+    let found = api.read(move |tx| Ok(changes::list_of_endpoint(tx, id, &page.after, limit)?)).await?;
+    Ok(listed(found, limit, |change| change.id.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The event log, and what became of each event: deliveries and their attempts.
+//! The event log, and what became of each event.
 
 use axum::Json;
 use axum::extract::State;
@@ -11,14 +11,13 @@ use serde_json::value::RawValue;
 
 use super::Shared;
 use super::problem::Problem;
-use super::query::{Handled, Ids, Params, check_limit, listed, parse_id, usual_page};
+use super::query::{Handled, Ids, Params, check_limit, parse_id, usual_page};
 use crate::clock::Timestamp;
 use crate::endpoint::Format;
 use crate::error::Refusal;
-use crate::event::Event;
-use crate::id::{DeliveryId, EventId, ExperimentId};
-use crate::store::deliveries::{self, DeliveryState};
-use crate::store::{events, retention};
+use crate::event::{Event, Topic};
+use crate::id::{EventId, ExperimentId};
+use crate::store::{deliveries, events, retention};
 
 /// An event with the exact bytes of its `data`.
 #[derive(Serialize)]
@@ -26,7 +25,7 @@ struct View {
     id: EventId,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
-    event: EventType,
+    event: Topic,
     experiment_id: ExperimentId,
     revision: i64,
     occurred_at: Timestamp,
@@ -38,7 +37,7 @@ fn view(event: &Event, cursor: Option<i64>, format: Format) -> Result<View, Prob
     Ok(View {
         id: event.id,
         cursor: cursor.map(|cursor| cursor.to_string()),
-        event: event.event_type,
+        event: event.topic,
         experiment_id: event.experiment_id,
         revision: event.revision,
         occurred_at: event.occurred_at,
@@ -111,47 +110,7 @@ pub async fn deliveries_of(State(api): State<Shared>, Ids(id): Ids<String>) -> H
     Ok(Json(json!({"items": found, "next": null})).into_response())
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeliveryListing {
-    #[serde(default)]
-    after: String,
-    #[serde(default = "usual_page")]
-    limit: u32,
-    endpoint: Option<String>,
-    event: Option<String>,
-    state: Option<String>,
-}
-
-pub async fn deliveries(State(api): State<Shared>, Params(listing): Params<DeliveryListing>) -> Handled {
-    let state = listing.state.as_deref().map(|text| {
-        DeliveryState::parse(text).ok_or_else(|| {
-            let known = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
-            Refusal::invalid("state", format!("'{text}' was given; one of {known} is allowed"))
-        })
-    });
-    let limit = check_limit(listing.limit)?;
-    let selection = deliveries::Selection {
-        after: listing.after,
-        endpoint: listing.endpoint.as_deref().map(parse_id).transpose()?,
-        event: listing.event.as_deref().map(parse_id).transpose()?,
-        state: state.transpose()?,
-        limit,
-    };
-    let found = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
-    Ok(listed(found, limit, |delivery| delivery.id.to_string()))
-}
-
-/// One delivery with its attempts.
-pub async fn delivery(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
-    let id: DeliveryId = parse_id(&id)?;
-    let (delivery, attempts) = api
-        .read(move |tx| {
-            let delivery = deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?;
-            Ok((delivery, deliveries::attempts(tx, id)?))
-        })
-        .await?;
-    let mut body = json!(delivery);
-    body["attempts"] = json!(attempts);
-    Ok(Json(body).into_response())
+/// What became of the event for one endpoint, and why.
+pub async fn why(State(api): State<Shared>, Ids((event, endpoint)): Ids<(String, String)>) -> Handled {
+    Ok(Json(api.registry.why(parse_id(&event)?, parse_id(&endpoint)?).await?).into_response())
 }

@@ -17,6 +17,7 @@ use super::{Api, Shared};
 use crate::actor::Actor;
 use crate::error::Refusal;
 use crate::id::ExperimentId;
+use crate::registry::OnEndpoint;
 use crate::store::{Tx, experiments};
 
 const LONGEST_PAGE: u32 = 250;
@@ -109,12 +110,34 @@ pub struct Command {
     pub if_match: Option<String>,
 }
 
+/// Who makes this request.
+pub struct By(pub Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let nobody = || Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", "no key was given");
+        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(nobody)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OnEndpoint {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let By(actor) = By::from_request_parts(parts, state).await?;
+        let IfMatch(if_match) = IfMatch::from_request_parts(parts, state).await?;
+        let Ids(id) = <Ids<String> as FromRequestParts<S>>::from_request_parts(parts, state).await?;
+        Ok(Self { actor, id: parse_id(&id)?, if_match })
+    }
+}
+
 impl FromRequestParts<Shared> for Command {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
-        let nobody = || Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", "no key was given");
-        let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(nobody)?;
+        let By(actor) = By::from_request_parts(parts, api).await?;
         let params = parts.extract::<RawPathParams>().await;
         let params = params.map_err(|rejection| Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text()))?;
         let given = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);

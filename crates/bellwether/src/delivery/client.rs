@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_webhook::{Signer, header};
+use bellwether_webhook::{Secret, Signer, header};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -29,13 +29,21 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What came back for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Status { code: u16, body: String },
+    Status { code: u16, retry_after: Option<String>, body: String },
     Failed { class: &'static str, message: String },
 }
 
 impl Answer {
     pub fn is_success(&self) -> bool {
         matches!(self, Self::Status { code: 200..=299, .. })
+    }
+
+    /// The class of the failure.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Failed { class, .. } => class,
+        }
     }
 }
 
@@ -66,7 +74,12 @@ impl Client {
             .timer(TokioTimer::new())
             .build(connector);
         let url = url::Url::parse(&endpoint.settings.url).map(String::from).unwrap_or_default();
-        Ok(Self { pool, uri: url.parse()?, format: endpoint.settings.format, signer: Signer::new(&endpoint.secret) })
+        Ok(Self {
+            pool,
+            uri: url.parse()?,
+            format: endpoint.settings.format,
+            signer: Signer::new(&Secret::parse(&endpoint.signing.current.secret).unwrap_or_else(|_| unreachable!())),
+        })
     }
 
     /// Sends `event`, signed as of `now`. `attempt` counts from 1.
@@ -86,7 +99,7 @@ impl Client {
 
     fn request(&self, event: &Event, attempt: u32, now: Timestamp) -> Result<Request<Full<Bytes>>, http::Error> {
         let data = event.data_in(self.format);
-        let body = bellwether_webhook::body(event.event_type.as_str(), data, &self.signer.sign_data(data.as_bytes()));
+        let body = bellwether_webhook::body(event.topic.as_str(), data, &self.signer.sign_data(data.as_bytes()));
         let id = event.id.to_string();
         let timestamp = now.as_seconds();
         Request::post(self.uri.clone())
@@ -106,6 +119,8 @@ impl Client {
             Err(error) => return classify(&error),
         };
         let code = response.status().as_u16();
+        let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
         let mut body = response.into_body();
         let mut read = Vec::new();
         // The status has come and decides; of the body no more is read than is needed to keep the connection.
@@ -117,7 +132,7 @@ impl Client {
         }
         read.truncate(MOST_STORED);
         // U+0000 cannot be stored as text in PostgreSQL.
-        Answer::Status { code, body: String::from_utf8_lossy(&read).replace('\0', "\u{fffd}") }
+        Answer::Status { code, retry_after, body: String::from_utf8_lossy(&read).replace('\0', "\u{fffd}") }
     }
 }
 

@@ -8,21 +8,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::client::{Answer, Client};
-use super::recorder::Answered;
-use super::retry;
-use super::window::{Due, LONGEST_HOLD, Taken, Window};
+use super::rate::Rate;
+use super::source::Source;
+use super::verdict::{self, Answered, Place};
+use super::window::{CAPACITY, Limits, Taken};
 use super::{MOST_UNRECORDED, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
+use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
 use crate::id::DeliveryId;
-use crate::store::StoreError;
-use crate::store::deliveries::{Attempt, DeliveryState, Outcome, Pending, pending_after};
+use crate::registry::Report;
+use crate::store::deliveries::{DeliveryState, Owed, Pending};
+use crate::store::outcomes::{Attempt, Outcome};
 
-/// Rows read from the database at a time.
-const PAGE: u32 = 512;
-/// How soon a lane that is behind looks into the database though much is still open; twice as late each time in vain.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-const LOOK_LATEST: Duration = Duration::from_secs(30);
+/// While live deliveries never end, one in so many that are sent is of those that come behind.
+const BEHIND_TURN: u32 = 8;
+/// How soon a lane whose node may not send looks whether it may again.
+const LICENSE_LOOK: Duration = Duration::from_millis(250);
 
 pub enum Message {
     Offer(Pending),
@@ -34,52 +36,86 @@ pub enum Message {
     Stop,
 }
 
+/// What a lane begins with.
+pub struct Start {
+    pub endpoint: Arc<Endpoint>,
+    /// What its outcomes are written under.
+    pub fence: i64,
+    pub health: Health,
+}
+
 pub struct Lane {
     shared: Arc<Shared>,
     endpoint: Arc<Endpoint>,
+    fence: i64,
     client: Option<Arc<Client>>,
-    window: Window,
+    live: Source,
+    behind: Source,
     in_flight: JoinSet<Sent>,
-    pages: JoinSet<Result<Vec<Pending>, StoreError>>,
+    rate: Rate,
+    health: Health,
+    /// Probes that have failed since the breaker opened.
+    probes: u32,
+    /// Nothing is sent before: the receiver asked for a pause, or the next probe is not due.
+    resume_at: Option<Duration>,
+    /// Its success closes the breaker; when that is on disk, all that waits is due.
+    reviving: Option<DeliveryId>,
+    /// Sent since the last one of those that come behind.
+    turns: u32,
     is_stopping: bool,
-    looked_at: Duration,
-    look_again: Duration,
-    /// The last page could not be read.
-    has_failed: bool,
 }
 
 /// An attempt that was answered.
 struct Sent {
     taken: Taken,
+    is_behind: bool,
+    is_probe: bool,
     answer: Answer,
     started_at: Timestamp,
     duration: Duration,
 }
 
+fn limits(endpoint: &Endpoint) -> Limits {
+    Limits { ordering: endpoint.settings.ordering, capacity: CAPACITY, hold: endpoint.settings.hold() }
+}
+
 impl Lane {
-    pub fn for_endpoint(shared: Arc<Shared>, endpoint: Arc<Endpoint>) -> Self {
-        let window = Window::with_ordering(endpoint.settings.ordering);
-        let client = connect(&shared, &endpoint);
-        let looked_at = shared.clock.monotonic();
+    pub fn new(shared: Arc<Shared>, start: Start) -> Self {
+        let Start { endpoint, fence, health } = start;
+        let source = |is_behind| {
+            let owed = Owed { endpoint: endpoint.id, is_behind };
+            Source::new(shared.clone(), owed, limits(&endpoint))
+        };
+        let (now, wall) = (shared.clock.monotonic(), shared.clock.now());
+        let ahead = |at: Option<Timestamp>, longest: Duration| at.map(|at| now + at.since(wall).min(longest));
+        // Wall time was stored; from here on only the monotonic clock counts, whatever the other does.
+        let resume_at = ahead(health.probe_at, LONGEST_PROBE).max(ahead(health.paused_until, LONGEST_PAUSE));
         Self {
+            client: super::connect(&shared, &endpoint),
+            live: source(false),
+            behind: source(true),
+            in_flight: JoinSet::new(),
+            rate: Rate::per_second(endpoint.settings.rate_limit),
+            health,
+            probes: 0,
+            resume_at,
+            reviving: None,
+            turns: 0,
+            is_stopping: false,
             shared,
             endpoint,
-            client,
-            window,
-            in_flight: JoinSet::new(),
-            pages: JoinSet::new(),
-            is_stopping: false,
-            looked_at,
-            look_again: LOOK_AGAIN,
-            has_failed: false,
+            fence,
         }
     }
 
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         loop {
-            self.read_page();
+            if self.is_sending() {
+                self.live.read_page();
+                self.behind.read_page();
+            }
             self.send_what_is_due();
-            if self.is_stopping && self.in_flight.is_empty() && self.window.unrecorded() == 0 {
+            if self.is_stopping && self.in_flight.is_empty() && self.unrecorded() == 0 {
                 return;
             }
             let nap = self.nap();
@@ -89,7 +125,8 @@ impl Lane {
                     Some(message) => self.receive(message),
                     None => return,
                 },
-                Some(page) = self.pages.join_next() => self.take_page(page.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string())))),
+                page = self.live.page() => self.live.take_page(page, &self.endpoint.settings),
+                page = self.behind.page() => self.behind.take_page(page, &self.endpoint.settings),
                 () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
             }
         }
@@ -99,162 +136,207 @@ impl Lane {
         !self.is_stopping && self.endpoint.state == EndpointState::Enabled
     }
 
+    fn unrecorded(&self) -> usize {
+        self.live.window.unrecorded() + self.behind.window.unrecorded()
+    }
+
+    fn is_full(&self) -> bool {
+        let limit = usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX);
+        self.in_flight.len() >= limit || self.unrecorded() >= MOST_UNRECORDED
+    }
+
     /// How long there is nothing to do unless something happens; `None`: for ever.
     fn nap(&self) -> Option<Duration> {
         if !self.is_sending() {
             return None;
         }
         let now = self.shared.clock.monotonic();
-        let due = self.window.next_due().map(|at| at.saturating_sub(now));
-        let look = (self.window.is_behind() && self.pages.is_empty())
-            .then(|| (self.looked_at + self.look_again).saturating_sub(now));
-        let is_full = self.is_full();
-        due.filter(|_| !is_full).into_iter().chain(look).min().map(|nap| nap.max(Duration::from_millis(1)))
-    }
-
-    fn is_full(&self) -> bool {
-        let limit = usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX);
-        self.window.in_flight() >= limit || self.window.unrecorded() >= MOST_UNRECORDED
+        let is_full = self.is_full() || (self.health.is_open() && !self.in_flight.is_empty());
+        let sources = [self.live.nap(now, is_full), self.behind.nap(now, is_full)];
+        let has_due = self.live.window.has_due(now) || self.behind.window.has_due(now);
+        // What is due waits for this, and nothing else would wake the lane.
+        let gate = (has_due && !is_full).then(|| {
+            let open_at = self.rate.next_at().max(self.resume_at.unwrap_or_default());
+            let license = if self.shared.license.holds() { Duration::ZERO } else { LICENSE_LOOK };
+            open_at.saturating_sub(now).max(license)
+        });
+        match gate {
+            // Before that, being due does not count.
+            Some(gate) => {
+                let looks = [self.live.nap(now, true), self.behind.nap(now, true)];
+                looks.into_iter().flatten().chain([gate]).min()
+            }
+            None => sources.into_iter().flatten().min(),
+        }
+        .map(|nap| nap.max(Duration::from_millis(1)))
     }
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Offer(pending) => self.window.offer(pending, self.shared.clock.monotonic()),
-            Message::FallBehind => self.window.fall_behind(),
-            Message::Recorded(ids) => ids.into_iter().for_each(|id| self.window.recorded(id)),
+            Message::Offer(pending) => self.live.window.offer(pending, self.shared.clock.monotonic()),
+            Message::FallBehind => {
+                self.live.window.fall_behind();
+                self.behind.window.fall_behind();
+            }
+            Message::Recorded(ids) => self.forget(ids),
             Message::Endpoint(endpoint) => self.set_up(endpoint),
             Message::Stop => self.is_stopping = true,
         }
     }
 
-    /// Begins anew with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait
-    /// differently, and the database knows. A page under way was read before.
+    fn forget(&mut self, ids: Vec<DeliveryId>) {
+        for id in ids {
+            self.live.recorded(id);
+            self.behind.recorded(id);
+            if self.reviving == Some(id) {
+                self.reviving = None;
+                self.begin_anew();
+            }
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.live.clear(limits(&self.endpoint));
+        self.behind.clear(limits(&self.endpoint));
+    }
+
+    /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,
+    /// and the database knows. Whoever edits an endpoint that fails wants to know at once whether it is mended.
     fn set_up(&mut self, endpoint: Arc<Endpoint>) {
-        self.client = connect(&self.shared, &endpoint);
-        self.pages = JoinSet::new();
-        self.window.clear(endpoint.settings.ordering);
+        self.client = super::connect(&self.shared, &endpoint);
+        self.rate = Rate::per_second(endpoint.settings.rate_limit);
+        if self.endpoint.state != EndpointState::Enabled {
+            (self.health, self.probes) = (Health::default(), 0);
+        }
+        if self.endpoint.version != endpoint.version {
+            self.resume_at = None;
+            self.health.paused_until = None;
+        }
         self.endpoint = endpoint;
-    }
-
-    fn read_page(&mut self) {
-        if !self.is_sending() || !self.pages.is_empty() {
-            return;
-        }
-        let now = self.shared.clock.monotonic();
-        let is_overdue = now >= self.looked_at + self.look_again;
-        if is_overdue {
-            // Whether or not it leads to a page: a full window must not be asked without pause.
-            self.looked_at = now;
-        }
-        if self.has_failed && !is_overdue {
-            return;
-        }
-        let Some(cursor) = self.window.next_page(is_overdue) else { return };
-        let (db, id) = (self.shared.db.clone(), self.endpoint.id);
-        let due_by = self.shared.clock.now().plus(LONGEST_HOLD);
-        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, id, cursor, due_by, PAGE)).await });
-    }
-
-    fn take_page(&mut self, page: Result<Vec<Pending>, StoreError>) {
-        self.has_failed = page.is_err();
-        match page {
-            Ok(page) => {
-                let now = self.shared.clock.now();
-                let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
-                let settings = &self.endpoint.settings;
-                let due = |pending: &Pending| {
-                    let wait = pending.due_at.since(now).min(LONGEST_HOLD);
-                    match settings.retry_after(pending.attempt_count) {
-                        // What was never tried is due, whatever the wall clock has done since it was made.
-                        _ if pending.attempt_count == 0 => Due::InOrder(Duration::ZERO),
-                        // The window had let it go, and its experiment's later ones with it.
-                        Some(delay) if delay > LONGEST_HOLD => Due::Alone(wait),
-                        _ => Due::InOrder(wait),
-                    }
-                };
-                let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due);
-                self.look_again = if is_taken { LOOK_AGAIN } else { (self.look_again * 2).min(LOOK_LATEST) };
-            }
-            Err(error) => {
-                tracing::warn!(%error, endpoint = %self.endpoint.id, "pending deliveries cannot be read yet; trying again");
-                self.window.page_failed();
-            }
-        }
+        self.begin_anew();
     }
 
     fn send_what_is_due(&mut self) {
         let Some(client) = self.client.clone() else { return };
-        while self.is_sending() && !self.is_full() {
-            let Some(taken) = self.window.take(self.shared.clock.monotonic()) else { return };
+        while self.is_sending() && !self.is_full() && self.shared.license.holds() {
+            let now = self.shared.clock.monotonic();
+            let is_probe = self.health.is_open();
+            if self.resume_at.is_some_and(|at| at > now) || (is_probe && !self.in_flight.is_empty()) {
+                return;
+            }
+            if self.rate.next_at() > now {
+                return;
+            }
+            let Some((taken, is_behind)) = self.take(now) else { return };
+            self.resume_at = None;
+            self.rate.count(now);
             let (client, clock) = (client.clone(), self.shared.clock.clone());
             self.in_flight.spawn(async move {
                 let started_at = clock.now();
                 let start = clock.monotonic();
                 let answer = client.send(&taken.pending.event, taken.pending.attempt_count + 1, started_at).await;
-                Sent { taken, answer, started_at, duration: clock.monotonic().saturating_sub(start) }
+                let duration = clock.monotonic().saturating_sub(start);
+                Sent { taken, is_behind, is_probe, answer, started_at, duration }
             });
         }
     }
 
+    /// The next to send, and whether it is of those that come behind: these when nothing else is due, and now and then
+    /// when live deliveries never end.
+    fn take(&mut self, now: Duration) -> Option<(Taken, bool)> {
+        let is_their_turn = self.turns >= BEHIND_TURN;
+        let first = if is_their_turn { self.behind.take(now).map(|taken| (taken, true)) } else { None };
+        let taken = first
+            .or_else(|| self.live.take(now).map(|taken| (taken, false)))
+            .or_else(|| self.behind.take(now).map(|taken| (taken, true)))?;
+        self.turns = if taken.1 { 0 } else { self.turns.saturating_add(1) };
+        Some(taken)
+    }
+
     /// Decides what an answer means, lets the next of the experiment go, and has the outcome written.
     fn settle(&mut self, sent: Sent) {
-        let Sent { taken, answer, started_at, duration } = sent;
+        let Sent { taken, is_behind, is_probe, answer, started_at, duration } = sent;
+        let (now, mono) = (self.shared.clock.now(), self.shared.clock.monotonic());
+        let before = self.health.clone();
+        let random = self.shared.ids.next();
+        let answered =
+            Answered { pending: &taken.pending, answer: &answer, is_probe, probes: self.probes, now, random };
+        let verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.health);
+        self.follow(&verdict, is_probe, now, mono);
         let number = taken.pending.attempt_count + 1;
-        let now = self.shared.clock.now();
-        let delay = if answer.is_success() { None } else { self.endpoint.settings.retry_after(number) };
-        let delay = delay.map(|base| retry::with_jitter(base, self.shared.ids.next()));
-        let due_at = delay.map_or(taken.pending.due_at, |delay| now.plus(delay));
-        let state = match delay {
-            Some(_) => DeliveryState::Pending,
-            None if answer.is_success() => DeliveryState::Delivered,
-            None => DeliveryState::Exhausted,
+        let (state, delay) = match verdict.place {
+            Place::Ended(state) => (state, None),
+            Place::Retry(delay) => (DeliveryState::Pending, Some(delay)),
+            Place::Front => (DeliveryState::Pending, verdict.pause),
         };
-        let retry = delay.map(|delay| (Pending { attempt_count: number, due_at, ..taken.pending.clone() }, delay));
-        self.window.settle(&taken, retry, self.shared.clock.monotonic());
+        let due_at = delay.map_or(taken.pending.due_at, |delay| now.plus(delay));
+        let failure_count = verdict.failure_count;
+        let pending = Pending { attempt_count: number, failure_count, due_at, ..taken.pending.clone() };
+        let id = pending.id;
+        let source = if is_behind { &mut self.behind } else { &mut self.live };
+        match verdict.place {
+            Place::Ended(_) => source.window.settle(&taken, None, mono),
+            Place::Retry(delay) => source.window.settle(&taken, Some((pending, delay)), mono),
+            Place::Front => source.window.put_back(&taken, pending),
+        }
+        if verdict.turn == Some(Turn::Recovered) {
+            self.reviving = Some(id);
+        }
         let outcome = Outcome {
-            delivery_id: taken.pending.id,
+            delivery_id: id,
             attempt: attempt(number, started_at, duration, answer),
             state,
+            failure_count,
             due_at,
             ended_at: (state != DeliveryState::Pending).then_some(now),
         };
+        let health = (self.health != before).then(|| self.health.clone());
+        let report = Report { endpoint_id: self.endpoint.id, fence: self.fence, outcome, health, turn: verdict.turn };
         // The recorder outlives every lane.
-        let _ = self.shared.answered.send(Answered { endpoint_id: self.endpoint.id, outcome });
+        let _ = self.shared.reports.send(report);
     }
-}
 
-fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
-    Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
-        .inspect_err(
-            |error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"),
-        )
-        .ok()
-        .map(Arc::new)
+    /// What the answer means for the lane as a whole.
+    fn follow(&mut self, verdict: &verdict::Verdict, is_probe: bool, now: Timestamp, mono: Duration) {
+        if verdict.is_gone {
+            // The registry will say so; until then nothing more is sent.
+            self.endpoint = Arc::new(Endpoint { state: EndpointState::Disabled, ..(*self.endpoint).clone() });
+            return;
+        }
+        match self.health.probe_at {
+            Some(at) => {
+                self.probes += u32::from(is_probe && verdict.pause.is_none());
+                self.resume_at = self.resume_at.max(Some(mono + at.since(now)));
+            }
+            None => self.probes = 0,
+        }
+        if let Some(pause) = verdict.pause {
+            self.resume_at = self.resume_at.max(Some(mono + pause));
+        }
+    }
 }
 
 fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
     let is_success = answer.is_success();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let class = (!is_success).then(|| answer.class().to_owned());
     let base = Attempt {
         number,
         started_at,
         duration_us,
         status_code: None,
-        error_class: None,
+        error_class: class,
         error: None,
         response_body: None,
     };
     match answer {
-        Answer::Status { code, body } => Attempt {
+        Answer::Status { code, body, .. } => Attempt {
             status_code: Some(code.into()),
-            error_class: (!is_success).then(|| "status".to_owned()),
             error: (!is_success)
                 .then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
             response_body: Some(body).filter(|body| !body.is_empty()),
             ..base
         },
-        Answer::Failed { class, message } => {
-            Attempt { error_class: Some(class.to_owned()), error: Some(message), ..base }
-        }
+        Answer::Failed { message, .. } => Attempt { error: Some(message), ..base },
     }
 }

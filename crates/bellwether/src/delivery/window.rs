@@ -11,20 +11,35 @@ use std::time::Duration;
 
 use crate::endpoint::Ordering;
 use crate::id::{DeliveryId, ExperimentId};
-use crate::store::deliveries::Pending;
+use crate::store::deliveries::{Pending, Place};
 
 /// The most deliveries held.
 pub const CAPACITY: usize = 1024;
-/// What each experiment may hold at least, however many there are.
-const STREAM_CAPACITY: usize = 64;
-/// How long a failing delivery holds back its experiment's later ones, and how far ahead of its time one is held at all.
-pub const LONGEST_HOLD: Duration = Duration::from_secs(60);
+/// Each experiment may hold this part of them at least, however many there are.
+const STREAM_SHARE: usize = 16;
+/// How far ahead of its time a delivery is held at all; the database keeps those that are due later.
+pub const LONGEST_AHEAD: Duration = Duration::from_secs(60);
 
-/// Deliveries that go one after the other: an experiment's, or a single one where there is no order.
-type StreamKey = (ExperimentId, i64);
+/// Deliveries that go one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum StreamKey {
+    Experiment(ExperimentId),
+    /// One that stands outside the order.
+    Single(DeliveryId),
+}
 
 /// A point on the lane's monotonic clock.
 type Moment = Duration;
+
+/// How much a window holds, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub ordering: Ordering,
+    /// The most deliveries held.
+    pub capacity: usize,
+    /// How long a failing delivery holds back its experiment's later ones.
+    pub hold: Duration,
+}
 
 #[derive(Default)]
 struct Stream {
@@ -51,14 +66,23 @@ pub enum Due {
     Alone(Duration),
 }
 
+/// Why a delivery is forgotten once its outcome is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    Ended,
+    /// It is due so late that the database keeps it until another look.
+    Later,
+    /// It was let go while its answer was not on disk; another pass shows where it stands.
+    Again,
+}
+
 enum Waiting {
     Stream(StreamKey),
     Alone(Pending),
 }
 
-#[derive(Default)]
 pub struct Window {
-    ordering: Ordering,
+    limits: Limits,
     streams: HashMap<StreamKey, Stream>,
     /// Streams whose head can be sent now.
     ready: VecDeque<StreamKey>,
@@ -68,10 +92,10 @@ pub struct Window {
     ready_alone: VecDeque<Pending>,
     held: HashSet<DeliveryId>,
     in_flight: HashSet<DeliveryId>,
-    /// Answered, and not yet on disk.
-    unrecorded: HashSet<DeliveryId>,
-    /// To be forgotten once their outcome is on disk: they have ended, or are due so late that the database keeps them.
-    leaving: HashSet<DeliveryId>,
+    /// Answered, and not yet on disk: how many attempts of each.
+    unrecorded: HashMap<DeliveryId, u32>,
+    /// To be forgotten once their outcome is on disk.
+    leaving: HashMap<DeliveryId, Leaving>,
     ticket: u64,
     pass: Pass,
 }
@@ -80,7 +104,7 @@ pub struct Window {
 struct Pass {
     is_behind: bool,
     is_under_way: bool,
-    cursor: (ExperimentId, i64),
+    cursor: Place,
     /// Whether this pass began at the start and left nothing out.
     is_whole: bool,
     /// No more is read until so few are open.
@@ -88,36 +112,44 @@ struct Pass {
     /// Offers that came while a page was read.
     offers: Vec<Pending>,
     /// Recorded while a page was read, which may still show them as pending.
-    recorded: HashSet<DeliveryId>,
+    recorded: HashMap<DeliveryId, Leaving>,
 }
 
-impl Default for Pass {
+impl Pass {
     /// A new window knows nothing, and so begins behind.
-    fn default() -> Self {
+    fn new(capacity: usize) -> Self {
         Self {
             is_behind: true,
             is_under_way: false,
-            cursor: (0, 0),
+            cursor: Place::START,
             is_whole: true,
-            low_water: CAPACITY,
+            low_water: capacity,
             offers: Vec::new(),
-            recorded: HashSet::new(),
+            recorded: HashMap::new(),
         }
     }
 }
 
 impl Window {
-    pub fn with_ordering(ordering: Ordering) -> Self {
-        Self { ordering, ..Self::default() }
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            streams: HashMap::new(),
+            ready: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            ready_alone: VecDeque::new(),
+            held: HashSet::new(),
+            in_flight: HashSet::new(),
+            unrecorded: HashMap::new(),
+            leaving: HashMap::new(),
+            ticket: 0,
+            pass: Pass::new(limits.capacity),
+        }
     }
 
     /// Deliveries held whose end is still open.
     fn open(&self) -> usize {
         self.held.len() - self.leaving.len()
-    }
-
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
     }
 
     pub fn unrecorded(&self) -> usize {
@@ -133,9 +165,9 @@ impl Window {
         if self.held.contains(&pending.id) {
             return;
         }
-        if self.pass.is_under_way && self.pass.offers.len() < CAPACITY {
+        if self.pass.is_under_way && self.pass.offers.len() < self.limits.capacity {
             self.pass.offers.push(pending);
-        } else if self.pass.is_behind || self.open() >= CAPACITY {
+        } else if self.pass.is_behind || self.open() >= self.limits.capacity {
             self.fall_behind();
         } else {
             self.take_in(pending, now, Duration::ZERO);
@@ -153,13 +185,13 @@ impl Window {
 
     /// Where to read on from the database, if there is something to read and room for it. `is_overdue` asks for a look
     /// even while much is open, for what is open may be waiting for long.
-    pub fn next_page(&mut self, is_overdue: bool) -> Option<(ExperimentId, i64)> {
-        let has_room = self.open() <= self.pass.low_water || (is_overdue && self.open() < CAPACITY);
+    pub fn next_page(&mut self, is_overdue: bool) -> Option<Place> {
+        let has_room = self.open() <= self.pass.low_water || (is_overdue && self.open() < self.limits.capacity);
         if !self.pass.is_behind || self.pass.is_under_way || !has_room {
             return None;
         }
         self.pass.is_under_way = true;
-        if self.pass.cursor == (0, 0) {
+        if self.pass.cursor == Place::START {
             self.pass.is_whole = true;
         }
         Some(self.pass.cursor)
@@ -171,10 +203,10 @@ impl Window {
         let is_last = page.len() < limit;
         let held = self.held.len();
         self.pass.is_under_way = false;
-        self.pass.low_water = CAPACITY;
+        self.pass.low_water = self.limits.capacity;
         let is_stopped = self.load(page, now, due);
         if is_last && !is_stopped {
-            self.pass.cursor = (0, 0);
+            self.pass.cursor = Place::START;
             self.pass.is_behind = !self.pass.is_whole;
         }
         if is_stopped || (is_last && self.pass.is_behind) {
@@ -192,15 +224,27 @@ impl Window {
     fn load(&mut self, page: Vec<Pending>, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
         let mut skipped = None;
         for pending in page {
-            let place = (pending.event.experiment_id, pending.event.revision);
-            if skipped == Some(place.0) {
+            let place = Place {
+                experiment: pending.event.experiment_id,
+                revision: pending.event.revision,
+                delivery: pending.id,
+            };
+            if skipped == Some(place.experiment) {
                 continue;
             }
-            if self.held.contains(&pending.id) || self.pass.recorded.contains(&pending.id) {
+            let leaving = self.leaving.get(&pending.id).or_else(|| self.pass.recorded.get(&pending.id));
+            if leaving == Some(&Leaving::Again) {
+                // Where it stands is not on disk yet; until then nothing of its experiment may pass it.
+                self.pass.is_whole = false;
+                self.pass.cursor = Place { revision: i64::MAX, ..place };
+                skipped = Some(place.experiment);
+                continue;
+            }
+            if self.held.contains(&pending.id) || self.pass.recorded.contains_key(&pending.id) {
                 self.pass.cursor = place;
                 continue;
             }
-            if self.open() >= CAPACITY {
+            if self.open() >= self.limits.capacity {
                 self.pass.is_whole = false;
                 return true;
             }
@@ -213,12 +257,13 @@ impl Window {
                     continue;
                 }
             };
-            let share = STREAM_CAPACITY.max(CAPACITY / (self.streams.len() + 1));
+            let share =
+                (self.limits.capacity / STREAM_SHARE).max(self.limits.capacity / (self.streams.len() + 1)).max(1);
             let queued = self.streams.get(&self.key(&pending)).map_or(0, |stream| stream.queue.len());
             if queued >= share {
                 self.pass.is_whole = false;
-                self.pass.cursor = (place.0, i64::MAX);
-                skipped = Some(place.0);
+                self.pass.cursor = Place { revision: i64::MAX, ..place };
+                skipped = Some(place.experiment);
                 continue;
             }
             self.pass.cursor = place;
@@ -236,9 +281,9 @@ impl Window {
     }
 
     fn key(&self, pending: &Pending) -> StreamKey {
-        match self.ordering {
-            Ordering::Experiment => (pending.event.experiment_id, 0),
-            Ordering::None => (pending.event.experiment_id, pending.event.revision),
+        match self.limits.ordering {
+            Ordering::Experiment if !pending.is_resent => StreamKey::Experiment(pending.event.experiment_id),
+            Ordering::Experiment | Ordering::None => StreamKey::Single(pending.id),
         }
     }
 
@@ -290,7 +335,7 @@ impl Window {
                 continue;
             };
             stream.is_in_flight = true;
-            if pending.attempt_count == 0 {
+            if pending.failure_count == 0 {
                 stream.held_since = None;
             }
             return Some(Taken { pending, stream: Some(key) });
@@ -303,16 +348,16 @@ impl Window {
     pub fn settle(&mut self, taken: &Taken, retry: Option<(Pending, Duration)>, now: Moment) {
         let id = taken.pending.id;
         self.in_flight.remove(&id);
-        self.unrecorded.insert(id);
+        *self.unrecorded.entry(id).or_insert(0) += 1;
         let stream = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)));
         let Some((key, stream)) = stream else { return self.wait_alone(id, retry, now) };
         stream.is_in_flight = false;
         let Some((pending, delay)) = retry else {
-            self.leaving.insert(id);
+            self.leaving.insert(id, Leaving::Ended);
             stream.held_since = None;
             return self.go_on(key);
         };
-        let release = *stream.held_since.get_or_insert(now) + LONGEST_HOLD;
+        let release = *stream.held_since.get_or_insert(now) + self.limits.hold;
         if now + delay <= release {
             stream.queue.push_front(pending);
             return self.wait(now + delay, Waiting::Stream(key));
@@ -322,10 +367,33 @@ impl Window {
         if release > now { self.wait(release, Waiting::Stream(key)) } else { self.go_on(key) }
     }
 
+    /// An attempt was answered that counts for nothing but itself: the delivery stands where it stood, and is due when the
+    /// lane sends again.
+    pub fn put_back(&mut self, taken: &Taken, pending: Pending) {
+        let id = pending.id;
+        self.in_flight.remove(&id);
+        *self.unrecorded.entry(id).or_insert(0) += 1;
+        match taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream))) {
+            Some((key, stream)) => {
+                stream.is_in_flight = false;
+                stream.held_since = None;
+                stream.queue.push_front(pending);
+                self.ready.push_front(key);
+            }
+            None => self.ready_alone.push_front(pending),
+        }
+    }
+
+    /// Whether one could be taken now.
+    pub fn has_due(&self, now: Moment) -> bool {
+        !self.ready.is_empty() || !self.ready_alone.is_empty() || self.next_due().is_some_and(|at| at <= now)
+    }
+
     fn wait_alone(&mut self, id: DeliveryId, retry: Option<(Pending, Duration)>, now: Moment) {
         match retry {
-            Some((pending, delay)) if delay <= LONGEST_HOLD => self.wait(now + delay, Waiting::Alone(pending)),
-            Some(_) | None => drop(self.leaving.insert(id)),
+            Some((pending, delay)) if delay <= LONGEST_AHEAD => self.wait(now + delay, Waiting::Alone(pending)),
+            Some(_) => drop(self.leaving.insert(id, Leaving::Later)),
+            None => drop(self.leaving.insert(id, Leaving::Ended)),
         }
     }
 
@@ -339,21 +407,31 @@ impl Window {
 
     /// An outcome of a delivery is on disk.
     pub fn recorded(&mut self, id: DeliveryId) {
-        self.unrecorded.remove(&id);
-        if self.leaving.remove(&id) {
+        if let Some(attempts) = self.unrecorded.get_mut(&id) {
+            *attempts -= 1;
+            if *attempts > 0 {
+                return;
+            }
+            self.unrecorded.remove(&id);
+        }
+        if let Some(leaving) = self.leaving.remove(&id) {
             self.held.remove(&id);
             if self.pass.is_under_way {
-                self.pass.recorded.insert(id);
+                self.pass.recorded.insert(id, leaving);
+            }
+            if leaving == Leaving::Again {
+                self.fall_behind();
             }
         }
     }
 
     /// Lets go of all that is not in flight; the database has it. For a lane that is switched off or on, or set up anew.
-    pub fn clear(&mut self, ordering: Ordering) {
-        self.ordering = ordering;
+    pub fn clear(&mut self, limits: Limits) {
+        self.limits = limits;
         let (in_flight, unrecorded) = (&self.in_flight, &self.unrecorded);
-        self.held.retain(|id| in_flight.contains(id) || unrecorded.contains(id));
-        self.leaving = unrecorded.clone();
+        self.held.retain(|id| in_flight.contains(id) || unrecorded.contains_key(id));
+        let ended = |id: &DeliveryId| self.leaving.get(id).copied().unwrap_or(Leaving::Again);
+        self.leaving = unrecorded.keys().filter(|id| !in_flight.contains(id)).map(|id| (*id, ended(id))).collect();
         self.streams.retain(|_, stream| {
             stream.queue.clear();
             stream.is_in_flight
@@ -362,9 +440,9 @@ impl Window {
         self.ready_alone.clear();
         self.waiting.clear();
         self.page_failed();
-        self.pass.cursor = (0, 0);
+        self.pass.cursor = Place::START;
         self.fall_behind();
-        self.pass.low_water = CAPACITY;
+        self.pass.low_water = self.limits.capacity;
     }
 }
 

@@ -1,13 +1,18 @@
-//! Commands on endpoints: subscribe, edit, switch off and on, delete.
+//! Commands on endpoints: subscribe, edit, switch off and on, delete. Each leaves a line in the endpoint's history.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::edit::{check_version, overlay};
 use super::{Commanded, Context, DeliveryWake, Registry, Result};
-use crate::endpoint::{Endpoint, EndpointState, Settings, secret_from};
+use crate::actor::Actor;
+use crate::change::EndpointChange;
+use crate::endpoint::{Endpoint, EndpointState, HIDDEN, Settings};
 use crate::error::Refusal;
-use crate::id::EndpointId;
-use crate::store::{Tx, endpoints};
+use crate::event::EndpointTurn;
+use crate::experiment::FieldChange;
+use crate::id::{EndpointChangeId, EndpointId};
+use crate::signing::{Keys, Signing};
+use crate::store::{Tx, changes, deliveries, endpoints, lanes};
 
 /// Where an endpoint that is enabled again begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -19,16 +24,34 @@ pub enum EnableFrom {
     Now,
 }
 
+/// Who commands what on which endpoint, and the version that they read.
+#[derive(Debug, Clone)]
+pub struct OnEndpoint {
+    pub actor: Actor,
+    pub id: EndpointId,
+    pub if_match: Option<String>,
+}
+
+/// What a command makes of an endpoint.
+pub(super) struct Changed {
+    pub endpoint: Endpoint,
+    /// A word for the history.
+    pub action: &'static str,
+    pub reason: String,
+}
+
 impl Registry {
     /// `secret` is the user's own, or one is made. The answer is the only place that tells it.
     pub async fn create_endpoint(
         &self,
+        actor: Actor,
         settings: Settings,
         secret: Option<String>,
         is_enabled: bool,
     ) -> Result<Endpoint> {
         settings.validate(self.addresses())?;
-        let secret = secret_from(secret.as_deref(), self.ids().secret_bytes())?;
+        let seed = settings.asymmetric_signature.then(|| self.ids().secret_bytes());
+        let keys = Keys::from(secret.as_deref(), self.ids().secret_bytes(), seed)?;
         let state = if is_enabled { EndpointState::Enabled } else { EndpointState::Disabled };
         let disabled_reason = (!is_enabled).then(|| "created disabled".to_owned());
         self.command(move |context, tx| {
@@ -36,7 +59,7 @@ impl Registry {
             let endpoint = Endpoint {
                 id: EndpointId::of(context.setup.ids.next()),
                 settings: settings.clone(),
-                secret: secret.clone(),
+                signing: Signing::with(keys.clone()),
                 state,
                 disabled_reason: disabled_reason.clone(),
                 version: 1,
@@ -44,100 +67,175 @@ impl Registry {
                 updated_at: now,
             };
             context.save_endpoint(tx, &endpoint)?;
+            lanes::insert(tx, endpoint.id)?;
+            context.note_endpoint(tx, &actor, endpoint.id, "created", Vec::new(), "")?;
             Ok(endpoint)
         })
         .await
     }
 
-    pub async fn edit_endpoint(
-        &self,
-        id: EndpointId,
-        edit: Map<String, Value>,
-        if_match: Option<String>,
-    ) -> Result<Commanded<Endpoint>> {
-        self.change_endpoint(id, if_match, move |context, _, endpoint| {
-            let mut edit = edit.clone();
-            // Whoever sends back what was shown does not mean to change it.
-            if edit.get("url").and_then(Value::as_str) == Some(endpoint.settings.shown_url().as_str()) {
-                edit.shift_remove("url");
-            }
-            let settings: Settings = overlay(&endpoint.settings, edit)?;
+    pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Commanded<Endpoint>> {
+        self.change_endpoint(command, move |context, _, endpoint| {
+            let settings: Settings = overlay(&endpoint.settings, without_hidden(edit.clone(), &endpoint.settings))?;
             settings.validate(&context.setup.addresses)?;
-            Ok(Endpoint { settings, ..endpoint.clone() })
+            let mut signing = endpoint.signing.clone();
+            if settings.asymmetric_signature && signing.current.seed.is_none() {
+                signing.current.seed = Some(context.setup.ids.secret_bytes());
+            }
+            Ok(Changed {
+                endpoint: Endpoint { settings, signing, ..endpoint.clone() },
+                action: "edited",
+                reason: String::new(),
+            })
         })
         .await
     }
 
     /// Deliveries are recorded from now on, but not sent.
-    pub async fn disable_endpoint(
-        &self,
-        id: EndpointId,
-        reason: String,
-        if_match: Option<String>,
-    ) -> Result<Commanded<Endpoint>> {
-        self.change_endpoint(id, if_match, move |_, _, endpoint| match endpoint.state {
-            EndpointState::Disabled => Ok(endpoint.clone()),
-            _ => Ok(Endpoint {
-                state: EndpointState::Disabled,
-                disabled_reason: Some(reason.clone()),
-                ..endpoint.clone()
-            }),
+    pub async fn disable_endpoint(&self, command: OnEndpoint, reason: String) -> Result<Commanded<Endpoint>> {
+        self.change_endpoint(command, move |context, tx, endpoint| {
+            let is_enabled = endpoint.state == EndpointState::Enabled;
+            if is_enabled {
+                context.tell_of_endpoint(tx, EndpointTurn::Disabled, endpoint, &reason)?;
+            }
+            Ok(Changed { endpoint: disabled(endpoint, &reason), action: "disabled", reason: reason.clone() })
         })
         .await
     }
 
-    pub async fn enable_endpoint(
-        &self,
-        id: EndpointId,
-        from: EnableFrom,
-        if_match: Option<String>,
-    ) -> Result<Commanded<Endpoint>> {
-        self.change_endpoint(id, if_match, move |context, tx, endpoint| {
-            if endpoint.state == EndpointState::Disabled && from == EnableFrom::Now {
-                endpoints::cancel_pending(tx, id, "the endpoint was enabled from now on", context.setup.clock.now())?;
+    pub async fn enable_endpoint(&self, command: OnEndpoint, from: EnableFrom) -> Result<Commanded<Endpoint>> {
+        self.change_endpoint(command, move |context, tx, endpoint| {
+            let mut reason = "";
+            if endpoint.state == EndpointState::Disabled {
+                let now = context.setup.clock.now();
+                if from == EnableFrom::Now {
+                    reason = "from now on";
+                    endpoints::cancel_pending(tx, endpoint.id, "the endpoint was enabled from now on", now)?;
+                }
+                // It begins with a clean slate, or the breaker of before would hold back what is owed.
+                lanes::save_health(tx, endpoint.id, &Default::default())?;
+                deliveries::make_due(tx, endpoint.id, now)?;
             }
-            Ok(Endpoint { state: EndpointState::Enabled, disabled_reason: None, ..endpoint.clone() })
+            let endpoint = Endpoint { state: EndpointState::Enabled, disabled_reason: None, ..endpoint.clone() };
+            Ok(Changed { endpoint, action: "enabled", reason: reason.to_owned() })
         })
         .await
     }
 
     /// Cancels what was owed to it.
-    pub async fn delete_endpoint(&self, id: EndpointId, if_match: Option<String>) -> Result<()> {
-        self.change_endpoint(id, if_match, move |context, tx, endpoint| {
-            endpoints::cancel_pending(tx, id, "the endpoint was deleted", context.setup.clock.now())?;
-            Ok(Endpoint { state: EndpointState::Deleted, ..endpoint.clone() })
+    pub async fn delete_endpoint(&self, command: OnEndpoint) -> Result<()> {
+        self.change_endpoint(command, move |context, tx, endpoint| {
+            endpoints::cancel_pending(tx, endpoint.id, "the endpoint was deleted", context.setup.clock.now())?;
+            let endpoint = Endpoint { state: EndpointState::Deleted, ..endpoint.clone() };
+            Ok(Changed { endpoint, action: "deleted", reason: String::new() })
         })
         .await
         .map(drop)
     }
 
-    async fn change_endpoint(
+    pub(super) async fn change_endpoint(
         &self,
-        id: EndpointId,
-        if_match: Option<String>,
-        change: impl Fn(&Context, &mut dyn Tx, &Endpoint) -> Result<Endpoint> + Send + 'static,
+        command: OnEndpoint,
+        change: impl Fn(&Context, &mut dyn Tx, &Endpoint) -> Result<Changed> + Send + 'static,
     ) -> Result<Commanded<Endpoint>> {
         self.command(move |context, tx| {
-            let before =
-                endpoints::lock(tx, &context.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
-            check_version(if_match.as_deref(), before.version)?;
-            let after = change(context, tx, &before)?;
-            if after.settings == before.settings && after.state == before.state {
+            let before = context.lock_endpoint(tx, command.id)?;
+            check_version(command.if_match.as_deref(), before.version)?;
+            let Changed { endpoint: after, action, reason } = change(context, tx, &before)?;
+            if after.settings == before.settings && after.state == before.state && after.signing == before.signing {
                 return Ok(Commanded { value: before, is_changed: false });
             }
             let after = Endpoint { version: before.version + 1, updated_at: context.setup.clock.now(), ..after };
             context.save_endpoint(tx, &after)?;
+            lanes::revise(tx, after.id)?;
+            let changes = settings_changes(&before.settings, &after.settings);
+            context.note_endpoint(tx, &command.actor, after.id, action, changes, &reason)?;
             Ok(Commanded { value: after, is_changed: true })
         })
         .await
     }
 }
 
+/// `endpoint`, switched off; one that is off already keeps its reason.
+pub(super) fn disabled(endpoint: &Endpoint, reason: &str) -> Endpoint {
+    match endpoint.state {
+        EndpointState::Enabled => {
+            Endpoint { state: EndpointState::Disabled, disabled_reason: Some(reason.to_owned()), ..endpoint.clone() }
+        }
+        _ => endpoint.clone(),
+    }
+}
+
+/// Whoever sends back what was shown in place of a token does not mean to change it.
+fn without_hidden(mut edit: Map<String, Value>, settings: &Settings) -> Map<String, Value> {
+    if edit.get("url").and_then(Value::as_str) == Some(settings.shown_url().as_str()) {
+        edit.shift_remove("url");
+    }
+    if let Some(Value::Object(headers)) = edit.get_mut("headers") {
+        for (name, value) in headers.iter_mut().filter(|(_, value)| value.as_str() == Some(HIDDEN)) {
+            if let Some(kept) = settings.headers.get(name) {
+                *value = kept.as_str().into();
+            }
+        }
+    }
+    edit
+}
+
+/// What the history tells of an edit: never what may be a token, but that it changed.
+fn settings_changes(before: &Settings, after: &Settings) -> Vec<FieldChange> {
+    let fields = |settings: &Settings| match serde_json::to_value(settings.shown()) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let (from, to) = (fields(before), fields(after));
+    let is_hidden_edit = |field: &str| {
+        (field == "url" && before.url != after.url) || (field == "headers" && before.headers != after.headers)
+    };
+    let changed = from.iter().filter(|(field, value)| to.get(*field) != Some(value) || is_hidden_edit(field));
+    changed
+        .map(|(field, value)| FieldChange {
+            field: field.clone(),
+            from: value.clone(),
+            to: to.get(field).cloned().unwrap_or(json!(null)),
+        })
+        .collect()
+}
+
 impl Context {
-    fn save_endpoint(&self, tx: &mut dyn Tx, endpoint: &Endpoint) -> Result<()> {
+    /// Loads an endpoint to change it; nobody else can until the transaction ends.
+    pub(super) fn lock_endpoint(&self, tx: &mut dyn Tx, id: EndpointId) -> Result<Endpoint> {
+        Ok(endpoints::lock(tx, &self.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?)
+    }
+
+    pub(super) fn save_endpoint(&self, tx: &mut dyn Tx, endpoint: &Endpoint) -> Result<()> {
         endpoints::save(tx, &self.setup.vault, self.setup.ids.as_ref(), endpoint)?;
-        let wakes = self.wakes.clone();
-        tx.after_commit(Box::new(move || wakes.deliveries(DeliveryWake::EndpointsChanged)));
+        self.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
         Ok(())
+    }
+
+    pub(super) fn wake_after_commit(&self, tx: &mut dyn Tx, wake: DeliveryWake) {
+        let wakes = self.wakes.clone();
+        tx.after_commit(Box::new(move || wakes.deliveries(wake)));
+    }
+
+    /// A line in the endpoint's history.
+    pub(super) fn note_endpoint(
+        &self,
+        tx: &mut dyn Tx,
+        actor: &Actor,
+        endpoint: EndpointId,
+        action: &str,
+        field_changes: Vec<FieldChange>,
+        reason: &str,
+    ) -> Result<()> {
+        let change = EndpointChange {
+            id: EndpointChangeId::of(self.setup.ids.next()),
+            action: action.to_owned(),
+            actor: actor.clone(),
+            occurred_at: self.setup.clock.now(),
+            changes: field_changes,
+            reason: reason.to_owned(),
+        };
+        Ok(changes::insert_of_endpoint(tx, endpoint, &change)?)
     }
 }

@@ -8,13 +8,15 @@ use bellwether_webhook::EventType;
 use super::{Context, DeliveryWake, Error, Result};
 use crate::actor::Actor;
 use crate::change::Change;
-use crate::endpoint::Settings;
+use crate::endpoint::{Endpoint, Settings};
 use crate::error::{Conflict, Refusal};
-use crate::event::Event;
+use crate::event::{EndpointTurn, Event, Topic};
 use crate::experiment::{Experiment, FieldChange};
+use crate::filter::Facts;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::run::Run;
-use crate::store::{StoreError, Tx, changes, deliveries, endpoints, events, experiments};
+use crate::store::deliveries::Origin;
+use crate::store::{StoreError, Tx, changes, deliveries, endpoints, events, experiments, settings};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
 pub struct Action {
@@ -83,19 +85,54 @@ impl Context {
         let event = Event::of(EventId::of(ids.next()), action.event_type, experiment, &change, run);
         changes::insert(tx, experiment.id, &change)?;
         events::insert(tx, &event)?;
+        let facts = Facts {
+            topic: event.topic,
+            experiment_key: &experiment.configuration.key,
+            tags: &experiment.configuration.tags,
+            entity_id: experiment.configuration.entity_id,
+            run: run.map(Run::facts),
+        };
+        self.owe(tx, event, &facts, None)
+    }
+
+    /// A delivery of `event` for each endpoint that wants it, `about` excepted.
+    fn owe(&self, tx: &mut dyn Tx, event: Event, facts: &Facts<'_>, about: Option<EndpointId>) -> Result<()> {
+        let ids = &self.setup.ids;
         let owed: Vec<_> = self
             .subscriptions(tx)?
             .endpoints
             .iter()
-            .filter(|(_, settings)| settings.matches(event.event_type))
+            .filter(|(endpoint, settings)| Some(*endpoint) != about && settings.unmet_by(facts).is_none())
             .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
             .collect();
-        deliveries::insert(tx, &event, &owed)?;
+        deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)?;
         let wakes = self.wakes.clone();
         tx.after_commit(Box::new(move || {
             wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })
         }));
         Ok(())
+    }
+
+    /// Tells the endpoints that ask for it what has become of another: an event that is of no experiment.
+    pub fn tell_of_endpoint(
+        &self,
+        tx: &mut dyn Tx,
+        turn: EndpointTurn,
+        endpoint: &Endpoint,
+        reason: &str,
+    ) -> Result<()> {
+        let topic = Topic::Endpoint(turn);
+        let facts = Facts { topic, experiment_key: "", tags: &[], entity_id: None, run: None };
+        let is_wanted =
+            |(other, settings): &(EndpointId, Settings)| *other != endpoint.id && settings.unmet_by(&facts).is_none();
+        if !self.subscriptions(tx)?.endpoints.iter().any(is_wanted) {
+            return Ok(());
+        }
+        let number = settings::next_number(tx, settings::ENDPOINT_EVENTS)?;
+        let id = EventId::of(self.setup.ids.next());
+        let event = Event::of_endpoint(id, turn, endpoint, number, reason, self.setup.clock.now());
+        events::insert(tx, &event)?;
+        self.owe(tx, event, &facts, Some(endpoint.id))
     }
 
     /// The copy in memory, if no endpoint has changed since it was made.

@@ -16,8 +16,10 @@ const MOST_HINTS: usize = 16_384;
 pub enum DeliveryWake {
     /// Freshly committed deliveries of one event.
     Owed { event: Arc<Event>, deliveries: Vec<(DeliveryId, EndpointId)> },
-    /// Some endpoint is new, edited, enabled, disabled or deleted.
+    /// Some endpoint is new, edited, enabled, disabled or deleted, or what it is owed was changed by hand.
     EndpointsChanged,
+    /// More is owed to an endpoint than hints have told.
+    Look(EndpointId),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,7 @@ pub struct Wakes {
     runs: mpsc::Sender<RunWake>,
     lost: Arc<AtomicBool>,
     committed: Arc<Notify>,
+    recovery: Arc<Notify>,
 }
 
 /// The receivers' side, for the delivery engine and the pipeline.
@@ -46,6 +49,8 @@ pub struct WakeReceivers {
     pub lost: Arc<AtomicBool>,
     /// Told after every commit of an event, for the sequencer.
     pub committed: Arc<Notify>,
+    /// Told when a recovery was asked for.
+    pub recovery: Arc<Notify>,
 }
 
 impl Wakes {
@@ -54,13 +59,15 @@ impl Wakes {
         let (runs, runs_in) = mpsc::channel(MOST_HINTS);
         let lost = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(Notify::new());
+        let recovery = Arc::new(Notify::new());
         let receivers = WakeReceivers {
             deliveries: deliveries_in,
             runs: runs_in,
             lost: lost.clone(),
             committed: committed.clone(),
+            recovery: recovery.clone(),
         };
-        (Self { deliveries, runs, lost, committed }, receivers)
+        (Self { deliveries, runs, lost, committed, recovery }, receivers)
     }
 
     pub fn deliveries(&self, wake: DeliveryWake) {
@@ -68,6 +75,10 @@ impl Wakes {
         if self.deliveries.try_send(wake).is_err() {
             self.lost.store(true, Ordering::Release);
         }
+    }
+
+    pub fn recovery(&self) {
+        self.recovery.notify_one();
     }
 
     pub fn runs(&self, wake: RunWake) {

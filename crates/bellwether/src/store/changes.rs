@@ -1,9 +1,9 @@
-//! The history of experiments: one change for each revision. Never pruned.
+//! The history of experiments, one change for each revision, and of endpoints. Never pruned.
 
 use super::value::to_json;
 use super::{StoreError, Tx, query_as};
-use crate::change::Change;
-use crate::id::ExperimentId;
+use crate::change::{Change, EndpointChange};
+use crate::id::{EndpointId, ExperimentId};
 use crate::params;
 
 pub fn insert(tx: &mut dyn Tx, experiment: ExperimentId, change: &Change) -> Result<(), StoreError> {
@@ -36,4 +36,60 @@ pub fn list(tx: &mut dyn Tx, experiment: ExperimentId, after: i64, limit: u32) -
             reason: row.get("reason")?,
         })
     })
+}
+
+pub fn insert_of_endpoint(tx: &mut dyn Tx, endpoint: EndpointId, change: &EndpointChange) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO endpoint_changes (id, endpoint_id, action, actor, occurred_at, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        params![
+            change.id,
+            endpoint,
+            &change.action,
+            to_json(&change.actor)?,
+            change.occurred_at,
+            to_json(&change.changes)?,
+            &change.reason
+        ],
+    )
+    .map(drop)
+}
+
+/// Behind the cursor `after`, oldest first.
+pub fn list_of_endpoint(
+    tx: &mut dyn Tx,
+    endpoint: EndpointId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<EndpointChange>, StoreError> {
+    let sql = "SELECT id, action, actor, occurred_at, changes, reason FROM endpoint_changes \
+               WHERE endpoint_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    query_as(tx, "endpoint_changes", sql, params![endpoint, after, limit], |row| {
+        Ok(EndpointChange {
+            id: row.get("id")?,
+            action: row.get("action")?,
+            actor: row.json("actor")?,
+            occurred_at: row.get("occurred_at")?,
+            changes: row.json("changes")?,
+            reason: row.get("reason")?,
+        })
+    })
+}
+
+/// What a field of an experiment was at `revision`, if it has been edited since: the first later edit says from what.
+pub fn value_before(
+    tx: &mut dyn Tx,
+    experiment: ExperimentId,
+    revision: i64,
+    field: &str,
+) -> Result<Option<serde_json::Value>, StoreError> {
+    let mut after = revision;
+    loop {
+        let page = list(tx, experiment, after, 250)?;
+        let Some(last) = page.last() else { return Ok(None) };
+        after = last.revision;
+        let edit = page.into_iter().flat_map(|change| change.changes).find(|edit| edit.field == field);
+        if let Some(edit) = edit {
+            return Ok(Some(edit.from));
+        }
+    }
 }

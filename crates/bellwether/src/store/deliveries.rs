@@ -37,6 +37,34 @@ impl DeliveryState {
     }
 }
 
+/// Why there is a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Its event happened.
+    Change,
+    /// Somebody asked to have it again; it stands outside the order.
+    Resend,
+    /// Somebody asked for what the endpoint never got.
+    Replay,
+}
+
+impl Origin {
+    pub const ALL: [Self; 3] = [Self::Change, Self::Resend, Self::Replay];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Resend => "resend",
+            Self::Replay => "replay",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+    }
+}
+
 /// One event owed to one endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
@@ -48,39 +76,20 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Why it was cancelled.
     pub reason: Option<String>,
+    pub origin: Origin,
+    /// Whether it comes behind live traffic: it was recovered or replayed.
+    pub is_behind: bool,
     pub attempt_count: u32,
+    /// Failed attempts that count for the retry schedule; those made while the breaker was open do not.
+    pub failure_count: u32,
     /// When the next attempt is due, while it is pending.
     pub due_at: Timestamp,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
 }
 
-/// One HTTP request made for a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Attempt {
-    pub number: u32,
-    pub started_at: Timestamp,
-    pub duration_us: u64,
-    pub status_code: Option<u32>,
-    /// `dns`, `blocked_address`, `connect`, `tls`, `timeout`, `status`, …; null for a success.
-    pub error_class: Option<String>,
-    pub error: Option<String>,
-    /// The first 4 KiB of the answer.
-    pub response_body: Option<String>,
-}
-
-/// What an attempt leaves behind: the attempt, and where the delivery stands after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    pub delivery_id: DeliveryId,
-    pub attempt: Attempt,
-    pub state: DeliveryState,
-    pub due_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-}
-
-const COLUMNS: &str =
-    "id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, due_at, created_at, ended_at";
+const COLUMNS: &str = "id, event_id, endpoint_id, experiment_id, revision, state, reason, origin, is_behind, attempt_count, failure_count, \
+     due_at, created_at, ended_at";
 
 fn decode(row: &Row) -> Result<Delivery, StoreError> {
     Ok(Delivery {
@@ -91,7 +100,10 @@ fn decode(row: &Row) -> Result<Delivery, StoreError> {
         revision: row.get("revision")?,
         state: row.word("state", DeliveryState::parse)?,
         reason: row.get("reason")?,
+        origin: row.word("origin", Origin::parse)?,
+        is_behind: row.get("is_behind")?,
         attempt_count: row.get("attempt_count")?,
+        failure_count: row.get("failure_count")?,
         due_at: row.get("due_at")?,
         created_at: row.get("created_at")?,
         ended_at: row.get("ended_at")?,
@@ -101,23 +113,36 @@ fn decode(row: &Row) -> Result<Delivery, StoreError> {
 /// Most rows under one INSERT, which bounds the statements that stay prepared.
 const ROWS_A_STATEMENT: usize = 50;
 
-/// Owes `event` to each of these endpoints.
-pub fn insert(tx: &mut dyn Tx, event: &Event, owed: &[(DeliveryId, EndpointId)]) -> Result<(), StoreError> {
+/// Owes `event` to each of these endpoints, due at `now`.
+pub fn insert(
+    tx: &mut dyn Tx,
+    event: &Event,
+    origin: Origin,
+    now: Timestamp,
+    owed: &[(DeliveryId, EndpointId)],
+) -> Result<(), StoreError> {
     for chunk in owed.chunks(ROWS_A_STATEMENT) {
         let mut values = vec![
             event.id.into(),
             Value::from(event.experiment_id),
             Value::from(event.revision),
-            Value::from(event.occurred_at),
+            Value::from(now),
+            Value::from(origin.as_str()),
+            Value::from(origin == Origin::Replay),
         ];
         let mut rows = Vec::with_capacity(chunk.len());
         for (id, endpoint) in chunk {
             values.push((*id).into());
             values.push((*endpoint).into());
-            rows.push(format!("(${}, $1, ${}, $2, $3, 'pending', 0, $4, $4)", values.len() - 1, values.len()));
+            rows.push(format!(
+                "(${}, $1, ${}, $2, $3, 'pending', $5, $6, 0, 0, $4, $4)",
+                values.len() - 1,
+                values.len()
+            ));
         }
         let sql = format!(
-            "INSERT INTO deliveries (id, event_id, endpoint_id, experiment_id, revision, state, attempt_count, due_at, created_at) VALUES {}",
+            "INSERT INTO deliveries (id, event_id, endpoint_id, experiment_id, revision, state, origin, is_behind, \
+             attempt_count, failure_count, due_at, created_at) VALUES {}",
             rows.join(", ")
         );
         tx.execute(&sql, &values)?;
@@ -169,120 +194,93 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<Delivery>, Sto
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub id: DeliveryId,
+    /// Resent: it stands outside the order.
+    pub is_resent: bool,
     pub attempt_count: u32,
+    pub failure_count: u32,
     pub due_at: Timestamp,
     pub event: std::sync::Arc<Event>,
 }
 
-/// The pending deliveries of an endpoint behind (`experiment`, `revision`), in that order: those that are due by
-/// `due_by`, or were never tried, whatever the clock has done since they were made.
+/// Where a pass over an endpoint's deliveries stands, in the order of experiment and revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub experiment: ExperimentId,
+    pub revision: i64,
+    pub delivery: DeliveryId,
+}
+
+impl Place {
+    pub const START: Self = Self { experiment: -1, revision: 0, delivery: DeliveryId::of(0) };
+}
+
+/// Which of an endpoint's pending deliveries: those in their time, or those that come behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    pub endpoint: EndpointId,
+    pub is_behind: bool,
+}
+
+/// The pending deliveries behind `place`, in order: those that are due by `due_by`, or never failed, whatever the clock
+/// has done since they were made.
 pub fn pending_after(
     tx: &mut dyn Tx,
-    endpoint: EndpointId,
-    (experiment, revision): (ExperimentId, i64),
+    owed: Owed,
+    place: Place,
     due_by: Timestamp,
     limit: u32,
 ) -> Result<Vec<Pending>, StoreError> {
     let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
-               d.id AS delivery_id, d.attempt_count, d.due_at \
-               FROM deliveries d JOIN events e ON e.id = d.event_id WHERE d.endpoint_id = $1 AND d.state = 'pending' \
-               AND (d.experiment_id, d.revision) > ($2, $3) AND (d.due_at <= $5 OR d.attempt_count = 0) \
-               ORDER BY d.experiment_id, d.revision LIMIT $4";
-    query_as(tx, "deliveries", sql, params![endpoint, experiment, revision, limit, due_by], |row| {
+               d.id AS delivery_id, d.origin, d.attempt_count, d.failure_count, d.due_at \
+               FROM deliveries d JOIN events e ON e.id = d.event_id \
+               WHERE d.endpoint_id = $1 AND d.is_behind = $2 AND d.state = 'pending' \
+               AND (d.experiment_id, d.revision, d.id) > ($3, $4, $5) AND (d.due_at <= $7 OR d.failure_count = 0) \
+               ORDER BY d.experiment_id, d.revision, d.id LIMIT $6";
+    let values =
+        params![owed.endpoint, owed.is_behind, place.experiment, place.revision, place.delivery, limit, due_by];
+    query_as(tx, "deliveries", sql, values, |row| {
         Ok(Pending {
             id: row.get("delivery_id")?,
+            is_resent: row.word("origin", Origin::parse)? == Origin::Resend,
             attempt_count: row.get("attempt_count")?,
+            failure_count: row.get("failure_count")?,
             due_at: row.get("due_at")?,
             event: events::decode(row)?.into(),
         })
     })
 }
 
+/// The same row, locked against other writers until the transaction ends.
+pub fn lock(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id = $1{}", tx.dialect().for_update());
+    query_one(tx, "deliveries", &sql, params![id], decode)
+}
+
+/// Ends a pending delivery without sending it.
+pub fn cancel(tx: &mut dyn Tx, id: DeliveryId, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 WHERE id = $1 AND state = 'pending'";
+    tx.execute(sql, params![id, reason, now]).map(drop)
+}
+
+/// What failed and waits for its next attempt is due at once.
+pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'pending' AND failure_count > 0 AND due_at > $2";
+    tx.execute(sql, params![endpoint, now]).map(drop)
+}
+
+/// The earlier delivery of the same experiment that failed and holds this one back.
+pub fn held_back_by(tx: &mut dyn Tx, delivery: &Delivery) -> Result<Option<Delivery>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM deliveries WHERE endpoint_id = $1 AND is_behind = $2 AND experiment_id = $3 \
+         AND revision < $4 AND state = 'pending' AND origin <> 'resend' ORDER BY revision LIMIT 1"
+    );
+    let values = params![delivery.endpoint_id, delivery.is_behind, delivery.experiment_id, delivery.revision];
+    query_one(tx, "deliveries", &sql, values, decode)
+}
+
 /// How many deliveries of an endpoint are pending.
 pub fn count_pending(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<u64, StoreError> {
     let sql = "SELECT COUNT(*) AS count FROM deliveries WHERE endpoint_id = $1 AND state = 'pending'";
     Ok(query_one(tx, "deliveries", sql, params![endpoint], |row| row.get("count"))?.unwrap_or(0))
-}
-
-/// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so.
-pub fn record(tx: &mut dyn Tx, outcomes: &[Outcome]) -> Result<(), StoreError> {
-    for chunk in outcomes.chunks(ROWS_A_STATEMENT) {
-        insert_attempts(tx, chunk)?;
-        // Of several attempts for one delivery the last says where it stands.
-        let is_last = |(i, outcome): (usize, &Outcome)| {
-            chunk[i + 1..].iter().all(|later| later.delivery_id != outcome.delivery_id)
-        };
-        let last: Vec<_> = chunk.iter().enumerate().filter(|item| is_last(*item)).map(|(_, outcome)| outcome).collect();
-        move_pending(tx, &last)?;
-    }
-    Ok(())
-}
-
-fn insert_attempts(tx: &mut dyn Tx, outcomes: &[Outcome]) -> Result<(), StoreError> {
-    let mut values = Vec::with_capacity(outcomes.len() * 8);
-    for outcome in outcomes {
-        let attempt = &outcome.attempt;
-        values.push(outcome.delivery_id.into());
-        values.push(Value::from(attempt.number));
-        values.push(Value::from(attempt.started_at));
-        values.push(Value::from(attempt.duration_us));
-        values.push(Value::from(attempt.status_code));
-        values.push(Value::from(attempt.error_class.clone()));
-        values.push(Value::from(attempt.error.clone()));
-        values.push(Value::from(attempt.response_body.clone()));
-    }
-    // A delivery that retention has removed meanwhile takes no attempts any more, and must not keep out the others'.
-    let sql = format!(
-        "WITH attempt (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) AS (VALUES {}) \
-         INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-         SELECT * FROM attempt WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = attempt.delivery_id) \
-         ON CONFLICT (delivery_id, number) DO NOTHING",
-        rows_of(outcomes.len(), &["TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"])
-    );
-    tx.execute(&sql, &values).map(drop)
-}
-
-fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
-    let mut values = Vec::with_capacity(outcomes.len() * 5);
-    for outcome in outcomes {
-        values.push(outcome.delivery_id.into());
-        values.push(Value::from(outcome.state.as_str()));
-        values.push(Value::from(outcome.attempt.number));
-        values.push(Value::from(outcome.due_at));
-        values.push(Value::from(outcome.ended_at));
-    }
-    let sql = format!(
-        "WITH outcome (id, state, attempt_count, due_at, ended_at) AS (VALUES {}) \
-         UPDATE deliveries SET state = outcome.state, attempt_count = outcome.attempt_count, due_at = outcome.due_at, \
-         ended_at = outcome.ended_at FROM outcome WHERE deliveries.id = outcome.id AND deliveries.state = 'pending'",
-        rows_of(outcomes.len(), &["TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT"])
-    );
-    tx.execute(&sql, &values).map(drop)
-}
-
-/// Placeholders for `rows` rows, each cast to the type of its column: `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), …`
-fn rows_of(rows: usize, types: &[&str]) -> String {
-    let place = |index: usize, sql_type: &&str| format!("CAST(${} AS {sql_type})", index + 1);
-    let row = |row: usize| {
-        let places: Vec<_> =
-            types.iter().enumerate().map(|(i, sql_type)| place(row * types.len() + i, sql_type)).collect();
-        format!("({})", places.join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
-pub fn attempts(tx: &mut dyn Tx, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
-    let sql = "SELECT number, started_at, duration_us, status_code, error_class, error, response_body FROM attempts \
-               WHERE delivery_id = $1 ORDER BY number";
-    query_as(tx, "attempts", sql, params![delivery], |row| {
-        Ok(Attempt {
-            number: row.get("number")?,
-            started_at: row.get("started_at")?,
-            duration_us: row.get("duration_us")?,
-            status_code: row.get("status_code")?,
-            error_class: row.get("error_class")?,
-            error: row.get("error")?,
-            response_body: row.get("response_body")?,
-        })
-    })
 }

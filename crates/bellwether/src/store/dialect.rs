@@ -16,6 +16,19 @@ impl Dialect {
         }
     }
 
+    /// Behind a SELECT of rows that must stay as they are until the transaction ends.
+    pub const fn for_share(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
+    /// Whether one process at a time uses the database, and so owns all that is owned.
+    pub const fn has_one_node(self) -> bool {
+        matches!(self, Self::Sqlite)
+    }
+
     /// Whether the log's order is given in the transaction, or after it by the sequencer.
     pub const fn numbers_events_in_transaction(self) -> bool {
         matches!(self, Self::Sqlite)

@@ -1,7 +1,5 @@
-//! Endpoints. URL and secret are kept encrypted; every change of any endpoint makes a new generation, by which copies in
+//! Endpoints. URL, headers and secrets are kept encrypted; every change of any endpoint makes a new generation, by which copies in
 //! memory are told to be old.
-
-use bellwether_webhook::Secret;
 
 use super::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one, settings};
@@ -10,8 +8,10 @@ use crate::endpoint::{Endpoint, EndpointState, Settings};
 use crate::id::{EndpointId, Ids};
 use crate::params;
 use crate::secret::{Vault, VaultError};
+use crate::signing::{Keys, Signing};
 
-const COLUMNS: &str = "id, url, secret, settings, state, disabled_reason, version, created_at, updated_at";
+const COLUMNS: &str =
+    "id, url, secret, headers, signing, settings, state, disabled_reason, version, created_at, updated_at";
 
 impl From<VaultError> for StoreError {
     fn from(error: VaultError) -> Self {
@@ -19,10 +19,20 @@ impl From<VaultError> for StoreError {
     }
 }
 
-fn open(vault: &Vault, row: &Row, column: &'static str, id: EndpointId) -> Result<String, StoreError> {
-    let sealed: Vec<u8> = row.get(column)?;
+fn open(vault: &Vault, row: &Row, column: &'static str, id: EndpointId) -> Result<Option<String>, StoreError> {
+    let Some(sealed) = row.get::<Option<Vec<u8>>>(column)? else { return Ok(None) };
     let bytes = vault.open(&place(column, id), &sealed).map_err(|error| row.corrupt(column, error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| row.corrupt(column, error.to_string()))
+    String::from_utf8(bytes).map(Some).map_err(|error| row.corrupt(column, error.to_string()))
+}
+
+fn open_json<T: serde::de::DeserializeOwned>(
+    vault: &Vault,
+    row: &Row,
+    column: &'static str,
+    id: EndpointId,
+) -> Result<Option<T>, StoreError> {
+    let text = open(vault, row, column, id)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| row.corrupt(column, error.to_string()))).transpose()
 }
 
 fn place(column: &str, id: EndpointId) -> String {
@@ -32,12 +42,15 @@ fn place(column: &str, id: EndpointId) -> String {
 fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
     let id = row.get("id")?;
     let mut settings: Settings = row.json("settings")?;
-    settings.url = open(vault, row, "url", id)?;
-    let secret = open(vault, row, "secret", id)?;
+    settings.url = open(vault, row, "url", id)?.unwrap_or_default();
+    settings.headers = open_json(vault, row, "headers", id)?.unwrap_or_default();
+    // Endpoints of the first version have their secret and nothing else.
+    let secret = open(vault, row, "secret", id)?.unwrap_or_default();
+    let signing = open_json(vault, row, "signing", id)?;
     Ok(Endpoint {
         id,
         settings,
-        secret: Secret::parse(&secret).map_err(|error| row.corrupt("secret", error.to_string()))?,
+        signing: signing.unwrap_or_else(|| Signing::with(Keys { secret, seed: None })),
         state: row.word("state", EndpointState::parse)?,
         disabled_reason: row.get("disabled_reason")?,
         version: row.get("version")?,
@@ -48,15 +61,19 @@ fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
 
 /// Writes an endpoint, new or not, and makes a new generation.
 pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) -> Result<(), StoreError> {
-    let url = vault.seal(&place("url", endpoint.id), endpoint.settings.url.as_bytes(), ids.secret_bytes())?;
-    let secret = vault.seal(&place("secret", endpoint.id), endpoint.secret.text().as_bytes(), ids.secret_bytes())?;
-    // The URL may hold a token in its query, so it stands nowhere but in its ciphertext.
-    let open_settings = Settings { url: String::new(), ..endpoint.settings.clone() };
+    let seal = |column: &str, text: &str| vault.seal(&place(column, endpoint.id), text.as_bytes(), ids.secret_bytes());
+    let url = seal("url", &endpoint.settings.url)?;
+    let secret = seal("secret", &endpoint.signing.current.secret)?;
+    let headers = seal("headers", &to_json(&endpoint.settings.headers)?)?;
+    let signing = seal("signing", &to_json(&endpoint.signing)?)?;
+    // The URL and the headers may hold tokens, so they stand nowhere but in their ciphertexts.
+    let open_settings = Settings { url: String::new(), headers: Default::default(), ..endpoint.settings.clone() };
     tx.execute(
-        "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
+        "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at, headers, signing) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
          url = excluded.url, secret = excluded.secret, settings = excluded.settings, state = excluded.state, \
-         disabled_reason = excluded.disabled_reason, version = excluded.version, updated_at = excluded.updated_at",
+         disabled_reason = excluded.disabled_reason, version = excluded.version, updated_at = excluded.updated_at, \
+         headers = excluded.headers, signing = excluded.signing",
         params![
             endpoint.id,
             &endpoint.settings.description,
@@ -67,9 +84,16 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
             endpoint.disabled_reason.clone(),
             endpoint.version,
             endpoint.created_at,
-            endpoint.updated_at
+            endpoint.updated_at,
+            headers,
+            signing
         ],
     )?;
+    renew_generation(tx, ids)
+}
+
+/// Makes copies in memory old.
+pub fn renew_generation(tx: &mut dyn Tx, ids: &dyn Ids) -> Result<(), StoreError> {
     settings::set(tx, settings::ENDPOINTS_GENERATION, &crate::id::text(ids.next()))
 }
 

@@ -1,7 +1,7 @@
 //! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
 
 use super::{Row, StoreError, Tx, Value, query_as, query_one, retention};
-use crate::event::Event;
+use crate::event::{Event, NO_EXPERIMENT, Topic};
 use crate::id::{EventId, ExperimentId};
 use crate::params;
 
@@ -12,7 +12,7 @@ pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
         id: row.get("id")?,
         experiment_id: row.get("experiment_id")?,
         revision: row.get("revision")?,
-        event_type: row.word("type", |text| text.parse().ok())?,
+        topic: row.word("type", Topic::parse)?,
         occurred_at: row.get("occurred_at")?,
         data: row.get("data")?,
         detailed: row.get("detailed")?,
@@ -26,7 +26,7 @@ pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), StoreError> {
             event.id,
             event.experiment_id,
             event.revision,
-            event.event_type.as_str(),
+            event.topic.as_str(),
             event.occurred_at,
             &event.data,
             &event.detailed
@@ -53,7 +53,8 @@ pub struct Selection {
 /// Numbered events after a cursor, in the log's order, each with its number.
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
     let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1");
+    // Events about endpoints are numbered too, but stand in no log.
+    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1 AND experiment_id <> {NO_EXPERIMENT}");
     // Only what is asked for stands in the statement, so that the indexes serve.
     if let Some(experiment) = selection.experiment {
         values.push(experiment.into());

@@ -70,6 +70,12 @@ pub fn get(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, Stor
     query_one(tx, "experiments", &sql, params![id], decode)
 }
 
+/// The same, though it may have been deleted.
+pub fn get_deleted_too(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM experiments WHERE id = $1");
+    query_one(tx, "experiments", &sql, params![id], decode)
+}
+
 pub fn number_of_key(tx: &mut dyn Tx, key: &str) -> Result<Option<ExperimentId>, StoreError> {
     let sql = "SELECT id FROM experiments WHERE key = $1 AND deleted_at IS NULL";
     query_one(tx, "experiments", sql, params![key], |row| row.get("id"))

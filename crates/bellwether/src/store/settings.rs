@@ -9,6 +9,9 @@ pub const SECRET_KEY_NAME: &str = "secret_key_name";
 /// Another text whenever any endpoint changes, so that copies in memory know when they are old.
 pub const ENDPOINTS_GENERATION: &str = "endpoints_generation";
 
+/// How many events about endpoints there have been.
+pub const ENDPOINT_EVENTS: &str = "endpoint_events";
+
 pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
     query_one(tx, "settings", "SELECT value FROM settings WHERE name = $1", params![name], |row| row.get("value"))
 }
@@ -19,4 +22,13 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), StoreError> {
         params![name, value],
     )
     .map(drop)
+}
+
+/// The next of the numbers that are counted under `name`, from 1 on. Others wait until this transaction ends.
+pub fn next_number(tx: &mut dyn Tx, name: &str) -> Result<i64, StoreError> {
+    let sql = "INSERT INTO settings (name, value) VALUES ($1, '1') \
+               ON CONFLICT (name) DO UPDATE SET value = CAST(CAST(settings.value AS BIGINT) + 1 AS TEXT) RETURNING value";
+    let text: Option<String> = query_one(tx, "settings", sql, params![name], |row| row.get("value"))?;
+    text.and_then(|text| text.parse().ok())
+        .ok_or_else(|| StoreError::Failed(format!("the setting {name} is no number")))
 }

@@ -184,7 +184,10 @@ macro_rules! ids_as_text {
 ids_as_text!(
     EventId,
     EndpointId,
+    EndpointChangeId,
     DeliveryId,
+    RecoveryId,
+    NodeId,
     RunId,
     KeyId,
     EntityId,

@@ -8,25 +8,35 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::event::Event;
+use crate::event::{Event, Topic};
 use crate::id::EventId;
 
 fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
     let number = (experiment_id as u128) << 64 | revision as u128;
     Pending {
         id: DeliveryId::of(number),
+        is_resent: false,
         attempt_count: 0,
+        failure_count: 0,
         due_at: Timestamp::from_micros(0),
         event: Arc::new(Event {
             id: EventId::of(number),
             experiment_id,
             revision,
-            event_type: EventType::StatusUpdated,
+            topic: Topic::Experiment(EventType::StatusUpdated),
             occurred_at: Timestamp::from_micros(0),
             data: String::new(),
             detailed: String::new(),
         }),
     }
+}
+
+fn limits(capacity: usize) -> Limits {
+    Limits { ordering: Ordering::Experiment, capacity, hold: Duration::from_secs(60) }
+}
+
+fn window(capacity: usize) -> Window {
+    Window::new(limits(capacity))
 }
 
 #[derive(Debug, Clone)]
@@ -41,6 +51,10 @@ enum Step {
     Answer(bool),
     Record,
     Pass(u64),
+    /// The endpoint is edited, or its breaker closes.
+    Clear,
+    /// The oldest in flight is answered while the breaker is open.
+    PutBack,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -52,15 +66,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => prop::bool::weighted(0.7).prop_map(Step::Answer),
         3 => Just(Step::Record),
         1 => (1_u64..40).prop_map(Step::Pass),
+        1 => Just(Step::Clear),
+        1 => Just(Step::PutBack),
     ];
     prop::collection::vec(step, 1..400)
 }
 
 const PAGE: usize = 4;
 
-#[derive(Default)]
 struct Model {
     window: Window,
+    capacity: usize,
     now: Duration,
     /// What the database shows as pending.
     database: BTreeMap<(ExperimentId, i64), Pending>,
@@ -90,7 +106,7 @@ impl Model {
                 if let Some(cursor) = self.window.next_page(true) {
                     self.page = Some(
                         self.database
-                            .range((cursor.0, cursor.1.saturating_add(1))..)
+                            .range((cursor.experiment, cursor.revision.saturating_add(1))..)
                             .take(PAGE)
                             .map(|(_, p)| p.clone())
                             .collect(),
@@ -127,6 +143,33 @@ impl Model {
                 }
             }
             Step::Pass(seconds) => self.now += Duration::from_secs(*seconds),
+            Step::Clear => {
+                // A page that was read before is of no use any more; its passing is undone with it.
+                self.page = None;
+                self.window.clear(limits(self.capacity));
+            }
+            Step::PutBack if !self.in_flight.is_empty() => {
+                let taken = self.in_flight.remove(0);
+                self.unrecorded_retries.push(taken.pending.id);
+                self.window.put_back(&taken, taken.pending.clone());
+            }
+            Step::PutBack => {}
+        }
+    }
+
+    fn new(capacity: usize) -> Self {
+        Self {
+            window: window(capacity),
+            capacity,
+            now: Duration::ZERO,
+            database: BTreeMap::new(),
+            revisions: HashMap::new(),
+            page: None,
+            in_flight: Vec::new(),
+            unrecorded: Vec::new(),
+            unrecorded_retries: Vec::new(),
+            delivered: Vec::new(),
+            failed: HashSet::new(),
         }
     }
 
@@ -144,7 +187,7 @@ impl Model {
         } else {
             self.failed.insert(place);
             self.unrecorded_retries.push(taken.pending.id);
-            let again = Pending { attempt_count: taken.pending.attempt_count + 1, ..taken.pending.clone() };
+            let again = Pending { failure_count: taken.pending.failure_count + 1, ..taken.pending.clone() };
             self.window.settle(&taken, Some((again, Duration::from_secs(30))), self.now);
         }
     }
@@ -167,8 +210,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn everything_owed_is_sent_once_and_in_order(steps in steps()) {
-        let mut model = Model::default();
+    fn everything_owed_is_sent_once_and_in_order(steps in steps(), capacity in prop_oneof![Just(3_usize), Just(8), Just(CAPACITY)]) {
+        let mut model = Model::new(capacity);
         steps.iter().for_each(|step| model.step(step));
         model.finish();
         let owed: usize = model.revisions.values().map(|last| usize::try_from(*last).unwrap()).sum();
@@ -182,7 +225,7 @@ proptest! {
 
 #[test]
 fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
-    let mut window = Window::default();
+    let mut window = window(CAPACITY);
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
     window.page(vec![pending(1, 1), pending(1, 2), pending(2, 1)], 10, now, |_| Due::InOrder(Duration::ZERO));
@@ -190,14 +233,14 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
     let other = window.take(now).unwrap();
     assert_eq!((first.pending.event.experiment_id, other.pending.event.experiment_id), (1, 2));
     assert!(window.take(now).is_none(), "1/2 waits for the answer to 1/1");
-    let retry = Pending { attempt_count: 1, ..first.pending.clone() };
+    let retry = Pending { failure_count: 1, ..first.pending.clone() };
     window.settle(&first, Some((retry.clone(), Duration::from_secs(5))), now);
     assert!(window.take(Duration::from_secs(4)).is_none());
     let again = window.take(Duration::from_secs(5)).unwrap();
     assert_eq!(again.pending.event.revision, 1);
     window.settle(
         &again,
-        Some((Pending { attempt_count: 2, ..retry }, Duration::from_secs(600))),
+        Some((Pending { failure_count: 2, ..retry }, Duration::from_secs(600))),
         Duration::from_secs(6),
     );
     assert!(window.take(Duration::from_secs(59)).is_none());
@@ -206,12 +249,12 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
 
 #[test]
 fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
-    let mut window = Window::default();
+    let mut window = window(CAPACITY);
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
     assert!(window.page(vec![pending(1, 1)], 10, now, |_| Due::InOrder(Duration::ZERO)));
     let taken = window.take(now).unwrap();
-    let retry = Pending { attempt_count: 1, ..taken.pending.clone() };
+    let retry = Pending { failure_count: 1, ..taken.pending.clone() };
     window.settle(&taken, Some((retry, Duration::from_secs(7200))), now);
     assert_eq!((window.open(), window.unrecorded()), (0, 1));
     window.recorded(taken.pending.id);
@@ -220,11 +263,11 @@ fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
 
 #[test]
 fn one_that_comes_back_much_later_holds_nobody_back() {
-    let mut window = Window::default();
+    let mut window = window(CAPACITY);
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
-    let tried = Pending { attempt_count: 4, ..pending(1, 1) };
-    window.page(vec![tried.clone(), pending(1, 2), pending(1, 3)], 10, now, |pending| match pending.attempt_count {
+    let tried = Pending { failure_count: 4, ..pending(1, 1) };
+    window.page(vec![tried.clone(), pending(1, 2), pending(1, 3)], 10, now, |pending| match pending.failure_count {
         0 => Due::InOrder(Duration::ZERO),
         _ => Due::Alone(Duration::from_secs(50)),
     });
@@ -242,12 +285,12 @@ fn one_that_comes_back_much_later_holds_nobody_back() {
 
 #[test]
 fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
-    let mut window = Window::default();
+    let mut window = window(CAPACITY);
     let now = Duration::ZERO;
     window.next_page(false).unwrap();
     window.page(vec![pending(1, 1), pending(1, 2)], 10, now, |_| Due::InOrder(Duration::ZERO));
     let taken = window.take(now).unwrap();
-    window.clear(Ordering::Experiment);
+    window.clear(limits(CAPACITY));
     assert!(window.take(now).is_none(), "1/2 may have been cancelled");
     window.settle(&taken, None, now);
     window.recorded(taken.pending.id);
@@ -256,7 +299,7 @@ fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
 
 #[test]
 fn memory_is_bounded_and_every_experiment_has_its_share() {
-    let mut window = Window::default();
+    let mut window = window(CAPACITY);
     let backlog: Vec<_> =
         (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
     window.next_page(false).unwrap();
@@ -268,7 +311,7 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
 
 #[test]
 fn without_order_deliveries_of_one_experiment_go_together() {
-    let mut window = Window::with_ordering(Ordering::None);
+    let mut window = Window::new(Limits { ordering: Ordering::None, ..limits(CAPACITY) });
     window.next_page(false).unwrap();
     window.page(vec![pending(1, 1), pending(1, 2)], 10, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
     assert!(window.take(Duration::ZERO).is_some() && window.take(Duration::ZERO).is_some());

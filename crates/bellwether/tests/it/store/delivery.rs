@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bellwether::endpoint::{Endpoint, EndpointState, Settings};
 use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
-use bellwether::store::deliveries::{self, Attempt, DeliveryState, Outcome, Pending, Selection};
+use bellwether::signing::{Keys, Signing};
+use bellwether::store::deliveries::{self, DeliveryState, Origin, Owed, Pending, Place, Selection};
+use bellwether::store::outcomes::{self, Attempt, Outcome};
 use bellwether::store::{Db, StoreError, endpoints, experiments};
-use bellwether_webhook::{EventType, Secret};
+use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::{CountedIds, at, event_of, new_experiment, read, record, write};
@@ -16,12 +18,13 @@ use crate::databases::{Database, on_both};
 fn endpoint(id: u128, url: &str) -> Endpoint {
     let settings: Settings =
         serde_json::from_value(json!({"url": url, "description": "ünï", "events": ["experiment.status.updated"],
-                                      "retry_schedule": [], "format": "detailed", "ordering": "none"}))
+                                      "retry_schedule": [], "format": "detailed", "ordering": "none", "headers": {"x-token": "t0ps3cret"},
+                                      "filter": {"tags": ["growth"]}, "rate_limit": 2.5}))
         .unwrap();
     Endpoint {
         id: EndpointId::of(id),
         settings,
-        secret: Secret::parse("the user's own").unwrap(),
+        signing: Signing::with(Keys { secret: "the user's own".into(), seed: Some([id as u8; 32]) }),
         state: EndpointState::Enabled,
         disabled_reason: None,
         version: 1,
@@ -37,8 +40,17 @@ async fn save(db: &Db, vault: &Arc<Vault>, endpoint: &Endpoint) {
 }
 
 fn shown(endpoint: &Endpoint) -> impl PartialEq + std::fmt::Debug {
-    let Endpoint { id, settings, secret, state, disabled_reason, version, created_at, updated_at } = endpoint.clone();
-    (id, settings, secret.text().to_owned(), state, disabled_reason, version, created_at, updated_at)
+    let Endpoint { id, settings, signing, state, disabled_reason, version, created_at, updated_at } = endpoint.clone();
+    (
+        id,
+        settings,
+        (signing.current.secret, signing.current.seed),
+        state,
+        disabled_reason,
+        version,
+        created_at,
+        updated_at,
+    )
 }
 
 async fn an_endpoint_is_kept_encrypted_until_deleted(database: Database) {
@@ -103,7 +115,7 @@ async fn with_deliveries(db: &Db) -> [i64; 2] {
             let owed = [1, 2].map(|endpoint| (DeliveryId::of(place + endpoint), EndpointId::of(endpoint)));
             write(db, move |tx| {
                 record(tx, &event)?;
-                deliveries::insert(tx, &event, &owed)
+                deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)
             })
             .await
             .unwrap();
@@ -120,24 +132,31 @@ fn delivery_ids(numbers: &[u128]) -> Vec<DeliveryId> {
     numbers.iter().map(|number| DeliveryId::of(*number)).collect()
 }
 
+const OWED: Owed = Owed { endpoint: EndpointId::of(1), is_behind: false };
+
+/// Behind all deliveries of this revision.
+fn behind(experiment: i64, revision: i64) -> Place {
+    Place { experiment, revision, delivery: DeliveryId::of(u128::MAX) }
+}
+
 async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Database) {
     let db = database.open().await;
     assert_eq!(with_deliveries(&db).await, [1, 2]);
     let pending = async |place, limit| {
-        read(&db, move |tx| deliveries::pending_after(tx, EndpointId::of(1), place, at(0), limit)).await.unwrap()
+        read(&db, move |tx| deliveries::pending_after(tx, OWED, place, at(0), limit)).await.unwrap()
     };
-    let all = pending((0, 0), 100).await;
+    let all = pending(Place::START, 100).await;
     assert_eq!(ids(&all), delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!((all[4].attempt_count, all[4].due_at, all[4].event.revision), (0, at(102), 2));
     assert_eq!(all[4].event.data, r#"{"experiment_id":2,"experiment_key":"b"}"#);
-    assert_eq!(ids(&pending((1, 2), 2).await), delivery_ids(&[131, 211]));
-    assert_eq!(ids(&pending((1, i64::MAX), 1).await), delivery_ids(&[211]));
-    assert!(pending((2, 3), 9).await.is_empty());
+    assert_eq!(ids(&pending(behind(1, 2), 2).await), delivery_ids(&[131, 211]));
+    assert_eq!(ids(&pending(behind(1, i64::MAX), 1).await), delivery_ids(&[211]));
+    assert!(pending(behind(2, 3), 9).await.is_empty());
     // One that was tried waits for its time; the others are due whatever the clock says.
     let failed = Outcome { due_at: at(1000), ..outcome(121, 1, DeliveryState::Pending) };
-    write(&db, move |tx| deliveries::record(tx, std::slice::from_ref(&failed))).await.unwrap();
-    assert_eq!(ids(&pending((1, 1), 2).await), delivery_ids(&[131, 211]));
-    let due = async |by| read(&db, move |tx| deliveries::pending_after(tx, EndpointId::of(1), (1, 1), by, 1)).await;
+    write(&db, move |tx| outcomes::record(tx, &[&failed])).await.unwrap();
+    assert_eq!(ids(&pending(behind(1, 1), 2).await), delivery_ids(&[131, 211]));
+    let due = async |by| read(&db, move |tx| deliveries::pending_after(tx, OWED, behind(1, 1), by, 1)).await;
     assert_eq!(ids(&due(at(1000)).await.unwrap()), delivery_ids(&[121]));
     assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(1))).await.unwrap(), 6);
     assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(9))).await.unwrap(), 0);
@@ -170,6 +189,7 @@ fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
             response_body: Some("ok \u{2028}".into()),
         },
         state,
+        failure_count: number * u32::from(!is_ended),
         due_at: at(900),
         ended_at: is_ended.then(|| at(600)),
     }
@@ -180,7 +200,7 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     with_deliveries(&db).await;
     let get = async |id: u128| read(&db, move |tx| deliveries::get(tx, DeliveryId::of(id))).await.unwrap().unwrap();
     let record = async |outcomes: Vec<Outcome>| -> Result<(), StoreError> {
-        db.write_outcomes(move |tx| deliveries::record(tx, &outcomes)).await
+        db.write_outcomes(move |tx| outcomes::record(tx, &outcomes.iter().collect::<Vec<_>>())).await
     };
     record(vec![
         outcome(111, 1, DeliveryState::Pending),
@@ -191,13 +211,14 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     .unwrap();
     let waiting = get(111).await;
     assert_eq!((waiting.state, waiting.attempt_count, waiting.due_at), (DeliveryState::Pending, 1, at(900)));
+    assert_eq!((waiting.failure_count, waiting.origin, waiting.is_behind), (1, Origin::Change, false));
     assert_eq!((get(121).await.state, get(121).await.ended_at), (DeliveryState::Delivered, Some(at(600))));
     assert_eq!(get(211).await.state, DeliveryState::Exhausted);
 
     // The same outcome again, and one of a delivery that has ended, change nothing but the log of attempts.
     record(vec![outcome(121, 1, DeliveryState::Exhausted), outcome(121, 2, DeliveryState::Pending)]).await.unwrap();
     assert_eq!((get(121).await.state, get(121).await.attempt_count), (DeliveryState::Delivered, 1));
-    let attempts = read(&db, |tx| deliveries::attempts(tx, DeliveryId::of(121))).await.unwrap();
+    let attempts = read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(121), 9)).await.unwrap();
     let expected = [outcome(121, 1, DeliveryState::Delivered).attempt, outcome(121, 2, DeliveryState::Pending).attempt];
     assert_eq!(attempts, expected);
 
@@ -215,11 +236,11 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     // One that retention has removed does not keep out the others.
     record(vec![outcome(999, 1, DeliveryState::Delivered), outcome(112, 1, DeliveryState::Delivered)]).await.unwrap();
     assert_eq!(get(112).await.state, DeliveryState::Delivered);
-    assert!(read(&db, |tx| deliveries::attempts(tx, DeliveryId::of(999))).await.unwrap().is_empty());
+    assert!(read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(999), 9)).await.unwrap().is_empty());
     // Of two attempts in one batch the last says where it stands, and both are kept.
     record(vec![outcome(122, 1, DeliveryState::Pending), outcome(122, 2, DeliveryState::Exhausted)]).await.unwrap();
     assert_eq!((get(122).await.state, get(122).await.attempt_count), (DeliveryState::Exhausted, 2));
-    assert_eq!(read(&db, |tx| deliveries::attempts(tx, DeliveryId::of(122))).await.unwrap().len(), 2);
+    assert_eq!(read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(122), 9)).await.unwrap().len(), 2);
 }
 
 /// More endpoints than one INSERT takes rows.
@@ -240,7 +261,7 @@ async fn an_event_is_owed_to_many(database: Database) {
     let owed: Vec<_> = (1..=many).map(|id| (DeliveryId::of(id), EndpointId::of(id))).collect();
     write(&db, move |tx| {
         record(tx, &event)?;
-        deliveries::insert(tx, &event, &owed)
+        deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)
     })
     .await
     .unwrap();

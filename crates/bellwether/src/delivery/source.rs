@@ -1,0 +1,123 @@
+//! Where a lane takes its deliveries from: a window in memory, and the passes over the database that fill it. A lane has two:
+//! one for what is due in its time, one for what was recovered or replayed and comes behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::Shared;
+use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window};
+use crate::endpoint::Settings;
+use crate::id::DeliveryId;
+use crate::store::StoreError;
+use crate::store::deliveries::{Owed, Pending, pending_after};
+
+/// Rows read from the database at a time.
+const PAGE: u32 = 512;
+/// How soon a window that is behind looks into the database though much is still open; twice as late each time in vain.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_LATEST: Duration = Duration::from_secs(30);
+
+pub type Page = Result<Vec<Pending>, StoreError>;
+
+pub struct Source {
+    shared: Arc<Shared>,
+    owed: Owed,
+    pub window: Window,
+    pages: JoinSet<Page>,
+    looked_at: Duration,
+    look_again: Duration,
+    /// The last page could not be read.
+    has_failed: bool,
+}
+
+impl Source {
+    pub fn new(shared: Arc<Shared>, owed: Owed, limits: Limits) -> Self {
+        let looked_at = shared.clock.monotonic();
+        Self {
+            shared,
+            owed,
+            window: Window::new(limits),
+            pages: JoinSet::new(),
+            looked_at,
+            look_again: LOOK_AGAIN,
+            has_failed: false,
+        }
+    }
+
+    /// Begins anew with what the database says. A page under way was read before.
+    pub fn clear(&mut self, limits: Limits) {
+        self.pages = JoinSet::new();
+        self.window.clear(limits);
+        self.look_again = LOOK_AGAIN;
+    }
+
+    /// How long it is until the window asks for something; `None`: for ever. `is_full`: nothing can be taken anyway.
+    pub fn nap(&self, now: Duration, is_full: bool) -> Option<Duration> {
+        let due = self.window.next_due().filter(|_| !is_full).map(|at| at.saturating_sub(now));
+        let look = (self.window.is_behind() && self.pages.is_empty())
+            .then(|| (self.looked_at + self.look_again).saturating_sub(now));
+        due.into_iter().chain(look).min()
+    }
+
+    pub fn read_page(&mut self) {
+        if !self.pages.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.monotonic();
+        let is_overdue = now >= self.looked_at + self.look_again;
+        if is_overdue {
+            // Whether or not it leads to a page: a full window must not be asked without pause.
+            self.looked_at = now;
+        }
+        if self.has_failed && !is_overdue {
+            return;
+        }
+        let Some(place) = self.window.next_page(is_overdue) else { return };
+        let (db, owed) = (self.shared.registry.db().clone(), self.owed);
+        let due_by = self.shared.clock.now().plus(LONGEST_AHEAD);
+        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, owed, place, due_by, PAGE)).await });
+    }
+
+    /// The page under way, when it has come; pends for ever if there is none.
+    pub async fn page(&mut self) -> Page {
+        match self.pages.join_next().await {
+            Some(page) => page.unwrap_or_else(|error| Err(StoreError::Failed(error.to_string()))),
+            None => std::future::pending().await,
+        }
+    }
+
+    pub fn take_page(&mut self, page: Page, settings: &Settings) {
+        self.has_failed = page.is_err();
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %self.owed.endpoint, "pending deliveries cannot be read yet; trying again");
+                return self.window.page_failed();
+            }
+        };
+        let now = self.shared.clock.now();
+        let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
+        let due = |pending: &Pending| {
+            let wait = pending.due_at.since(now).min(LONGEST_AHEAD);
+            match settings.retry_after(pending.failure_count) {
+                // What never failed is due, whatever the wall clock has done since it was made.
+                _ if pending.failure_count == 0 => Due::InOrder(Duration::ZERO),
+                // The window had let it go, and its experiment's later ones with it.
+                Some(delay) if delay > settings.hold() && !wait.is_zero() => Due::Alone(wait),
+                _ => Due::InOrder(wait),
+            }
+        };
+        let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due);
+        self.look_again = if is_taken { LOOK_AGAIN } else { (self.look_again * 2).min(LOOK_LATEST) };
+    }
+
+    pub fn take(&mut self, now: Duration) -> Option<Taken> {
+        self.window.take(now)
+    }
+
+    pub fn recorded(&mut self, id: DeliveryId) {
+        self.window.recorded(id);
+    }
+}

@@ -1,0 +1,213 @@
+//! Which events an endpoint wants to hear of. Pure, and the one place that decides it: when an event is owed, when one is
+//! replayed, and when somebody asks why one was not sent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::FieldErrors;
+use crate::event::Topic;
+use crate::id::EntityId;
+
+const MOST_ITEMS: usize = 100;
+const LONGEST_ITEM: usize = 200;
+
+/// Each list that is not empty must be met; an empty one means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Filter {
+    /// Patterns of keys: `*` stands for any characters, `?` for one. One must fit.
+    pub experiment_keys: Vec<String>,
+    /// The experiment must have one of them.
+    pub tags: Vec<String>,
+    pub entity_ids: Vec<EntityId>,
+    /// Of the ends of runs, only those that are one of these; other events are not touched.
+    pub runs: Vec<RunCondition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunCondition {
+    Failure,
+    Imbalance,
+    DataUpdated,
+}
+
+/// What of a run an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunFacts {
+    pub is_failure: bool,
+    pub is_imbalance: bool,
+    pub is_data_updated: bool,
+}
+
+/// What of an event a filter looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub topic: Topic,
+    pub experiment_key: &'a str,
+    pub tags: &'a [String],
+    pub entity_id: Option<EntityId>,
+    pub run: Option<RunFacts>,
+}
+
+/// The part of a filter that an event does not meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clause {
+    Events,
+    ExperimentKeys,
+    Tags,
+    EntityIds,
+    Runs,
+}
+
+impl Filter {
+    /// The first clause that `facts` do not meet.
+    pub fn unmet_by(&self, facts: &Facts<'_>) -> Option<Clause> {
+        if matches!(facts.topic, Topic::Endpoint(_)) {
+            return None;
+        }
+        let is_met = |is_empty: bool, holds: bool| is_empty || holds;
+        let key = self.experiment_keys.iter().any(|pattern| fits(pattern, facts.experiment_key));
+        let tag = self.tags.iter().any(|tag| facts.tags.contains(tag));
+        let entity = facts.entity_id.is_some_and(|id| self.entity_ids.contains(&id));
+        let run = facts.run.is_none_or(|run| self.runs.iter().any(|condition| condition.holds(run)));
+        [
+            (Clause::ExperimentKeys, is_met(self.experiment_keys.is_empty(), key)),
+            (Clause::Tags, is_met(self.tags.is_empty(), tag)),
+            (Clause::EntityIds, is_met(self.entity_ids.is_empty(), entity)),
+            (Clause::Runs, is_met(self.runs.is_empty(), run)),
+        ]
+        .into_iter()
+        .find_map(|(clause, is_met)| (!is_met).then_some(clause))
+    }
+
+    pub fn validate(&self, errors: &mut FieldErrors) {
+        for (field, items) in [("filter.experiment_keys", &self.experiment_keys), ("filter.tags", &self.tags)] {
+            for (i, item) in errors.at_most(field, items, MOST_ITEMS).iter().enumerate() {
+                let field = format!("{field}[{i}]");
+                errors.text(&field, item, LONGEST_ITEM);
+                errors.check(!item.is_empty(), &field, || "it is empty; leave it out to mean all".to_owned());
+            }
+        }
+        errors.at_most("filter.entity_ids", &self.entity_ids, MOST_ITEMS);
+        errors.at_most("filter.runs", &self.runs, MOST_ITEMS);
+    }
+}
+
+impl RunCondition {
+    fn holds(self, run: RunFacts) -> bool {
+        match self {
+            Self::Failure => run.is_failure,
+            Self::Imbalance => run.is_imbalance,
+            Self::DataUpdated => run.is_data_updated,
+        }
+    }
+}
+
+/// Whether `pattern` fits the whole of `text`, in time of the product of their lengths at most.
+fn fits(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on from if what follows the last star does not fit: one character further.
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&letter) if letter == '?' || letter == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => {
+                let Some((at, from)) = star else { return false };
+                (p, t) = (at + 1, from + 1);
+                star = Some((at, from + 1));
+            }
+        }
+    }
+    pattern[p..].iter().all(|&letter| letter == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_webhook::EventType;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filter(json: serde_json::Value) -> Filter {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn patterns_fit_as_shells_do() {
+        for (pattern, text, does) in [
+            ("checkout-*", "checkout-cta", true),
+            ("checkout-*", "xcheckout-cta", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("a?c", "abc", true),
+            ("*-cta", "checkout-cta", true),
+            ("*a*b*c", "xaybzc", true),
+            ("*a*b*c", "xaybz", false),
+            ("ü*", "über", true),
+            ("abc", "abc", true),
+            ("abc", "ab", false),
+            ("ab", "abc", false),
+        ] {
+            assert_eq!(fits(pattern, text), does, "{pattern} on {text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_fits_what_it_was_made_from(text in "[a-c]{0,12}", cut in 0_usize..12, question in 0_usize..12) {
+            let mut pattern: Vec<char> = text.chars().collect();
+            if let Some(letter) = pattern.get_mut(question) { *letter = '?'; }
+            pattern.truncate(cut);
+            let pattern: String = pattern.into_iter().chain(['*']).collect();
+            prop_assert!(fits(&pattern, &text));
+        }
+
+        #[test]
+        fn many_stars_do_not_take_for_ever(stars in 1_usize..60) {
+            let (pattern, text) = (format!("{}b", "*a".repeat(stars)), "a".repeat(200));
+            prop_assert!(!fits(&pattern, &text));
+        }
+    }
+
+    #[test]
+    fn the_first_unmet_clause_is_named() {
+        let run = RunFacts { is_failure: false, is_imbalance: true, is_data_updated: false };
+        let tags = ["growth".to_owned()];
+        let facts = Facts {
+            topic: Topic::Experiment(EventType::CalculatedMetricsUpdated),
+            experiment_key: "checkout-cta",
+            tags: &tags,
+            entity_id: None,
+            run: Some(run),
+        };
+        let unmet = |json| filter(json).unmet_by(&facts);
+        assert_eq!(unmet(serde_json::json!({})), None);
+        assert_eq!(unmet(serde_json::json!({"experiment_keys": ["search-*", "checkout-*"]})), None);
+        assert_eq!(unmet(serde_json::json!({"experiment_keys": ["search-*"]})), Some(Clause::ExperimentKeys));
+        assert_eq!(unmet(serde_json::json!({"tags": ["core"]})), Some(Clause::Tags));
+        assert_eq!(unmet(serde_json::json!({"tags": ["core", "growth"], "runs": ["failure"]})), Some(Clause::Runs));
+        assert_eq!(unmet(serde_json::json!({"runs": ["failure", "imbalance"]})), None);
+        assert_eq!(unmet(serde_json::json!({"entity_ids": [EntityId::of(1)]})), Some(Clause::EntityIds));
+        let edited = Facts { run: None, topic: Topic::Experiment(EventType::ConfigurationUpdated), ..facts };
+        assert_eq!(
+            filter(serde_json::json!({"runs": ["failure"]})).unmet_by(&edited),
+            None,
+            "no run, no condition on it"
+        );
+    }
+
+    #[test]
+    fn unknown_conditions_are_refused_with_the_known() {
+        let error = serde_json::from_value::<Filter>(serde_json::json!({"runs": ["success"]})).unwrap_err().to_string();
+        assert!(error.contains("data_updated"), "{error}");
+    }
+}

@@ -1,0 +1,222 @@
+//! By hand: have a delivery sent again, or cancelled; recover what was exhausted, replay what was never owed.
+//!
+//! Recovering is a little work at a time, at low priority, each step a transaction that moves its cursor along: it blocks
+//! nothing, shows how far it has come, can be stopped, and goes on after a crash.
+
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::{Context, DeliveryWake, Registry, Result};
+use crate::actor::Actor;
+use crate::clock::Timestamp;
+use crate::endpoint::{EndpointState, Settings};
+use crate::error::{Conflict, Refusal};
+use crate::event::Event;
+use crate::filter::{Clause, Facts};
+use crate::id::{DeliveryId, EndpointId, EntityId, RecoveryId};
+use crate::store::deliveries::{self, Delivery, DeliveryState, Origin};
+use crate::store::recoveries::{self, Kind, Recovery, State};
+use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lanes};
+
+/// Rows moved in one transaction.
+const BATCH: u32 = 250;
+/// How often somebody looks for recoveries that a crash, or another node's death, has left.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Carries recoveries on until `stop` turns true.
+pub async fn run(registry: Registry, requested: std::sync::Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    loop {
+        match registry.recover_some().await {
+            Ok(true) if !*stop.borrow() => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "recoveries cannot go on yet; trying again"),
+        }
+        tokio::select! {
+            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+            () = requested.notified() => {}
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+    }
+}
+
+impl Registry {
+    /// Owes the event of `id` to the same endpoint once more, outside the order.
+    pub async fn resend(&self, id: DeliveryId) -> Result<Delivery> {
+        self.command(move |context, tx| {
+            let of = deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?;
+            if endpoints::get(tx, &context.setup.vault, of.endpoint_id)?.is_none() {
+                return Err(
+                    Refusal::conflict(Conflict::State, "the endpoint was deleted; nothing is sent to it").into()
+                );
+            }
+            let gone = "the event is past retention; nothing is left to send";
+            let event = events::get(tx, of.event_id)?.ok_or_else(|| Refusal::conflict(Conflict::State, gone))?;
+            let again = DeliveryId::of(context.setup.ids.next());
+            let owed = [(again, of.endpoint_id)];
+            deliveries::insert(tx, &event, Origin::Resend, context.setup.clock.now(), &owed)?;
+            context.wake_after_commit(tx, DeliveryWake::Look(of.endpoint_id));
+            Ok(deliveries::get(tx, again)?.ok_or_else(|| Refusal::not_found("delivery", again))?)
+        })
+        .await
+    }
+
+    /// Ends a pending delivery. What is on its way to the receiver just now may still arrive.
+    pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery> {
+        self.command(move |context, tx| {
+            let delivery = deliveries::lock(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?;
+            if delivery.state != DeliveryState::Pending {
+                let detail = format!("the delivery has ended already: {}", delivery.state.as_str());
+                return Err(Refusal::conflict(Conflict::State, detail).into());
+            }
+            deliveries::cancel(tx, id, "cancelled by hand", context.setup.clock.now())?;
+            // The lane may hold it in memory.
+            lanes::revise(tx, delivery.endpoint_id)?;
+            endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
+            context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
+            Ok(deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?)
+        })
+        .await
+    }
+
+    pub async fn request_recovery(
+        &self,
+        actor: Actor,
+        endpoint: EndpointId,
+        kind: Kind,
+        since: Timestamp,
+    ) -> Result<Recovery> {
+        self.command(move |context, tx| {
+            let now = context.setup.clock.now();
+            if since > now {
+                let message = format!("{since} was given, which is ahead; give a time in the past");
+                return Err(Refusal::invalid("since", message).into());
+            }
+            let found = context.lock_endpoint(tx, endpoint)?;
+            if found.state == EndpointState::Disabled {
+                let detail = "the endpoint is disabled; enable it first, then recover";
+                return Err(Refusal::conflict(Conflict::State, detail).into());
+            }
+            let recovery = Recovery {
+                id: RecoveryId::of(context.setup.ids.next()),
+                endpoint_id: endpoint,
+                kind,
+                since,
+                state: State::Running,
+                place: (0, 0),
+                examined: 0,
+                moved: 0,
+                actor: actor.clone(),
+                created_at: now,
+                ended_at: None,
+            };
+            recoveries::save(tx, &recovery).map_err(|error| match error {
+                StoreError::Unique(_) => super::Error::from(Refusal::conflict(
+                    Conflict::State,
+                    "a recovery of this endpoint is under way; wait for it, or stop it first",
+                )),
+                other => other.into(),
+            })?;
+            let action = if kind == Kind::Recover { "recovery_requested" } else { "replay_requested" };
+            context.note_endpoint(tx, &actor, endpoint, action, Vec::new(), &format!("since {since}"))?;
+            let wakes = context.wakes.clone();
+            tx.after_commit(Box::new(move || wakes.recovery()));
+            Ok(recovery)
+        })
+        .await
+    }
+
+    /// It goes no further; what it has moved stays moved.
+    pub async fn stop_recovery(&self, id: RecoveryId) -> Result<Recovery> {
+        self.command(move |context, tx| {
+            let mut recovery = recoveries::lock(tx, id)?.ok_or_else(|| Refusal::not_found("recovery", id))?;
+            if recovery.state != State::Running {
+                return Err(Refusal::conflict(Conflict::State, "the recovery has ended already").into());
+            }
+            recovery.state = State::Stopped;
+            recovery.ended_at = Some(context.setup.clock.now());
+            recoveries::save(tx, &recovery)?;
+            Ok(recovery)
+        })
+        .await
+    }
+
+    /// A step of each recovery that is under way; `true` if there was any.
+    async fn recover_some(&self) -> Result<bool> {
+        let running: Vec<RecoveryId> = self.db().read(|tx: &mut dyn Tx| recoveries::running(tx)).await?;
+        for id in &running {
+            let (context, id) = (self.context.clone(), *id);
+            self.db().write_outcomes(move |tx| context.recover_step(tx, id)).await?;
+        }
+        Ok(!running.is_empty())
+    }
+}
+
+impl Context {
+    fn recover_step(&self, tx: &mut dyn Tx, id: RecoveryId) -> Result<()> {
+        let Some(mut recovery) = recoveries::lock(tx, id)?.filter(|recovery| recovery.state == State::Running) else {
+            return Ok(());
+        };
+        let now = self.setup.clock.now();
+        let count = match recovery.kind {
+            Kind::Recover => {
+                let places = recoveries::exhausted_after(tx, &recovery, BATCH)?;
+                for place in &places {
+                    let moved = recoveries::revive(tx, &recovery, *place, now)?;
+                    recovery.moved += moved;
+                    recovery.examined += moved;
+                }
+                recovery.place = places.last().copied().unwrap_or(recovery.place);
+                places.len()
+            }
+            Kind::Replay => self.replay_step(tx, &mut recovery, now)?,
+        };
+        if count < BATCH as usize {
+            recovery.state = State::Done;
+            recovery.ended_at = Some(now);
+        }
+        recoveries::save(tx, &recovery)?;
+        self.wake_after_commit(tx, DeliveryWake::Look(recovery.endpoint_id));
+        Ok(())
+    }
+
+    fn replay_step(&self, tx: &mut dyn Tx, recovery: &mut Recovery, now: Timestamp) -> Result<usize> {
+        let Some(endpoint) = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)? else { return Ok(0) };
+        let page = recoveries::events_after(tx, recovery, BATCH)?;
+        for (event, is_owed) in &page {
+            recovery.place = (event.experiment_id, event.revision);
+            recovery.examined += 1;
+            if *is_owed || unmet_then(tx, &endpoint.settings, event)?.is_some() {
+                continue;
+            }
+            let owed = [(DeliveryId::of(self.setup.ids.next()), endpoint.id)];
+            deliveries::insert(tx, event, Origin::Replay, now, &owed)?;
+            recovery.moved += 1;
+        }
+        Ok(page.len())
+    }
+}
+
+/// The first clause of what `settings` want that `event` did not meet when it happened. Its key stands in the event; what
+/// else a filter asks for is as the history says that it was.
+pub(super) fn unmet_then(tx: &mut dyn Tx, settings: &Settings, event: &Event) -> Result<Option<Clause>> {
+    let (id, revision) = (event.experiment_id, event.revision);
+    let now = |tx: &mut dyn Tx| experiments::get_deleted_too(tx, id);
+    let mut tags: Vec<String> = Vec::new();
+    if !settings.filter.tags.is_empty() {
+        tags = match changes::value_before(tx, id, revision, "tags")? {
+            Some(value) => serde_json::from_value(value).unwrap_or_default(),
+            None => now(tx)?.map(|experiment| experiment.configuration.tags).unwrap_or_default(),
+        };
+    }
+    let mut entity_id: Option<EntityId> = None;
+    if !settings.filter.entity_ids.is_empty() {
+        entity_id = match changes::value_before(tx, id, revision, "entity_id")? {
+            Some(value) => serde_json::from_value(value).unwrap_or_default(),
+            None => now(tx)?.and_then(|experiment| experiment.configuration.entity_id),
+        };
+    }
+    let key = event.experiment_key();
+    let run = event.run_facts();
+    Ok(settings.unmet_by(&Facts { topic: event.topic, experiment_key: &key, tags: &tags, entity_id, run }))
+}

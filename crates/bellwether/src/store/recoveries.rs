@@ -1,0 +1,184 @@
+//! Recoveries: what somebody asked to have sent again, and how far that has come. Each step is a small transaction that
+//! moves the cursor along with what it moved, so that a crash resumes and nothing is moved twice.
+
+use serde::{Deserialize, Serialize};
+
+use super::value::to_json;
+use super::{Row, StoreError, Tx, query_as, query_one};
+use crate::actor::Actor;
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::id::{EndpointId, ExperimentId, RecoveryId};
+use crate::params;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Exhausted deliveries become pending, with a fresh schedule.
+    Recover,
+    /// Events become owed that the endpoint never got.
+    Replay,
+}
+
+impl Kind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recover => "recover",
+            Self::Replay => "replay",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Recover, Self::Replay].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    Running,
+    Done,
+    /// Somebody asked it to go no further; what it had moved stays moved.
+    Stopped,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Running, Self::Done, Self::Stopped].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Recovery {
+    pub id: RecoveryId,
+    pub endpoint_id: EndpointId,
+    pub kind: Kind,
+    /// What happened earlier is left alone.
+    pub since: Timestamp,
+    pub state: State,
+    /// How far it has come, in the order of experiment and revision.
+    #[serde(skip)]
+    pub place: (ExperimentId, i64),
+    /// Deliveries, or events, that were looked at.
+    pub examined: u64,
+    /// Those of them that are owed now.
+    pub moved: u64,
+    pub actor: Actor,
+    pub created_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+}
+
+const COLUMNS: &str =
+    "id, endpoint_id, kind, since, state, experiment_id, revision, examined, moved, actor, created_at, ended_at";
+
+fn decode(row: &Row) -> Result<Recovery, StoreError> {
+    Ok(Recovery {
+        id: row.get("id")?,
+        endpoint_id: row.get("endpoint_id")?,
+        kind: row.word("kind", Kind::parse)?,
+        since: row.get("since")?,
+        state: row.word("state", State::parse)?,
+        place: (row.get("experiment_id")?, row.get("revision")?),
+        examined: row.get("examined")?,
+        moved: row.get("moved")?,
+        actor: row.json("actor")?,
+        created_at: row.get("created_at")?,
+        ended_at: row.get("ended_at")?,
+    })
+}
+
+pub fn save(tx: &mut dyn Tx, recovery: &Recovery) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO recoveries ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, experiment_id = excluded.experiment_id, \
+         revision = excluded.revision, examined = excluded.examined, moved = excluded.moved, ended_at = excluded.ended_at"
+    );
+    tx.execute(
+        &sql,
+        params![
+            recovery.id,
+            recovery.endpoint_id,
+            recovery.kind.as_str(),
+            recovery.since,
+            recovery.state.as_str(),
+            recovery.place.0,
+            recovery.place.1,
+            recovery.examined,
+            recovery.moved,
+            to_json(&recovery.actor)?,
+            recovery.created_at,
+            recovery.ended_at
+        ],
+    )
+    .map(drop)
+}
+
+pub fn get(tx: &mut dyn Tx, id: RecoveryId) -> Result<Option<Recovery>, StoreError> {
+    query_one(tx, "recoveries", &format!("SELECT {COLUMNS} FROM recoveries WHERE id = $1"), params![id], decode)
+}
+
+/// The same, locked against other writers until the transaction ends.
+pub fn lock(tx: &mut dyn Tx, id: RecoveryId) -> Result<Option<Recovery>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM recoveries WHERE id = $1{}", tx.dialect().for_update());
+    query_one(tx, "recoveries", &sql, params![id], decode)
+}
+
+pub fn list(tx: &mut dyn Tx, endpoint: EndpointId, after: &str, limit: u32) -> Result<Vec<Recovery>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM recoveries WHERE endpoint_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+    query_as(tx, "recoveries", &sql, params![endpoint, after, limit], decode)
+}
+
+pub fn running(tx: &mut dyn Tx) -> Result<Vec<RecoveryId>, StoreError> {
+    query_as(tx, "recoveries", "SELECT id FROM recoveries WHERE state = 'running' ORDER BY id", &[], |row| {
+        row.get("id")
+    })
+}
+
+/// Where exhausted deliveries of the endpoint lie behind the recovery's place, in order.
+pub fn exhausted_after(
+    tx: &mut dyn Tx,
+    recovery: &Recovery,
+    limit: u32,
+) -> Result<Vec<(ExperimentId, i64)>, StoreError> {
+    let sql = "SELECT DISTINCT experiment_id, revision FROM deliveries WHERE endpoint_id = $1 AND state = 'exhausted' \
+               AND (experiment_id, revision) > ($2, $3) AND created_at >= $4 AND ended_at <= $5 \
+               ORDER BY experiment_id, revision LIMIT $6";
+    let (experiment, revision) = recovery.place;
+    let values = params![recovery.endpoint_id, experiment, revision, recovery.since, recovery.created_at, limit];
+    query_as(tx, "deliveries", sql, values, |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
+}
+
+/// Makes what is exhausted at `place` pending again, behind live traffic, with a fresh schedule; tells how many.
+pub fn revive(
+    tx: &mut dyn Tx,
+    recovery: &Recovery,
+    (experiment, revision): (ExperimentId, i64),
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let sql = "UPDATE deliveries SET state = 'pending', is_behind = 1, failure_count = 0, due_at = $4, ended_at = NULL \
+               WHERE endpoint_id = $1 AND experiment_id = $2 AND revision = $3 AND state = 'exhausted' \
+               AND created_at >= $5 AND ended_at <= $6";
+    tx.execute(sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
+}
+
+/// Events of experiments behind the recovery's place, in order, and whether the endpoint was ever owed each.
+pub fn events_after(tx: &mut dyn Tx, recovery: &Recovery, limit: u32) -> Result<Vec<(Event, bool)>, StoreError> {
+    let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed, \
+               CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND d.endpoint_id = $1) THEN 1 ELSE 0 END AS is_owed \
+               FROM events WHERE (experiment_id, revision) > ($2, $3) AND experiment_id > 0 AND occurred_at >= $4 AND occurred_at <= $5 \
+               ORDER BY experiment_id, revision LIMIT $6";
+    let (experiment, revision) = recovery.place;
+    let values = params![recovery.endpoint_id, experiment, revision, recovery.since, recovery.created_at, limit];
+    query_as(tx, "events", sql, values, |row| {
+        let is_owed: i64 = row.get("is_owed")?;
+        Ok((super::events::decode(row)?, is_owed == 1))
+    })
+}
