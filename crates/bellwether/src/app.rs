@@ -15,6 +15,7 @@ use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::Delivery;
+use crate::delivery::outbound::{Outbound, OutboundError};
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::{self, Registry, Wakes, retention, sequencer};
@@ -39,7 +40,7 @@ pub enum StartError {
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
-    Delivery(#[from] crate::delivery::StartError),
+    Outbound(#[from] OutboundError),
 }
 
 /// A server that runs, until [`Self::stop`].
@@ -55,6 +56,7 @@ pub struct Running {
 
 /// Starts everything. When this returns, the API answers.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));
@@ -84,7 +86,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
 
     let (stop, stopping) = watch::channel(false);
-    let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost)?;
+    let delivery = Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost, outbound);
     let limits = pipeline::Limits::of(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
     let keep = Duration::from_hours(24 * config.retention_days);

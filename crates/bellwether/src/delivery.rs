@@ -2,11 +2,17 @@
 //! came of their attempts. Neither decides what is owed (see `registry`), and the database is asked wherever a hint may
 //! have been lost.
 
-mod client;
-mod guard;
+pub mod answer;
+pub mod client;
+mod connector;
+mod dial;
+pub mod guard;
 mod lane;
+pub mod outbound;
+mod proxy;
 mod recorder;
 mod retry;
+mod tls;
 mod window;
 
 use std::collections::{HashMap, HashSet};
@@ -25,6 +31,7 @@ use crate::registry::{DeliveryWake, Registry};
 use crate::store::deliveries::Pending;
 use crate::store::{Db, StoreError, endpoints};
 use lane::{Lane, Message};
+use outbound::Outbound;
 use recorder::Recorded;
 
 /// Answered and not yet on disk, for each lane: with what is in flight, the most that a crash sends again.
@@ -43,14 +50,9 @@ struct Shared {
     db: Db,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
-    guard: guard::Guard,
-    tls: Arc<rustls::ClientConfig>,
+    outbound: Outbound,
     answered: mpsc::UnboundedSender<recorder::Answered>,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("delivery cannot start: {0}")]
-pub struct StartError(String);
 
 /// The engine. It runs until `stop` turns true, then finishes what is in flight and records it.
 pub struct Delivery {
@@ -78,23 +80,22 @@ impl Delivery {
         registry: Registry,
         hints: mpsc::Receiver<DeliveryWake>,
         lost: Arc<std::sync::atomic::AtomicBool>,
-    ) -> Result<Self, StartError> {
+        outbound: Outbound,
+    ) -> Self {
         let (answered, answered_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
         let shared = Shared {
             db: registry.db().clone(),
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
-            guard: guard::Guard::with_policy(registry.addresses().clone())
-                .map_err(|error| StartError(error.to_string()))?,
-            tls: client::tls().map_err(|error| StartError(error.to_string()))?,
+            outbound,
             answered,
         };
         let mut recorder = JoinSet::new();
         recorder.spawn(recorder::run(shared.db.clone(), answered_in, recorded_out));
         let shared = Arc::new(shared);
         let hints_are_ordered = registry.db().dialect().numbers_events_in_transaction();
-        Ok(Self {
+        Self {
             hints_are_ordered,
             revisions: HashMap::new(),
             registry,
@@ -105,7 +106,7 @@ impl Delivery {
             recorder,
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
-        })
+        }
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {

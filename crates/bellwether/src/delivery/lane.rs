@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::client::{Answer, Client};
+use super::answer::{Answer, ErrorClass};
+use super::client::{self, Client, Credentials, Key, Target};
 use super::recorder::Answered;
 use super::retry;
 use super::window::{Due, LONGEST_HOLD, Taken, Window};
@@ -187,10 +188,19 @@ impl Lane {
         while self.is_sending() && !self.is_full() {
             let Some(taken) = self.window.take(self.shared.clock.monotonic()) else { return };
             let (client, clock) = (client.clone(), self.shared.clock.clone());
+            let format = self.endpoint.settings.format;
             self.in_flight.spawn(async move {
                 let started_at = clock.now();
                 let start = clock.monotonic();
-                let answer = client.send(&taken.pending.event, taken.pending.attempt_count + 1, started_at).await;
+                let event = &taken.pending.event;
+                let message = client::Message {
+                    id: &event.id.to_string(),
+                    event: event.event_type.as_str(),
+                    data: event.data_in(format),
+                    revision: Some(event.revision),
+                    attempt: taken.pending.attempt_count + 1,
+                };
+                let answer = client.send(&message, started_at).await;
                 Sent { taken, answer, started_at, duration: clock.monotonic().saturating_sub(start) }
             });
         }
@@ -224,10 +234,15 @@ impl Lane {
 }
 
 fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
-    Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
-        .inspect_err(
-            |error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"),
-        )
+    let key = Key { secret: endpoint.secret.clone(), signing_key: None, until: None };
+    let target = Target {
+        url: endpoint.settings.url.clone(),
+        max_in_flight: endpoint.settings.max_in_flight,
+        headers: Vec::new(),
+        credentials: Credentials { body: endpoint.secret.clone(), message: vec![key] },
+    };
+    Client::connect(target, &shared.outbound)
+        .inspect_err(|error| tracing::error!(%error, endpoint = %endpoint.id, "edit the endpoint"))
         .ok()
         .map(Arc::new)
 }
@@ -245,16 +260,16 @@ fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answe
         response_body: None,
     };
     match answer {
-        Answer::Status { code, body } => Attempt {
+        Answer::Status { code, body, .. } => Attempt {
             status_code: Some(code.into()),
-            error_class: (!is_success).then(|| "status".to_owned()),
+            error_class: (!is_success).then(|| ErrorClass::Status.to_string()),
             error: (!is_success)
                 .then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
             response_body: Some(body).filter(|body| !body.is_empty()),
             ..base
         },
         Answer::Failed { class, message } => {
-            Attempt { error_class: Some(class.to_owned()), error: Some(message), ..base }
+            Attempt { error_class: Some(class.to_string()), error: Some(message), ..base }
         }
     }
 }
