@@ -276,6 +276,25 @@ mod tests {
     }
 
     #[test]
+    fn the_way_out_is_read_from_file_and_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, proxy) = (folder.path().join("bellwether.toml"), folder.path().join("proxy"));
+        std::fs::write(&file, "proxy_resolves = true\noutbound_ca_file = 'ca.pem'\n").unwrap();
+        std::fs::write(&proxy, "socks5://me:secret@proxy.example\n").unwrap();
+        let environment = |name: &str| match name {
+            "BELLWETHER_OUTBOUND_PROXY_FILE" => Some(proxy.display().to_string()),
+            "BELLWETHER_OUTBOUND_CLIENT_CERT_FILE" => Some("/c.pem".to_owned()),
+            "BELLWETHER_OUTBOUND_CLIENT_KEY_FILE" => Some("/k.pem".to_owned()),
+            _ => None,
+        };
+        let outbound = Config::load(Given::default(), Some(&file), &environment).unwrap().outbound;
+        let proxy = outbound.proxy.unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port, proxy.protocol), ("proxy.example", 1080, ProxyProtocol::Socks5));
+        assert!(outbound.proxy_resolves && outbound.ca_file.unwrap().is_absolute());
+        assert_eq!(outbound.client_certificate.unwrap().key, Path::new("/k.pem"));
+    }
+
+    #[test]
     fn wrong_settings_are_refused_by_name() {
         let refused = |name: &'static str, value: &'static str| {
             let environment = move |asked: &str| (asked == name).then(|| value.to_owned());

@@ -223,6 +223,28 @@ async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
 }
 
 #[tokio::test]
+async fn many_at_once_agree_on_http_2() {
+    let authority = Authority::make();
+    let mut receiver = Receiver::start(&authority.certify("hooks.test"), &["h2", "http/1.1"], None).await;
+    let target = Target { max_in_flight: 8, ..target(receiver.url()) };
+    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let mut sending = JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        sending.spawn(async move { code(&send(&client).await) });
+    }
+    assert_eq!(sending.join_all().await, [204; 8]);
+    for _ in 0..8 {
+        assert_eq!(receiver.seen.recv().await.unwrap().0, Version::HTTP_2);
+    }
+    // Each may have begun a connection before the first one said that it carries all.
+    let connections = receiver.raw.connections();
+    assert!(connections <= 8, "{connections} connections");
+    assert_eq!(code(&send(&client).await), 204);
+    assert_eq!(receiver.raw.connections(), connections);
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_used_are_named_with_their_setting() {
     let authority = Authority::make();
     let refused = |settings: OutboundSettings| {
