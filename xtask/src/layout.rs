@@ -51,9 +51,12 @@ const RESERVED: [(&str, &[&str]); 10] = [
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
     ("tower_http", &["bellwether::api", "bellwether::console"]),
     ("hyper::client", &["bellwether::delivery::client", "bellwether::cli"]),
-    ("hyper_util::client", &["bellwether::delivery::client", "bellwether::cli", "bench"]),
-    ("hyper_rustls", &["bellwether::delivery::client", "bellwether::cli"]),
-    ("hickory_resolver", &["bellwether::delivery::client", "bellwether::delivery::guard"]),
+    (
+        "hyper_util::client",
+        &["bellwether::delivery::client", "bellwether::delivery::connector", "bellwether::cli", "bench"],
+    ),
+    ("tokio_rustls", &["bellwether::delivery::connector"]),
+    ("hickory_resolver", &["bellwether::delivery::guard"]),
     ("datafusion", &["warehouse"]),
     ("adbc_core", &["warehouse"]),
 ];

@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::collection::Collection;
+use crate::delivery::Pings;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
 use crate::metric::Metric;
 use crate::pipeline::Queries;
@@ -37,23 +38,25 @@ use sources::Tried;
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
 
-pub struct Api {
-    registry: Registry,
-    queries: Queries,
+/// What the API is made of.
+pub struct Parts {
+    pub registry: Registry,
+    pub queries: Queries,
+    pub pings: Pings,
 }
 
+type Api = Parts;
 type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(
     listener: TcpListener,
-    registry: Registry,
-    queries: Queries,
+    parts: Parts,
     mut stopping: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     // Answers are small and go out at once.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, routes(Arc::new(Api { registry, queries })))
+    axum::serve(listener, routes(Arc::new(parts)))
         .with_graceful_shutdown(async move {
             let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
         })
@@ -86,6 +89,7 @@ fn routes(api: Shared) -> Router {
         .route("/endpoints/{id}", get(endpoints::get).patch(endpoints::edit).delete(endpoints::delete))
         .route("/endpoints/{id}/enable", post(endpoints::enable))
         .route("/endpoints/{id}/disable", post(endpoints::disable))
+        .route("/endpoints/{id}/test", post(endpoints::test))
         .route("/endpoints/{id}/rotate", post(endpoints::rotate))
         .route("/endpoints/{id}/promote", post(endpoints::promote))
         .route("/endpoints/{id}/recover", post(recoveries::recover))

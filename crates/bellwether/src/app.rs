@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Pings};
+use crate::delivery::outbound::{Outbound, OutboundError};
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::nodes::Node;
@@ -40,7 +41,7 @@ pub enum StartError {
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
-    Delivery(#[from] crate::delivery::StartError),
+    Outbound(#[from] OutboundError),
 }
 
 /// A server that runs, until [`Self::stop`].
@@ -56,6 +57,7 @@ pub struct Running {
 
 /// Starts everything. When this returns, the API answers.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));
@@ -86,8 +88,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let (stop, stopping) = watch::channel(false);
     let node = Node::new(registry.clone());
-    let delivery =
-        Delivery::prepare(registry.clone(), receivers.deliveries, receivers.lost, node.license(), node.view())?;
+    let delivery = Delivery::prepare(
+        registry.clone(),
+        receivers.deliveries,
+        receivers.lost,
+        outbound.clone(),
+        node.license(),
+        node.view(),
+    );
     let limits = pipeline::Limits::of(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
     let keep = Duration::from_hours(24 * config.retention_days);
@@ -99,7 +107,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         watched(pipeline.run(stopping.clone())),
         watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
     ];
-    let server = tokio::spawn(api::serve(listener, registry.clone(), Queries::within(limits), stopping));
+    let parts = api::Parts {
+        registry: registry.clone(),
+        queries: Queries::within(limits),
+        pings: Pings::over(registry.clone(), outbound),
+    };
+    let server = tokio::spawn(api::serve(listener, parts, stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
 }
 

@@ -1,6 +1,8 @@
 //! Every setting, from where it comes and what it may be: flags over environment over file over what is usual.
 //! Validated once, before anything starts.
 
+mod outbound;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use crate::address::{AddressPolicy, Network};
 use crate::definition::Schedule;
 use crate::error::Validate;
+
+pub use outbound::{CertificateFiles, OutboundSettings, Proxy, ProxyCredentials, ProxyProtocol};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +24,7 @@ pub struct Config {
     /// The text of the first admin key; made by Bellwether if not given.
     pub admin_key: Option<String>,
     pub addresses: AddressPolicy,
+    pub outbound: OutboundSettings,
     /// Folders that `files` warehouses may lie in.
     pub files_roots: Vec<PathBuf>,
     /// When experiments run that have no schedule of their own.
@@ -46,6 +51,11 @@ pub struct Given {
     pub admin_key: Option<String>,
     pub allow_networks: Option<Vec<Network>>,
     pub allow_http: Option<bool>,
+    pub outbound_proxy: Option<String>,
+    pub proxy_resolves: Option<bool>,
+    pub outbound_ca_file: Option<PathBuf>,
+    pub outbound_client_cert_file: Option<PathBuf>,
+    pub outbound_client_key_file: Option<PathBuf>,
     pub files_roots: Option<Vec<PathBuf>>,
     pub default_schedule: Option<Cron>,
     pub run_timeout_seconds: Option<u64>,
@@ -80,6 +90,7 @@ impl Config {
             database_url: None,
             admin_key: None,
             addresses: AddressPolicy::default(),
+            outbound: OutboundSettings::default(),
             files_roots: vec![data.join("files")],
             default_schedule: Schedule { name: "default".into(), cron: "0 6 * * *".into(), time_zone: "UTC".into() },
             run_timeout_seconds: 3600,
@@ -97,6 +108,14 @@ impl Config {
         let data = given.data.unwrap_or_else(|| PathBuf::from("bellwether-data"));
         let usual = Self::usual(&data);
         let files_roots = given.files_roots.map(|roots| roots.iter().map(|root| absolute(root)).collect());
+        let outbound = OutboundSettings::from_given(
+            given.outbound_proxy.as_deref(),
+            given.proxy_resolves.unwrap_or(false),
+            given.outbound_ca_file.map(|file| absolute(&file)),
+            given.outbound_client_cert_file.map(|file| absolute(&file)),
+            given.outbound_client_key_file.map(|file| absolute(&file)),
+        );
+        let outbound = outbound.map_err(ConfigError)?;
         let config = Self {
             listen: given.listen.unwrap_or(usual.listen),
             data: usual.data,
@@ -106,6 +125,7 @@ impl Config {
                 allow_networks: given.allow_networks.unwrap_or_default(),
                 allow_http: given.allow_http.unwrap_or(false),
             },
+            outbound,
             files_roots: files_roots.unwrap_or(usual.files_roots),
             default_schedule: given.default_schedule.map_or(usual.default_schedule, |given| Schedule {
                 name: "default".into(),
@@ -160,6 +180,11 @@ impl Given {
             admin_key: secret("ADMIN_KEY", environment)?,
             allow_networks: text("ALLOW_NETWORKS").map(|list| networks(&list)).transpose()?,
             allow_http: parsed("ALLOW_HTTP", text("ALLOW_HTTP"))?,
+            outbound_proxy: secret("OUTBOUND_PROXY", environment)?,
+            proxy_resolves: parsed("PROXY_RESOLVES", text("PROXY_RESOLVES"))?,
+            outbound_ca_file: text("OUTBOUND_CA_FILE").map(PathBuf::from),
+            outbound_client_cert_file: text("OUTBOUND_CLIENT_CERT_FILE").map(PathBuf::from),
+            outbound_client_key_file: text("OUTBOUND_CLIENT_KEY_FILE").map(PathBuf::from),
             files_roots: text("FILES_ROOTS").map(|list| items(&list).map(PathBuf::from).collect()),
             default_schedule: text("DEFAULT_SCHEDULE").map(|cron| Cron { cron, time_zone: text("DEFAULT_TIME_ZONE") }),
             run_timeout_seconds: parsed("RUN_TIMEOUT_SECONDS", text("RUN_TIMEOUT_SECONDS"))?,
@@ -177,6 +202,11 @@ impl Given {
             admin_key: self.admin_key.or(other.admin_key),
             allow_networks: self.allow_networks.or(other.allow_networks),
             allow_http: self.allow_http.or(other.allow_http),
+            outbound_proxy: self.outbound_proxy.or(other.outbound_proxy),
+            proxy_resolves: self.proxy_resolves.or(other.proxy_resolves),
+            outbound_ca_file: self.outbound_ca_file.or(other.outbound_ca_file),
+            outbound_client_cert_file: self.outbound_client_cert_file.or(other.outbound_client_cert_file),
+            outbound_client_key_file: self.outbound_client_key_file.or(other.outbound_client_key_file),
             files_roots: self.files_roots.or(other.files_roots),
             default_schedule: self.default_schedule.or(other.default_schedule),
             run_timeout_seconds: self.run_timeout_seconds.or(other.run_timeout_seconds),
@@ -246,6 +276,25 @@ mod tests {
     }
 
     #[test]
+    fn the_way_out_is_read_from_file_and_environment() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, proxy) = (folder.path().join("bellwether.toml"), folder.path().join("proxy"));
+        std::fs::write(&file, "proxy_resolves = true\noutbound_ca_file = 'ca.pem'\n").unwrap();
+        std::fs::write(&proxy, "socks5://me:secret@proxy.example\n").unwrap();
+        let environment = |name: &str| match name {
+            "BELLWETHER_OUTBOUND_PROXY_FILE" => Some(proxy.display().to_string()),
+            "BELLWETHER_OUTBOUND_CLIENT_CERT_FILE" => Some("/c.pem".to_owned()),
+            "BELLWETHER_OUTBOUND_CLIENT_KEY_FILE" => Some("/k.pem".to_owned()),
+            _ => None,
+        };
+        let outbound = Config::load(Given::default(), Some(&file), &environment).unwrap().outbound;
+        let proxy = outbound.proxy.unwrap();
+        assert_eq!((proxy.host.as_str(), proxy.port, proxy.protocol), ("proxy.example", 1080, ProxyProtocol::Socks5));
+        assert!(outbound.proxy_resolves && outbound.ca_file.unwrap().is_absolute());
+        assert_eq!(outbound.client_certificate.unwrap().key, Path::new("/k.pem"));
+    }
+
+    #[test]
     fn wrong_settings_are_refused_by_name() {
         let refused = |name: &'static str, value: &'static str| {
             let environment = move |asked: &str| (asked == name).then(|| value.to_owned());
@@ -254,6 +303,8 @@ mod tests {
         assert!(refused("BELLWETHER_LISTEN", "nowhere").contains("BELLWETHER_LISTEN"));
         assert!(refused("BELLWETHER_DEFAULT_SCHEDULE", "sometimes").contains("default_schedule"));
         assert!(refused("BELLWETHER_MAX_RUNS", "0").contains("max_runs"));
+        assert!(refused("BELLWETHER_OUTBOUND_PROXY", "ftp://proxy").contains("outbound_proxy"));
+        assert!(refused("BELLWETHER_OUTBOUND_CLIENT_CERT_FILE", "a.pem").contains("outbound_client_key_file"));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bellwether.toml");
         std::fs::write(&file, "lisen = 1").unwrap();

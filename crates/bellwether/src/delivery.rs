@@ -2,15 +2,23 @@
 //! recorder writes what came of their attempts. Neither decides what is owed (see `registry`), and the database is asked
 //! wherever a hint may have been lost.
 
-mod client;
-mod guard;
+pub mod answer;
+pub mod client;
+mod connector;
+mod dial;
+pub mod guard;
 mod hints;
 mod lane;
+pub mod outbound;
 mod ownership;
+mod ping;
+mod proxy;
 mod rate;
 mod recorder;
 mod retry;
 mod source;
+mod target;
+mod tls;
 mod verdict;
 mod window;
 
@@ -29,9 +37,10 @@ use crate::registry::nodes::{License, View};
 use crate::registry::{DeliveryWake, Registry, Report};
 use crate::store::lanes::{self, LaneRow};
 use crate::store::{StoreError, endpoints};
-use client::Client;
 use hints::Hints;
 use lane::{Lane, Message, Start};
+use outbound::Outbound;
+pub use ping::Pings;
 use recorder::Recorded;
 
 /// Answered and not yet on disk, for each lane: with what is in flight, the most that a crash sends again.
@@ -48,15 +57,10 @@ struct Shared {
     registry: Registry,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
-    guard: guard::Guard,
-    tls: Arc<rustls::ClientConfig>,
+    outbound: Outbound,
     license: License,
     reports: mpsc::UnboundedSender<Report>,
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("delivery cannot start: {0}")]
-pub struct StartError(String);
 
 /// The engine. It runs until `stop` turns true, then finishes what is in flight and records it.
 pub struct Delivery {
@@ -86,9 +90,10 @@ impl Delivery {
         registry: Registry,
         hints: mpsc::Receiver<DeliveryWake>,
         lost: Arc<AtomicBool>,
+        outbound: Outbound,
         license: License,
         view: watch::Receiver<View>,
-    ) -> Result<Self, StartError> {
+    ) -> Self {
         let (reports, reports_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
         let mut recorder = JoinSet::new();
@@ -96,14 +101,12 @@ impl Delivery {
         let shared = Shared {
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
-            guard: guard::Guard::with_policy(registry.addresses().clone())
-                .map_err(|error| StartError(error.to_string()))?,
-            tls: client::tls().map_err(|error| StartError(error.to_string()))?,
+            outbound,
             license,
             reports,
             registry,
         };
-        Ok(Self {
+        Self {
             order: Hints::of(shared.registry.db().dialect()),
             shared: Arc::new(shared),
             hints,
@@ -114,7 +117,7 @@ impl Delivery {
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             generation: String::new(),
-        })
+        }
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -342,13 +345,4 @@ impl Delivery {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // Its sender is gone only when the process ends.
     let _ = stop.wait_for(|is_stopping| *is_stopping).await;
-}
-
-fn connect(shared: &Shared, endpoint: &Endpoint) -> Option<Arc<Client>> {
-    Client::for_endpoint(endpoint, shared.guard.clone(), shared.tls.clone())
-        .inspect_err(
-            |error| tracing::error!(%error, endpoint = %endpoint.id, "the URL cannot be used; edit the endpoint"),
-        )
-        .ok()
-        .map(Arc::new)
 }

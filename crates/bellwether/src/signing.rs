@@ -54,10 +54,10 @@ impl Signing {
         Self { current, next: None, previous: None }
     }
 
-    /// What the headers are signed by at `now`.
-    pub fn in_headers(&self, now: Timestamp) -> impl Iterator<Item = &Keys> {
-        let previous = self.previous.iter().filter(move |(_, until)| now < *until).map(|(keys, _)| keys);
-        [&self.current].into_iter().chain(&self.next).chain(previous)
+    /// What the headers are signed by, each with the moment from which it signs no more.
+    pub fn in_headers(&self) -> impl Iterator<Item = (&Keys, Option<Timestamp>)> {
+        let previous = self.previous.iter().map(|(keys, until)| (keys, Some(*until)));
+        [&self.current].into_iter().chain(&self.next).map(|keys| (keys, None)).chain(previous)
     }
 
     /// Opens a rotation to `next`.
@@ -111,7 +111,8 @@ mod tests {
     }
 
     fn in_headers(signing: &Signing, now: Timestamp) -> Vec<&str> {
-        signing.in_headers(now).map(|keys| keys.secret.as_str()).collect()
+        let is_in_force = |until: Option<Timestamp>| until.is_none_or(|until| now < until);
+        signing.in_headers().filter(|(_, until)| is_in_force(*until)).map(|(keys, _)| keys.secret.as_str()).collect()
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod asymmetric;
 pub mod ecma;
 mod event;
 mod object;
@@ -31,6 +32,7 @@ mod secret;
 mod sign;
 mod verify;
 
+pub use asymmetric::{MalformedKey, PublicKey, SigningKey};
 pub use event::{Event, EventType, ExperimentEvent, MetaData, RunStatus, UnknownEventType, begin_data, body, data};
 pub use object::ObjectWriter;
 pub use secret::{EmptySecret, Secret};
@@ -43,7 +45,7 @@ pub mod header {
     pub const ID: &str = "webhook-id";
     /// Seconds since 1970 of this attempt.
     pub const TIMESTAMP: &str = "webhook-timestamp";
-    /// One or more `v1,<base64>`, separated by spaces.
+    /// One or more `v1,<base64>` (shared secret) or `v1a,<base64>` (key pair), separated by spaces.
     pub const SIGNATURE: &str = "webhook-signature";
     /// The experiment's revision. Not covered by the signature.
     pub const REVISION: &str = "bellwether-revision";

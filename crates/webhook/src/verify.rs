@@ -9,15 +9,19 @@ use serde::Deserialize;
 use serde_json::Value;
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::{Event, Secret, Signer, ecma, header, sign_data};
+use crate::{Event, PublicKey, Secret, Signer, asymmetric::message, ecma, header, sign_data};
 
 /// How far the time of an attempt may lie from the receiver's, in both directions.
 pub const DEFAULT_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
+/// Signatures that are looked at; a header may hold many more, and each of a key pair costs time.
+const MOST_SIGNATURES: usize = 16;
+
 /// Verifies webhooks by the Standard Webhooks headers, which cover the whole body and the time.
 #[derive(Clone, Debug)]
 pub struct Verifier {
-    accepted: Vec<Signer>,
+    secrets: Vec<Signer>,
+    public_keys: Vec<PublicKey>,
     tolerance: Duration,
 }
 
@@ -47,21 +51,36 @@ pub enum VerifyError {
         tolerance.as_secs()
     )]
     StaleTimestamp { timestamp: i64, now: i64, tolerance: Duration },
-    #[error("no signature fits; check the secret, and that the body is passed on byte for byte as it came")]
+    #[error(
+        "no signature fits; check the secret or the public key, and that the body is passed on byte for byte as it came"
+    )]
     SignatureMismatch,
     #[error("the body is not a webhook's: {0}")]
     MalformedBody(#[from] serde_json::Error),
 }
 
 impl Verifier {
+    /// By the secret that is shared with the sender.
     pub fn new(secret: &Secret) -> Verifier {
-        Verifier { accepted: vec![Signer::new(secret)], tolerance: DEFAULT_TOLERANCE }
+        Verifier { secrets: vec![Signer::new(secret)], public_keys: Vec::new(), tolerance: DEFAULT_TOLERANCE }
+    }
+
+    /// By the sender's public key, without a secret.
+    pub fn with_public_key(key: &PublicKey) -> Verifier {
+        Verifier { secrets: Vec::new(), public_keys: vec![key.clone()], tolerance: DEFAULT_TOLERANCE }
     }
 
     /// Accepts another secret too, while one replaces the other.
     #[must_use]
     pub fn accept_also(mut self, secret: &Secret) -> Verifier {
-        self.accepted.push(Signer::new(secret));
+        self.secrets.push(Signer::new(secret));
+        self
+    }
+
+    /// Accepts another public key too, while one replaces the other.
+    #[must_use]
+    pub fn accept_also_public_key(mut self, key: &PublicKey) -> Verifier {
+        self.public_keys.push(key.clone());
         self
     }
 
@@ -97,21 +116,30 @@ impl Verifier {
         })
     }
 
-    /// Signatures of other versions than v1 are passed over, as the standard says.
+    /// Signatures of other versions are passed over, as the standard says.
     fn verify_signatures(&self, given: &str, id: &str, timestamp: i64, body: &[u8]) -> Result<(), VerifyError> {
-        let candidates: Vec<_> = given.split(' ').filter_map(|signature| signature.strip_prefix("v1,")).collect();
-        if candidates.is_empty() {
-            let allowed = "one or more of v1,<base64>, separated by spaces";
+        let signatures = given.split(' ').filter_map(|signature| signature.split_once(','));
+        let known = signatures.filter(|(version, _)| matches!(*version, "v1" | "v1a"));
+        let known: Vec<_> = known.take(MOST_SIGNATURES).collect();
+        if known.is_empty() {
+            let allowed = "one or more of v1,<base64> or v1a,<base64>, separated by spaces";
             return Err(VerifyError::MalformedHeader { name: header::SIGNATURE, given: given.to_owned(), allowed });
         }
+        let of = |wanted| known.iter().filter(move |(version, _)| *version == wanted).map(|(_, signature)| *signature);
         let mut fits = Choice::from(0);
-        for signer in &self.accepted {
+        for signer in &self.secrets {
             let expected = STANDARD.encode(signer.message_tag(id, timestamp, body));
-            for candidate in &candidates {
+            for candidate in of("v1") {
                 fits |= expected.as_bytes().ct_eq(candidate.as_bytes());
             }
         }
-        if fits.into() { Ok(()) } else { Err(VerifyError::SignatureMismatch) }
+        if fits.into() {
+            return Ok(());
+        }
+        let message = message(id, timestamp, body);
+        // No constant time is needed here: a public key is no secret.
+        let is_signed = self.public_keys.iter().any(|key| of("v1a").any(|candidate| key.fits(candidate, &message)));
+        if is_signed { Ok(()) } else { Err(VerifyError::SignatureMismatch) }
     }
 }
 

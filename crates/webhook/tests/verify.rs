@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bellwether_webhook::{
-    Event, EventType, Secret, Signer, Verifier, VerifyError, Webhook, body, data, header, verify_body_signature,
+    Event, EventType, Secret, Signer, SigningKey, Verifier, VerifyError, Webhook, body, data, header,
+    verify_body_signature,
 };
 
 const SENT_AT: i64 = 1_795_420_800;
@@ -117,6 +118,26 @@ fn while_a_secret_rotates_either_side_may_know_both() {
     request.headers.insert(header::SIGNATURE, by_new);
     request.verify_at(&both, SENT_AT).unwrap();
     assert!(matches!(request.verify().unwrap_err(), VerifyError::SignatureMismatch));
+}
+
+#[test]
+fn while_a_key_pair_rotates_either_side_may_know_both() {
+    let (old, new) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+    let mut request = Request::status_updated();
+    let by = |key: &SigningKey| key.sign_message("evt_06f2", SENT_AT, &request.body);
+    let (by_old, by_new) = (by(&old), by(&new));
+    let knows_old = Verifier::with_public_key(&old.public_key());
+    let knows_both = knows_old.clone().accept_also_public_key(&new.public_key());
+
+    let signatures = format!("v2,later v1,AAAA {by_new} nonsense {by_old}");
+    request.headers.insert(header::SIGNATURE, signatures);
+    request.verify_at(&knows_old, SENT_AT).unwrap();
+    request.headers.insert(header::SIGNATURE, by_new.clone());
+    request.verify_at(&knows_both, SENT_AT).unwrap();
+    assert!(matches!(request.verify_at(&knows_old, SENT_AT), Err(VerifyError::SignatureMismatch)));
+    // Whoever sends thousands of signatures does not have them all tried.
+    request.headers.insert(header::SIGNATURE, format!("{}{by_old}", format!("{by_new} ").repeat(16)));
+    assert!(matches!(request.verify_at(&knows_old, SENT_AT), Err(VerifyError::SignatureMismatch)));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Endpoints: who is told, of what, and how.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use bellwether_webhook::SigningKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ use super::experiments::Nothing;
 use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id, versioned};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
-use crate::error::Refusal;
+use crate::error::{Conflict, Refusal};
 use crate::id::EndpointId;
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::store::lanes::{self, LaneRow};
@@ -27,6 +29,7 @@ fn view(endpoint: &Endpoint) -> Value {
         view.extend(settings);
         view.insert("enabled".into(), json!(endpoint.state == EndpointState::Enabled));
         view.insert("disabled_reason".into(), json!(endpoint.disabled_reason));
+        view.insert("public_key".into(), json!(public_key(endpoint)));
         view.insert("rotation".into(), rotation(endpoint));
         view.insert("version".into(), json!(endpoint.version));
         view.insert("created_at".into(), json!(endpoint.created_at));
@@ -35,12 +38,20 @@ fn view(endpoint: &Endpoint) -> Value {
     view
 }
 
+/// Of the key that signs now, where the endpoint asks for such signatures.
+fn public_key(endpoint: &Endpoint) -> Option<String> {
+    let seed = endpoint.signing.current.seed.filter(|_| endpoint.settings.asymmetric_signature)?;
+    Some(SigningKey::from_bytes(&seed).public_key().to_string())
+}
+
 /// Where a change of the secret stands; null if there is none.
 fn rotation(endpoint: &Endpoint) -> Value {
     let signing = &endpoint.signing;
     match (&signing.next, &signing.previous) {
-        (Some(_), _) => json!({
+        (Some(next), _) => json!({
             "is": "open",
+            "next_public_key": next.seed.filter(|_| endpoint.settings.asymmetric_signature)
+                .map(|seed| SigningKey::from_bytes(&seed).public_key().to_string()),
             "warning": "the headers are signed by the old secret and the new one, the body by the old one; give the receiver the new one, then promote it",
         }),
         (None, Some((_, until))) => json!({"is": "promoted", "old_secret_signs_headers_until": until}),
@@ -143,6 +154,19 @@ pub async fn enable(State(api): State<Shared>, command: OnEndpoint, Body(body): 
 
 pub async fn disable(State(api): State<Shared>, command: OnEndpoint, Body(Nothing {}): Body<Nothing>) -> Handled {
     Ok(answer(&api.registry.disable_endpoint(command, "disabled by hand".to_owned()).await?.value))
+}
+
+/// Sends `webhook.ping` at once, and answers with what came of it.
+pub async fn test(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing {}): Body<Nothing>) -> Handled {
+    let id: EndpointId = parse_id(&id)?;
+    let vault = api.registry.vault().clone();
+    let found = api.read(move |tx| Ok(endpoints::get(tx, &vault, id)?)).await?;
+    let endpoint = found.ok_or_else(|| Refusal::not_found("endpoint", id))?;
+    let unusable = "the endpoint cannot be sent to as it is stored; edit its URL or rotate its secret";
+    let sent = api.pings.send(&endpoint).await;
+    let (webhook_id, attempt) = sent.ok_or_else(|| Refusal::conflict(Conflict::State, unusable))?;
+    let is_success = attempt.error_class.is_none();
+    Ok(Json(json!({"webhook_id": webhook_id, "is_success": is_success, "attempt": attempt})).into_response())
 }
 
 #[derive(Deserialize)]

@@ -1,169 +1,191 @@
 //! The HTTP client of a lane: one request, one answer, within fixed limits of time and size. Follows no redirect,
-//! decompresses nothing, and connects only through the guard.
+//! decompresses nothing, and connects only through the guard. Knows neither endpoints nor events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether_webhook::{Secret, Signer, header};
+use bellwether_webhook::{Secret, Signer, SigningKey, header};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::guard::{ConnectError, Guard};
+use super::answer::{Answer, ErrorClass};
+use super::connector::Connector;
+use super::outbound::{Outbound, Timeouts};
 use crate::clock::Timestamp;
-use crate::endpoint::{Endpoint, Format};
-use crate::event::Event;
 
-/// For the whole of a request, connecting and reading the answer included.
-const WHOLE_TIMEOUT: Duration = Duration::from_secs(15);
-/// No more of an answer is read.
-const MOST_READ: usize = 16 * 1024;
-/// No more of an answer is kept.
-const MOST_STORED: usize = 4 * 1024;
 /// How long a connection without work is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most that the head of an answer may have, in bytes and in headers.
+const MOST_HEAD: usize = 32 * 1024;
+const MOST_HEADERS: usize = 100;
+/// What a receiver may send ahead of being read, for each answer and for all on one connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// How soon a dead connection of HTTP/2 is noticed while answers are awaited on it.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Headers that frame the message. They are HTTP's own, whoever asks for them.
+const FRAMING: [HeaderName; 8] = [
+    http::header::CONNECTION,
+    http::header::CONTENT_LENGTH,
+    http::header::EXPECT,
+    http::header::HOST,
+    http::header::TE,
+    http::header::TRAILER,
+    http::header::TRANSFER_ENCODING,
+    http::header::UPGRADE,
+];
 
-/// What came back for a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
-    Status { code: u16, retry_after: Option<String>, body: String },
-    Failed { class: &'static str, message: String },
+/// Where a client sends to, and how.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub url: String,
+    /// Requests under way at once, and so connections.
+    pub max_in_flight: u32,
+    /// Sent with every request. Bellwether's own headers win over them.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub credentials: Credentials,
 }
 
-impl Answer {
-    pub fn is_success(&self) -> bool {
-        matches!(self, Self::Status { code: 200..=299, .. })
-    }
-
-    /// The class of the failure.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Status { .. } => "status",
-            Self::Failed { class, .. } => class,
-        }
-    }
+/// What webhooks to one endpoint are signed with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub body: Secret,
+    /// For the headers, in this order.
+    pub message: Vec<Key>,
 }
 
-/// A client bound to one endpoint, with its own connections.
+#[derive(Debug, Clone)]
+pub struct Key {
+    pub secret: Secret,
+    pub signing_key: Option<SigningKey>,
+    /// From when on it signs no more.
+    pub until: Option<Timestamp>,
+}
+
+/// One webhook to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub id: &'a str,
+    pub event: &'a str,
+    /// The exact bytes of `data`.
+    pub data: &'a str,
+    pub revision: Option<i64>,
+    /// Counted from 1.
+    pub attempt: u32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the URL cannot be used: {0}")]
+pub struct UnusableUrl(String);
+
+struct KeySigner {
+    secret: Signer,
+    signing_key: Option<SigningKey>,
+    until: Option<Timestamp>,
+}
+
+/// A client bound to one target, with its own connections.
 pub struct Client {
-    pool: PooledClient<HttpsConnector<Guard>, Full<Bytes>>,
+    pool: PooledClient<Connector, Full<Bytes>>,
     uri: Uri,
-    format: Format,
-    signer: Signer,
+    headers: HeaderMap,
+    body: Signer,
+    keys: Vec<KeySigner>,
+    timeouts: Timeouts,
 }
 
 impl Client {
-    /// Fails if the URL, which was checked when it was stored, is none for the HTTP library.
-    pub fn for_endpoint(
-        endpoint: &Endpoint,
-        guard: Guard,
-        tls: Arc<rustls::ClientConfig>,
-    ) -> Result<Self, http::uri::InvalidUri> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config((*tls).clone())
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(guard);
+    /// Opens no connection yet.
+    pub fn connect(target: Target, outbound: &Outbound) -> Result<Self, UnusableUrl> {
+        let limit = usize::try_from(target.max_in_flight.max(1)).unwrap_or(1);
         let pool = PooledClient::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(usize::try_from(endpoint.settings.max_in_flight).unwrap_or(8))
+            .pool_max_idle_per_host(limit)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(connector);
-        let url = url::Url::parse(&endpoint.settings.url).map(String::from).unwrap_or_default();
+            .http1_max_buf_size(MOST_HEAD)
+            .http1_max_headers(MOST_HEADERS)
+            .http2_max_header_list_size(u32::try_from(MOST_HEAD).unwrap_or(u32::MAX))
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(Connector::with_limit(outbound.clone(), limit));
+        // The URL's standard form: names in ASCII, everything escaped that must be.
+        let url = url::Url::parse(&target.url).map_err(|error| UnusableUrl(error.to_string()))?;
+        let uri = url.as_str().parse().map_err(|error: http::uri::InvalidUri| UnusableUrl(error.to_string()))?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in target.headers.into_iter().filter(|(name, _)| !FRAMING.contains(name)) {
+            headers.append(name, value);
+        }
+        let keys = target.credentials.message.into_iter().map(|key| KeySigner {
+            secret: Signer::new(&key.secret),
+            signing_key: key.signing_key,
+            until: key.until,
+        });
         Ok(Self {
             pool,
-            uri: url.parse()?,
-            format: endpoint.settings.format,
-            signer: Signer::new(&Secret::parse(&endpoint.signing.current.secret).unwrap_or_else(|_| unreachable!())),
+            uri,
+            headers,
+            body: Signer::new(&target.credentials.body),
+            keys: keys.collect(),
+            timeouts: outbound.timeouts,
         })
     }
 
-    /// Sends `event`, signed as of `now`. `attempt` counts from 1.
-    pub async fn send(&self, event: &Event, attempt: u32, now: Timestamp) -> Answer {
-        let request = match self.request(event, attempt, now) {
+    /// Sends `message`, signed as of `now`.
+    pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Answer {
+        let request = match self.request(message, now) {
             Ok(request) => request,
-            Err(error) => return Answer::Failed { class: "request", message: error.to_string() },
+            Err(error) => return Answer::failed(ErrorClass::Request, error.to_string()),
         };
-        match tokio::time::timeout(WHOLE_TIMEOUT, self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::Failed {
-                class: "timeout",
-                message: format!("no complete answer within {} s", WHOLE_TIMEOUT.as_secs()),
-            },
-        }
-    }
-
-    fn request(&self, event: &Event, attempt: u32, now: Timestamp) -> Result<Request<Full<Bytes>>, http::Error> {
-        let data = event.data_in(self.format);
-        let body = bellwether_webhook::body(event.topic.as_str(), data, &self.signer.sign_data(data.as_bytes()));
-        let id = event.id.to_string();
-        let timestamp = now.as_seconds();
-        Request::post(self.uri.clone())
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::USER_AGENT, concat!("Bellwether/", env!("CARGO_PKG_VERSION")))
-            .header(header::ID, &id)
-            .header(header::TIMESTAMP, timestamp)
-            .header(header::SIGNATURE, self.signer.sign_message(&id, timestamp, body.as_bytes()))
-            .header(header::REVISION, event.revision)
-            .header(header::ATTEMPT, attempt)
-            .body(Full::new(Bytes::from(body)))
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Answer {
-        let response = match self.pool.request(request).await {
-            Ok(response) => response,
-            Err(error) => return classify(&error),
-        };
-        let code = response.status().as_u16();
-        let retry_after = response.headers().get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.map(str::to_owned);
-        let mut body = response.into_body();
-        let mut read = Vec::new();
-        // The status has come and decides; of the body no more is read than is needed to keep the connection.
-        while read.len() < MOST_READ {
-            match body.frame().await {
-                Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |bytes| bytes)),
-                Some(Err(_)) | None => break,
+        let ends_at = tokio::time::Instant::now() + self.timeouts.whole;
+        let response = match tokio::time::timeout_at(ends_at, self.pool.request(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Answer::of_error(&error),
+            Err(_) => {
+                let seconds = self.timeouts.whole.as_secs_f64();
+                return Answer::failed(ErrorClass::TimeoutAnswer, format!("no status came within {seconds} s"));
             }
-        }
-        read.truncate(MOST_STORED);
-        // U+0000 cannot be stored as text in PostgreSQL.
-        Answer::Status { code, retry_after, body: String::from_utf8_lossy(&read).replace('\0', "\u{fffd}") }
+        };
+        let left = ends_at.saturating_duration_since(tokio::time::Instant::now());
+        Answer::read(response, self.timeouts.body.min(left)).await
     }
-}
 
-/// The class of a failure, by the types of its causes, never by their words.
-fn classify(error: &hyper_util::client::legacy::Error) -> Answer {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    let mut message = String::new();
-    let mut class = if error.is_connect() { "connect" } else { "exchange" };
-    while let Some(current) = cause {
-        if let Some(refused) = current.downcast_ref::<ConnectError>() {
-            return Answer::Failed { class: refused.class, message: refused.message.clone() };
-        }
-        let wraps_tls = current
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref())
-            .is_some_and(|inner| inner.is::<rustls::Error>());
-        if wraps_tls || current.is::<rustls::Error>() {
-            class = "tls";
-        }
-        message = current.to_string();
-        cause = current.source();
+    fn request(&self, message: &Message<'_>, now: Timestamp) -> Result<Request<Full<Bytes>>, http::Error> {
+        let signature = self.body.sign_data(message.data.as_bytes());
+        let body = bellwether_webhook::body(message.event, message.data, &signature);
+        let timestamp = now.as_seconds();
+        let mut headers = self.headers.clone();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let agent = HeaderValue::from_static(concat!("Bellwether/", env!("CARGO_PKG_VERSION")));
+        headers.insert(http::header::USER_AGENT, agent);
+        headers.insert(header::ID, message.id.parse()?);
+        headers.insert(header::TIMESTAMP, timestamp.into());
+        let signatures = self.signatures(message.id, now, body.as_bytes());
+        headers.insert(header::SIGNATURE, signatures.parse()?);
+        headers.insert(header::ATTEMPT, message.attempt.into());
+        match message.revision {
+            Some(revision) => headers.insert(header::REVISION, revision.into()),
+            None => headers.remove(header::REVISION),
+        };
+        let mut request = Request::post(self.uri.clone()).body(Full::new(Bytes::from(body)))?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
-    Answer::Failed { class, message }
-}
 
-/// TLS as every lane uses it: the web's certificate authorities.
-pub fn tls() -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    /// One of each kind for every key in force, separated by spaces.
+    fn signatures(&self, id: &str, now: Timestamp, body: &[u8]) -> String {
+        let in_force = self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until));
+        let signatures = in_force.flat_map(|key| {
+            let secret = key.secret.sign_message(id, now.as_seconds(), body);
+            let signing_key = key.signing_key.as_ref().map(|key| key.sign_message(id, now.as_seconds(), body));
+            std::iter::once(secret).chain(signing_key)
+        });
+        signatures.collect::<Vec<_>>().join(" ")
+    }
 }

@@ -1,101 +1,80 @@
-//! The way out: resolves a name, vets every address it has, and connects to a vetted one, so that a second look-up cannot
-//! change where the request goes. One bad address refuses all.
+//! Which addresses a connection may be made to: resolves a name once and vets every address it has. One bad address
+//! refuses all. Connecting is another's task, and goes to what was vetted here, so that a second look-up changes nothing.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use http::Uri;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::answer::ErrorClass;
+use super::connector::{ConnectError, failed};
 use crate::address::AddressPolicy;
 
-/// For resolving and connecting.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Addresses, or the reason why there are none.
+pub type Resolving<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, String>> + Send + 'a>>;
 
-/// Why there is no connection.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct ConnectError {
-    pub class: &'static str,
-    pub message: String,
+/// Looks names up.
+pub trait Resolve: Send + Sync + 'static {
+    fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a>;
 }
 
-fn failed(class: &'static str, message: impl Into<String>) -> ConnectError {
-    ConnectError { class, message: message.into() }
+/// Resolves as the machine is set up to.
+pub struct SystemResolver(TokioResolver);
+
+impl SystemResolver {
+    pub fn from_system() -> Result<Self, String> {
+        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
+        resolver.map(Self).map_err(|error| format!("the resolver cannot be set up: {error}"))
+    }
 }
 
-/// A connector for the HTTP client.
+impl Resolve for SystemResolver {
+    fn resolve<'a>(&'a self, name: &'a str) -> Resolving<'a> {
+        Box::pin(async move {
+            let found = self.0.lookup_ip(name).await.map_err(|error| error.to_string())?;
+            Ok(found.iter().collect())
+        })
+    }
+}
+
+/// The policy, and what it is asked about.
 #[derive(Clone)]
 pub struct Guard {
     policy: Arc<AddressPolicy>,
-    resolver: Arc<TokioResolver>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl Guard {
-    /// Resolves names as the machine is set up to.
-    pub fn with_policy(policy: AddressPolicy) -> Result<Self, ConnectError> {
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
-        let resolver = resolver.map_err(|error| failed("dns", format!("the resolver cannot be set up: {error}")))?;
-        Ok(Self { policy: Arc::new(policy), resolver: Arc::new(resolver) })
+    pub fn with_policy(policy: AddressPolicy, resolver: Arc<dyn Resolve>) -> Self {
+        Self { policy: Arc::new(policy), resolver }
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<TcpStream, ConnectError> {
-        let is_tls = uri.scheme_str() == Some("https");
-        let host = uri.host().ok_or_else(|| failed("request", "the URL names no host"))?;
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let addresses = self.resolve(host).await?;
+    pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, ..self }
+    }
+
+    /// The addresses of `host`, none of them forbidden. One that is given as such is not looked up, but is vetted too.
+    pub async fn vetted(&self, host: &str, is_tls: bool) -> Result<Vec<IpAddr>, ConnectError> {
+        let addresses = self.resolve(host).await.map_err(|reason| failed(ErrorClass::Dns, reason))?;
         for address in &addresses {
-            self.policy.vet(*address, is_tls).map_err(|reason| failed("blocked_address", reason))?;
+            self.policy.vet(*address, is_tls).map_err(|reason| failed(ErrorClass::BlockedAddress, reason))?;
         }
-        let mut last = failed("dns", format!("{host} has no address"));
-        for address in addresses {
-            match TcpStream::connect(SocketAddr::new(address, port)).await {
-                Ok(stream) => {
-                    // Requests are small and go out at once.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
-                Err(error) => last = failed("connect", format!("{address} port {port}: {error}")),
-            }
-        }
-        Err(last)
+        Ok(addresses)
     }
 
-    /// An address given as such is not looked up, but is vetted all the same.
-    async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse() {
+    /// What can be said of a URL whose name another will resolve.
+    pub fn vet_unresolved(&self, url: &str) -> Result<(), ConnectError> {
+        self.policy.vet_url(url).map(drop).map_err(|reason| failed(ErrorClass::BlockedAddress, reason))
+    }
+
+    /// The addresses of the operator's own proxy, which is not vetted.
+    pub async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        if let Ok(address) = host.parse() {
             return Ok(vec![address]);
         }
-        let found = self.resolver.lookup_ip(host).await.map_err(|error| failed("dns", format!("{host}: {error}")))?;
-        Ok(found.iter().collect())
-    }
-}
-
-impl tower::Service<Uri> for Guard {
-    type Response = TokioIo<TcpStream>;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let guard = self.clone();
-        Box::pin(async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, guard.connect(&uri)).await {
-                Ok(connected) => connected.map(TokioIo::new),
-                Err(_) => {
-                    Err(failed("timeout_connect", format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())))
-                }
-            }
-        })
+        let found = self.resolver.resolve(host).await.map_err(|error| format!("{host}: {error}"))?;
+        if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(found) }
     }
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::client::{Answer, Client};
+use super::answer::Answer;
+use super::client::Client;
 use super::rate::Rate;
 use super::source::Source;
+use super::target;
 use super::verdict::{self, Answered, Place};
 use super::window::{CAPACITY, Limits, Taken};
 use super::{MOST_UNRECORDED, Shared};
@@ -91,7 +93,7 @@ impl Lane {
         // Wall time was stored; from here on only the monotonic clock counts, whatever the other does.
         let resume_at = ahead(health.probe_at, LONGEST_PROBE).max(ahead(health.paused_until, LONGEST_PAUSE));
         Self {
-            client: super::connect(&shared, &endpoint),
+            client: target::connect(&endpoint, &shared.outbound),
             live: source(false),
             behind: source(true),
             in_flight: JoinSet::new(),
@@ -203,7 +205,7 @@ impl Lane {
     /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,
     /// and the database knows. Whoever edits an endpoint that fails wants to know at once whether it is mended.
     fn set_up(&mut self, endpoint: Arc<Endpoint>) {
-        self.client = super::connect(&self.shared, &endpoint);
+        self.client = target::connect(&endpoint, &self.shared.outbound);
         self.rate = Rate::per_second(endpoint.settings.rate_limit);
         if self.endpoint.state != EndpointState::Enabled {
             (self.health, self.probes) = (Health::default(), 0);
@@ -230,11 +232,13 @@ impl Lane {
             let Some((taken, is_behind)) = self.take(now) else { return };
             self.resume_at = None;
             self.rate.count(now);
-            let (client, clock) = (client.clone(), self.shared.clock.clone());
+            let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint.settings.format);
             self.in_flight.spawn(async move {
                 let started_at = clock.now();
                 let start = clock.monotonic();
-                let answer = client.send(&taken.pending.event, taken.pending.attempt_count + 1, started_at).await;
+                let id = taken.pending.event.id.to_string();
+                let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
+                let answer = client.send(&message, started_at).await;
                 let duration = clock.monotonic().saturating_sub(start);
                 Sent { taken, is_behind, is_probe, answer, started_at, duration }
             });
@@ -316,10 +320,10 @@ impl Lane {
     }
 }
 
-fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
+pub fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
     let is_success = answer.is_success();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let class = (!is_success).then(|| answer.class().to_owned());
+    let class = answer.class().map(|class| class.as_str().to_owned());
     let base = Attempt {
         number,
         started_at,

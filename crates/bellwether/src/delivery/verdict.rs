@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::Answer;
+use super::answer::{Answer, ErrorClass};
 use super::retry;
 use crate::clock::Timestamp;
 use crate::endpoint::Settings;
@@ -68,7 +68,7 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
         }
         None => {
             let probes = answered.probes + u32::from(answered.is_probe);
-            health.failed(answered.answer.class(), probes, answered.now)
+            health.failed(answered.answer.class().map_or("status", ErrorClass::as_str), probes, answered.now)
         }
     };
     if answered.is_probe {

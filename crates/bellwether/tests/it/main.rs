@@ -5,6 +5,7 @@ mod api;
 mod cluster;
 mod databases;
 mod receiver;
+mod request;
 mod schema;
 mod server;
 mod store;

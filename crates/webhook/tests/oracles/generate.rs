@@ -1,6 +1,6 @@
 //! Webhooks and JSON at their worst, for the oracles to judge.
 
-use bellwether_webhook::{EventType, MetaData, RunStatus, Secret, Signer, begin_data, body};
+use bellwether_webhook::{EventType, MetaData, RunStatus, Secret, Signer, SigningKey, begin_data, body};
 use proptest::{
     collection::vec,
     option,
@@ -73,9 +73,9 @@ fn meta_data() -> impl Strategy<Value = MetaData> {
 
 pub fn sent(now: i64) -> impl Strategy<Value = Sent> {
     let detail = option::of((any::<u64>(), any::<f64>(), text()));
-    let webhook =
-        (secret(), "evt_[0-9a-z]{26}", -200_i64..200, 0_u64..1 << 53, text(), option::of(meta_data()), detail);
-    webhook.prop_map(move |(secret, id, seconds_off, experiment_id, key, meta_data, detail)| {
+    let keys = (secret(), any::<[u8; 32]>().prop_map(|seed| SigningKey::from_bytes(&seed)));
+    let webhook = (keys, "evt_[0-9a-z]{26}", -200_i64..200, 0_u64..1 << 53, text(), option::of(meta_data()), detail);
+    webhook.prop_map(move |((secret, signing_key), id, seconds_off, experiment_id, key, meta_data, detail)| {
         let event_type =
             if meta_data.is_some() { EventType::CalculatedMetricsUpdated } else { EventType::ConfigurationUpdated };
         let mut data = begin_data(experiment_id, &key, meta_data.as_ref());
@@ -84,7 +84,7 @@ pub fn sent(now: i64) -> impl Strategy<Value = Sent> {
         }
         let data = data.finish();
         let body = body(event_type.as_str(), &data, &Signer::new(&secret).sign_data(data.as_bytes()));
-        Sent { secret, id, timestamp: now + seconds_off, data, body, event_type, key, meta_data }
+        Sent { secret, signing_key, id, timestamp: now + seconds_off, data, body, event_type, key, meta_data }
     })
 }
 

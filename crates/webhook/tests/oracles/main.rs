@@ -12,7 +12,7 @@ use std::{
 };
 
 use bellwether_webhook::{
-    Event, EventType, MetaData, Secret, Signer, Verifier, body, ecma, header, verify_body_signature,
+    Event, EventType, MetaData, Secret, Signer, SigningKey, Verifier, body, ecma, header, verify_body_signature,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -27,6 +27,7 @@ use generate::{foreign_json, generate, sent};
 #[derive(Debug)]
 struct Sent {
     secret: Secret,
+    signing_key: SigningKey,
     id: String,
     timestamp: i64,
     data: String,
@@ -42,6 +43,10 @@ struct Verdict {
     data: Option<String>,
     data_signature: String,
     message_signature: String,
+    /// By the key pair; from Node alone.
+    key_pair_signature: Option<String>,
+    /// Whether Node's own verification accepts ours; from Node alone.
+    key_pair_fits: Option<bool>,
     refusal: String,
     refusal_of_another_body: String,
 }
@@ -51,8 +56,15 @@ impl Sent {
         Signer::new(&self.secret).sign_message(&self.id, self.timestamp, self.body.as_bytes())
     }
 
+    fn key_pair_signature(&self) -> String {
+        self.signing_key.sign_message(&self.id, self.timestamp, self.body.as_bytes())
+    }
+
     fn question(&self) -> Value {
         json!({
+            "signing_key": self.signing_key.text(),
+            "public_key": self.signing_key.public_key().text(),
+            "key_pair_signature": self.key_pair_signature(),
             "body": self.body,
             "data": self.data,
             "text": self.secret.text(),
@@ -68,7 +80,9 @@ impl Sent {
     fn assert_agrees(&self, verdict: &Verdict) {
         let same_data = verdict.data.as_ref().is_none_or(|data| data == &self.data);
         let same_signatures = verdict.data_signature == Signer::new(&self.secret).sign_data(self.data.as_bytes())
-            && verdict.message_signature == self.message_signature();
+            && verdict.message_signature == self.message_signature()
+            && verdict.key_pair_signature.as_ref().is_none_or(|signature| *signature == self.key_pair_signature())
+            && verdict.key_pair_fits.unwrap_or(true);
         let same_judgement = verdict.refusal.is_empty() && !verdict.refusal_of_another_body.is_empty();
         assert!(
             same_data && same_signatures && same_judgement,
@@ -78,8 +92,16 @@ impl Sent {
         );
     }
 
-    /// Our own receiver reads what was put in, from the signature that the oracle made.
-    fn assert_received(&self, message_signature: &str) {
+    /// Our own receiver reads what was put in, from the signatures that the oracle made.
+    fn assert_received(&self, verdict: &Verdict) {
+        self.assert_accepted(&Verifier::new(&self.secret), &verdict.message_signature);
+        if let Some(signature) = &verdict.key_pair_signature {
+            self.assert_accepted(&Verifier::with_public_key(&self.signing_key.public_key()), signature);
+        }
+        verify_body_signature(self.body.as_bytes(), &self.secret).unwrap();
+    }
+
+    fn assert_accepted(&self, verifier: &Verifier, message_signature: &str) {
         let timestamp = self.timestamp.to_string();
         let headers = |name: &str| match name {
             header::ID => Some(self.id.as_str()),
@@ -87,11 +109,10 @@ impl Sent {
             header::SIGNATURE => Some(message_signature),
             _ => None,
         };
-        let webhook = Verifier::new(&self.secret).verify(headers, self.body.as_bytes(), self.timestamp).unwrap();
+        let webhook = verifier.verify(headers, self.body.as_bytes(), self.timestamp).unwrap();
         let Event::Experiment(event) = webhook.event else { panic!("{self:?}") };
         assert_eq!((event.event_type, &event.experiment_key), (self.event_type, &self.key));
         assert_eq!(event.meta_data, self.meta_data);
-        verify_body_signature(self.body.as_bytes(), &self.secret).unwrap();
     }
 }
 
@@ -105,7 +126,7 @@ fn assert_agrees(oracle: Command) {
     let questions: Vec<_> = cases.iter().map(Sent::question).collect();
     for (sent, verdict) in cases.iter().zip(ask(oracle, &questions)) {
         sent.assert_agrees(&verdict);
-        sent.assert_received(&verdict.message_signature);
+        sent.assert_received(&verdict);
     }
 }
 

@@ -1,0 +1,164 @@
+//! What came of a request: a status, or the class of the failure. Decides nothing about trying again.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::connector::ConnectError;
+
+/// No more of an answer's body is read.
+const MOST_READ: usize = 16 * 1024;
+/// No more of an answer's body is kept.
+const MOST_STORED: usize = 4 * 1024;
+
+/// What came back for a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The receiver answered. `retry_after` is the header as it came; `body` is the beginning of the body.
+    Status {
+        code: u16,
+        retry_after: Option<String>,
+        body: String,
+    },
+    Failed {
+        class: ErrorClass,
+        message: String,
+    },
+}
+
+impl Answer {
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Status { code: 200..=299, .. })
+    }
+
+    /// The class of the failure; nothing for a success.
+    pub fn class(&self) -> Option<ErrorClass> {
+        match self {
+            Self::Status { .. } => (!self.is_success()).then_some(ErrorClass::Status),
+            Self::Failed { class, .. } => Some(*class),
+        }
+    }
+
+    pub(super) fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self::Failed { class, message: message.into() }
+    }
+
+    /// Reads what is left of an answer whose head has come. The status decides, whatever becomes of the body: one that
+    /// is broken, too large, or not there within `limit` only costs the connection.
+    pub(super) async fn read(response: http::Response<Incoming>, limit: Duration) -> Self {
+        let code = response.status().as_u16();
+        let retry_after = response.headers().get(http::header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let mut body = response.into_body();
+        let mut read = Vec::new();
+        let _ = tokio::time::timeout(limit, async {
+            while read.len() < MOST_READ {
+                let Some(Ok(frame)) = body.frame().await else { return };
+                let left = MOST_READ - read.len();
+                read.extend(frame.data_ref().into_iter().flatten().take(left));
+            }
+        })
+        .await;
+        read.truncate(MOST_STORED);
+        // U+0000 cannot be stored as text in PostgreSQL.
+        Self::Status { code, retry_after, body: String::from_utf8_lossy(&read).replace('\0', "\u{fffd}") }
+    }
+
+    /// The class of a failure, by the types of its causes, never by their words.
+    pub(super) fn of_error(error: &(dyn Error + 'static)) -> Self {
+        let mut class = ErrorClass::Exchange;
+        let mut message = String::new();
+        let mut cause = Some(error);
+        while let Some(current) = cause {
+            if let Some(ConnectError { class, message }) = current.downcast_ref() {
+                return Self::failed(*class, message);
+            }
+            if current.downcast_ref().is_some_and(hyper::Error::is_parse) {
+                class = ErrorClass::MalformedAnswer;
+            }
+            // Receivers of TLS 1.3 refuse our certificate only when the handshake is over on our side.
+            let inner = current.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+                class = ErrorClass::Tls;
+            }
+            message = current.to_string();
+            cause = current.source();
+        }
+        Self::Failed { class, message }
+    }
+}
+
+/// Why an attempt failed, in a word that programs may rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// The name has no address, or cannot be looked up.
+    Dns,
+    /// An address that webhooks may not go to.
+    BlockedAddress,
+    Connect,
+    /// The proxy cannot be reached, or does not want to.
+    Proxy,
+    /// No TLS, or a certificate that is not trusted, on either side.
+    Tls,
+    TimeoutDns,
+    TimeoutConnect,
+    TimeoutProxy,
+    TimeoutTls,
+    /// The request was sent, and no status came in time.
+    TimeoutAnswer,
+    /// The connection broke before a status came.
+    Exchange,
+    /// What came is not HTTP, or its head is too large.
+    MalformedAnswer,
+    /// A status other than 2xx.
+    Status,
+    /// The request cannot be made at all.
+    Request,
+}
+
+impl ErrorClass {
+    pub const ALL: [Self; 14] = [
+        Self::Dns,
+        Self::BlockedAddress,
+        Self::Connect,
+        Self::Proxy,
+        Self::Tls,
+        Self::TimeoutDns,
+        Self::TimeoutConnect,
+        Self::TimeoutProxy,
+        Self::TimeoutTls,
+        Self::TimeoutAnswer,
+        Self::Exchange,
+        Self::MalformedAnswer,
+        Self::Status,
+        Self::Request,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::BlockedAddress => "blocked_address",
+            Self::Connect => "connect",
+            Self::Proxy => "proxy",
+            Self::Tls => "tls",
+            Self::TimeoutDns => "timeout_dns",
+            Self::TimeoutConnect => "timeout_connect",
+            Self::TimeoutProxy => "timeout_proxy",
+            Self::TimeoutTls => "timeout_tls",
+            Self::TimeoutAnswer => "timeout_answer",
+            Self::Exchange => "exchange",
+            Self::MalformedAnswer => "malformed_answer",
+            Self::Status => "status",
+            Self::Request => "request",
+        }
+    }
+}
+
+impl fmt::Display for ErrorClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

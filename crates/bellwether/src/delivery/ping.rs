@@ -1,0 +1,40 @@
+//! `webhook.ping`: one request to an endpoint, at once, for whoever wants to know whether it arrives. It is in no log, is not
+//! tried again, and is sent whether or not the endpoint is enabled.
+
+use bellwether_webhook::ObjectWriter;
+
+use super::client::Message;
+use super::lane::attempt;
+use super::outbound::Outbound;
+use super::target;
+use crate::endpoint::Endpoint;
+use crate::id::EventId;
+use crate::registry::Registry;
+use crate::store::outcomes::Attempt;
+
+#[derive(Clone)]
+pub struct Pings {
+    registry: Registry,
+    outbound: Outbound,
+}
+
+impl Pings {
+    pub fn over(registry: Registry, outbound: Outbound) -> Self {
+        Self { registry, outbound }
+    }
+
+    /// Sends a ping and waits for what comes of it, within the limits of every request. `None` if the endpoint cannot be
+    /// sent to as it is stored. Also gives the `webhook-id` it had.
+    pub async fn send(&self, endpoint: &Endpoint) -> Option<(EventId, Attempt)> {
+        let client = target::connect(endpoint, &self.outbound)?;
+        let id = EventId::of(self.registry.ids().next());
+        let mut data = ObjectWriter::begin();
+        data.string("endpoint_id", &endpoint.id.to_string());
+        let (data, text) = (data.finish(), id.to_string());
+        let message = Message { id: &text, event: "webhook.ping", data: &data, revision: None, attempt: 1 };
+        let clock = self.registry.clock();
+        let (started_at, start) = (clock.now(), clock.monotonic());
+        let answer = client.send(&message, started_at).await;
+        Some((id, attempt(1, started_at, clock.monotonic().saturating_sub(start), answer)))
+    }
+}

@@ -1,0 +1,270 @@
+//! Certificates, good and bad, on both sides; and HTTP/2.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+
+use bellwether::config::CertificateFiles;
+use bellwether::delivery::answer::ErrorClass;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+
+use super::*;
+
+/// A certificate authority of the test's own, and its files.
+struct Authority {
+    folder: tempfile::TempDir,
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+struct Certificate {
+    der: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+impl Certificate {
+    fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
+    }
+
+    fn self_signed(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
+        Self { der: certificate.der().clone(), key }
+    }
+}
+
+impl Authority {
+    fn make() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
+        Self { folder, issuer: Issuer::new(params, key), certificate }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn certify(&self, name: &str) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Certificate { der: certificate.der().clone(), key }
+    }
+
+    /// The files of a certificate to show to receivers.
+    fn client_files(&self, name: &str) -> CertificateFiles {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let files = CertificateFiles {
+            certificate: self.folder.path().join("client.pem"),
+            key: self.folder.path().join("client.key"),
+        };
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        files
+    }
+
+    /// Trusting this authority, and looking names up where the receivers are.
+    fn outbound(&self, settings: OutboundSettings) -> Outbound {
+        let settings = OutboundSettings { ca_file: Some(self.file()), ..settings };
+        outbound(&settings).with_resolver(Names::with("hooks.test", &[&["127.0.0.1"]]))
+    }
+}
+
+/// What a receiver saw of a request.
+type Seen = (Version, bool);
+
+struct Receiver {
+    raw: Raw,
+    seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+impl Receiver {
+    /// Answers 204 in TLS. With `asks_for`, it wants a certificate of that authority.
+    async fn start(certificate: &Certificate, alpn: &[&str], asks_for: Option<&Authority>) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        let builder = match asks_for {
+            None => builder.unwrap().with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.certificate.der().clone()).unwrap();
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                builder.unwrap().with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder.with_single_cert(vec![certificate.der.clone()], certificate.key_der()).unwrap();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (saw, seen) = mpsc::unbounded_channel();
+        Self { raw: Raw::start(move |stream| serve(acceptor.clone(), stream, saw.clone())).await, seen }
+    }
+
+    fn url(&self) -> String {
+        format!("https://hooks.test:{}/", self.raw.address.port())
+    }
+}
+
+async fn serve(acceptor: TlsAcceptor, stream: TcpStream, saw: mpsc::UnboundedSender<Seen>) {
+    let tls = match acceptor.accept(stream).into_fallible().await {
+        Ok(tls) => tls,
+        // What is unread when a connection is closed makes it a reset, which may overtake the alert.
+        Err((_, mut stream)) => {
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            return;
+        }
+    };
+    let connection = tls.get_ref().1;
+    let (is_h2, has_certificate) =
+        (connection.alpn_protocol() == Some(b"h2"), connection.peer_certificates().is_some());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let saw = saw.clone();
+        async move {
+            let version = request.version();
+            let _ = request.into_body().collect().await;
+            let _ = saw.send((version, has_certificate));
+            let mut response = Response::new(Empty::<Bytes>::new());
+            *response.status_mut() = http::StatusCode::NO_CONTENT;
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let io = TokioIo::new(tls);
+    let _ = match is_h2 {
+        true => hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await,
+        false => hyper::server::conn::http1::Builder::new().serve_connection(io, service).await,
+    };
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_when_it_is_set() {
+    let authority = Authority::make();
+    let mut receiver = Receiver::start(&authority.certify("hooks.test"), &[], None).await;
+    let answer = send_once(receiver.url(), &authority.outbound(OutboundSettings::default())).await;
+    assert_eq!(code(&answer), 204);
+    assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_11, false));
+    let names = Names::with("hooks.test", &[&["127.0.0.1"]]);
+    let without = outbound(&OutboundSettings::default()).with_resolver(names);
+    assert_failed(&send_once(receiver.url(), &without).await, ErrorClass::Tls);
+}
+
+#[tokio::test]
+async fn certificates_that_do_not_fit_are_refused() {
+    let authority = Authority::make();
+    let outbound = authority.outbound(OutboundSettings::default());
+    let wrong_name = authority.certify("other.test");
+    for certificate in [wrong_name, Certificate::self_signed("hooks.test"), Authority::make().certify("hooks.test")] {
+        let receiver = Receiver::start(&certificate, &[], None).await;
+        assert_failed(&send_once(receiver.url(), &outbound).await, ErrorClass::Tls);
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_without_tls_is_told() {
+    let authority = Authority::make();
+    let outbound = authority.outbound(OutboundSettings::default());
+    for raw in [
+        Raw::start(|mut stream| async move {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        })
+        .await,
+        Raw::start(|mut stream| async move {
+            let _ = stream.read_buf(&mut Vec::with_capacity(4096)).await;
+        })
+        .await,
+    ] {
+        let answer = send_once(format!("https://hooks.test:{}/", raw.address.port()), &outbound).await;
+        assert_failed(&answer, ErrorClass::Tls);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_to_whoever_asks_for_one() {
+    let authority = Authority::make();
+    let mut receiver = Receiver::start(&authority.certify("hooks.test"), &[], Some(&authority)).await;
+    let answer = send_once(receiver.url(), &authority.outbound(OutboundSettings::default())).await;
+    assert_failed(&answer, ErrorClass::Tls);
+    let client_certificate = Some(authority.client_files("bellwether.test"));
+    let settings = OutboundSettings { client_certificate, ..OutboundSettings::default() };
+    assert_eq!(code(&send_once(receiver.url(), &authority.outbound(settings)).await), 204);
+    assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_11, true));
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
+    let authority = Authority::make();
+    let certificate = authority.certify("hooks.test");
+    let mut receiver = Receiver::start(&certificate, &["h2", "http/1.1"], None).await;
+    let target = Target { max_in_flight: 8, ..target(receiver.url()) };
+    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    assert_eq!(code(&send(&client).await), 204);
+    assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_2, false));
+    let mut sending = JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        sending.spawn(async move { code(&send(&client).await) });
+    }
+    assert_eq!(sending.join_all().await, [204; 8]);
+    assert_eq!(receiver.raw.connections(), 1);
+}
+
+#[tokio::test]
+async fn many_at_once_agree_on_http_2() {
+    let authority = Authority::make();
+    let mut receiver = Receiver::start(&authority.certify("hooks.test"), &["h2", "http/1.1"], None).await;
+    let target = Target { max_in_flight: 8, ..target(receiver.url()) };
+    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let mut sending = JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        sending.spawn(async move { code(&send(&client).await) });
+    }
+    assert_eq!(sending.join_all().await, [204; 8]);
+    for _ in 0..8 {
+        assert_eq!(receiver.seen.recv().await.unwrap().0, Version::HTTP_2);
+    }
+    // Each may have begun a connection before the first one said that it carries all.
+    let connections = receiver.raw.connections();
+    assert!(connections <= 8, "{connections} connections");
+    assert_eq!(code(&send(&client).await), 204);
+    assert_eq!(receiver.raw.connections(), connections);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_named_with_their_setting() {
+    let authority = Authority::make();
+    let refused = |settings: OutboundSettings| {
+        let refusal = Outbound::from_settings(&settings, AddressPolicy::default()).err().unwrap();
+        refusal.to_string()
+    };
+    let empty = authority.folder.path().join("empty.pem");
+    std::fs::write(&empty, "nothing").unwrap();
+    for ca_file in [empty.clone(), PathBuf::from("/nowhere/ca.pem")] {
+        let error = refused(OutboundSettings { ca_file: Some(ca_file.clone()), ..OutboundSettings::default() });
+        assert!(error.starts_with("outbound_ca_file") && error.contains(ca_file.to_str().unwrap()), "{error}");
+    }
+    let files = authority.client_files("one.test");
+    let other_authority = Authority::make();
+    let other = other_authority.client_files("other.test");
+    std::fs::copy(&other.key, &files.key).unwrap();
+    let wrong_pair =
+        refused(OutboundSettings { client_certificate: Some(files.clone()), ..OutboundSettings::default() });
+    assert!(wrong_pair.contains("outbound_client_cert_file") && wrong_pair.contains("key"), "{wrong_pair}");
+    let no_key = CertificateFiles { key: empty, ..files };
+    let no_key = refused(OutboundSettings { client_certificate: Some(no_key), ..OutboundSettings::default() });
+    assert!(no_key.starts_with("outbound_client_key_file"), "{no_key}");
+}
