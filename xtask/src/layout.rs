@@ -47,7 +47,7 @@ const RANKS: [&[&str]; 7] = [
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
 const RESERVED: [(&str, &[&str]); 10] = [
     ("rusqlite", &["bellwether::store"]),
-    ("postgres", &["bellwether::store", "warehouse"]),
+    ("postgres", &["bellwether::store", "warehouse", "bench::database"]),
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
     ("tower_http", &["bellwether::api", "bellwether::console"]),
     ("hyper::client", &["bellwether::delivery::client", "bellwether::cli"]),

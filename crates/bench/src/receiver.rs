@@ -1,84 +1,129 @@
-//! A fast receiver with a ledger: what came, when, in which order. It verifies each request if it is given the secret.
+//! A fast receiver with a ledger: what came, when, in which order. On request it verifies, and on request it misbehaves.
+//! It has a thread to itself, so that it measures alike in every program that holds one.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+mod connection;
+mod ledger;
+mod misbehaviour;
 
-use bellwether_webhook::{Event, Secret, Verifier, header, verify_body_signature};
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::time::Instant;
+
+use bellwether_webhook::Secret;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{oneshot, watch};
+
+pub use connection::number_after;
+pub use ledger::Arrival;
+pub use misbehaviour::Misbehaviour;
 
 use crate::Problem;
+use connection::Desk;
+use ledger::Ledger;
 
-/// One request that came and was verified.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    pub id: String,
-    pub experiment_id: i64,
-    pub revision: i64,
-    pub at: Instant,
+/// A sender may open all its connections at once.
+const BACKLOG: u32 = 4096;
+
+#[derive(Clone)]
+pub struct Options {
+    /// 0: any free one.
+    pub port: u16,
+    /// Verifies each request by it, both ways.
+    pub secret: Option<Secret>,
+    pub misbehaviour: Option<Misbehaviour>,
+    /// Of the requests that are met with the misbehaviour.
+    pub share: f64,
+    /// Without a ledger it only counts, and may run for ever.
+    pub keeps_ledger: bool,
 }
 
-#[derive(Default)]
-struct Ledger {
-    arrivals: Vec<Arrival>,
-    refused: Vec<String>,
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: 0, secret: None, misbehaviour: None, share: 1.0, keeps_ledger: true }
+    }
+}
+
+impl Options {
+    pub fn verifying(secret: &Secret) -> Self {
+        Self { secret: Some(secret.clone()), ..Self::default() }
+    }
+
+    pub fn misbehaving(misbehaviour: Misbehaviour) -> Self {
+        Self { misbehaviour: Some(misbehaviour), ..Self::default() }
+    }
 }
 
 pub struct Receiver {
     address: SocketAddr,
-    ledger: Arc<Mutex<Ledger>>,
+    ledger: Arc<Ledger>,
     count: watch::Receiver<usize>,
     is_silent: watch::Sender<bool>,
-    task: tokio::task::JoinHandle<()>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Receiver {
-    /// Listens at any free port of this machine.
-    pub async fn start(secret: &Secret) -> Result<Self, Problem> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?;
-        let ledger = Arc::new(Mutex::new(Ledger::default()));
+    /// Listens, when this returns.
+    pub fn start(options: &Options) -> Result<Self, Problem> {
+        let ledger = Arc::new(Ledger::default());
         let (count, counted) = watch::channel(0);
         let (is_silent, silence) = watch::channel(false);
-        let (verifier, secret) = (Verifier::new(secret), secret.clone());
-        let desk = Arc::new(Desk { verifier, secret, ledger: ledger.clone(), count, silence });
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let _ = stream.set_nodelay(true);
-                let desk = desk.clone();
-                tokio::spawn(async move {
-                    let service = service_fn(move |request| answer(desk.clone(), request));
-                    // A connection that breaks is the sender's to mend.
-                    let _ = http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
+        let (stop, stopped) = oneshot::channel();
+        let desk = Arc::new(Desk::set_up(options, ledger.clone(), count, silence));
+        let (listening, address) = mpsc::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (port, refuses) = (options.port, options.misbehaviour == Some(Misbehaviour::Refuse));
+        let thread = std::thread::Builder::new().name("receiver".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let bound = listen(port).and_then(|listener| Ok((listener.local_addr()?, listener)));
+                let listener = bound.map(|(address, listener)| {
+                    let listener = (!refuses).then_some(listener);
+                    // Nobody waits for it only if the program has ended.
+                    let _ = listening.send(Ok(address));
+                    listener
                 });
-            }
-        });
-        Ok(Self { address, ledger, count: counted, is_silent, task })
+                match listener {
+                    Ok(Some(listener)) => tokio::select! { () = accept(listener, desk) => {}, _ = stopped => {} },
+                    Ok(None) => drop(stopped.await),
+                    Err(error) => drop(listening.send(Err(error))),
+                }
+            });
+        })?;
+        let address = address.recv()??;
+        Ok(Self { address, ledger, count: counted, is_silent, stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hooks", self.address)
+        self.url_of(0)
+    }
+
+    /// Of an endpoint that the ledger tells apart by its number.
+    pub fn url_of(&self, endpoint: usize) -> String {
+        format!("http://{}/hooks/{endpoint}", self.address)
     }
 
     /// All that came until now, in order.
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).arrivals.clone()
+        self.ledger.arrivals()
+    }
+
+    /// All that came since the last time, in order, which is then forgotten.
+    pub fn take_arrivals(&self) -> Vec<Arrival> {
+        self.ledger.take_arrivals()
+    }
+
+    pub fn last_at(&self) -> Option<Instant> {
+        self.ledger.last_at()
     }
 
     /// Why requests were refused, if any were.
     pub fn refused(&self) -> Vec<String> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
+        self.ledger.refused()
     }
 
     /// While silent it takes requests in, and leaves them without an answer.
@@ -92,60 +137,75 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        self.task.abort();
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    socket.listen(BACKLOG)
+}
+
+async fn accept(listener: TcpListener, desk: Arc<Desk>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let desk = desk.clone();
+        // A connection that breaks is the sender's to mend.
+        tokio::spawn(async move { drop(connection::serve(stream, desk).await) });
     }
 }
 
-struct Desk {
-    verifier: Verifier,
-    secret: Secret,
-    ledger: Arc<Mutex<Ledger>>,
-    count: watch::Sender<usize>,
-    silence: watch::Receiver<bool>,
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
-async fn answer(desk: Arc<Desk>, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
-    let status = match desk.receive(request).await {
-        Ok(arrival) => {
-            let count = {
-                let mut ledger = desk.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-                ledger.arrivals.push(arrival);
-                ledger.arrivals.len()
-            };
-            desk.count.send_replace(count);
-            StatusCode::NO_CONTENT
-        }
-        Err(reason) => {
-            desk.ledger.lock().unwrap_or_else(PoisonError::into_inner).refused.push(reason.to_string());
-            StatusCode::BAD_REQUEST
-        }
-    };
-    // It fails only if the receiver is gone, and then nobody waits for the answer.
-    let _ = desk.silence.clone().wait_for(|is_silent| !is_silent).await;
-    let mut response = Response::new(Empty::new());
-    *response.status_mut() = status;
-    Ok(response)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Connection;
 
-impl Desk {
-    #[expect(clippy::disallowed_methods, reason = "a measurement reads the machine's clock")]
-    async fn receive(&self, request: Request<Incoming>) -> Result<Arrival, Problem> {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let at = Instant::now();
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())?;
-        let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let webhook = self.verifier.verify(text, &body, now)?;
-        verify_body_signature(&body, &self.secret)?;
-        let Event::Experiment(event) = webhook.event else { return Err("not an event of an experiment".into()) };
-        let revision = webhook.revision.ok_or_else(|| format!("no {}", header::REVISION))?;
-        Ok(Arrival {
-            id: webhook.id,
-            experiment_id: i64::try_from(event.experiment_id)?,
-            revision: i64::try_from(revision)?,
-            at,
-        })
+    const REQUEST: &[u8] =
+        b"POST /hooks/3 HTTP/1.1\r\nbellwether-revision: 2\r\ncontent-length: 22\r\n\r\n{\"experiment_id\":42, }";
+
+    #[tokio::test]
+    async fn notes_what_came() {
+        let receiver = Receiver::start(&Options::default()).unwrap();
+        let mut connection = Connection::to(receiver.address()).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(connection.exchange(REQUEST).await.unwrap().status, 204);
+        }
+        let arrivals = receiver.take_arrivals();
+        let noted: Vec<_> = arrivals.iter().map(|it| (it.endpoint, it.experiment_id, it.revision)).collect();
+        assert_eq!(noted, [(3, 42, 2), (3, 42, 2)]);
+        assert_eq!(*receiver.count().borrow(), 2);
+        assert!(receiver.arrivals().is_empty());
+    }
+
+    #[tokio::test]
+    async fn misbehaves_for_its_share_of_requests() {
+        let options = Options { share: 0.5, ..Options::misbehaving(Misbehaviour::Gone) };
+        let receiver = Receiver::start(&options).unwrap();
+        let mut connection = Connection::to(receiver.address()).await.unwrap();
+        let mut statuses = Vec::new();
+        for _ in 0..4 {
+            statuses.push(connection.exchange(REQUEST).await.unwrap().status);
+        }
+        assert_eq!(statuses, [204, 410, 204, 410]);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_refuses_is_not_listened_at() {
+        let receiver = Receiver::start(&Options::misbehaving(Misbehaviour::Refuse)).unwrap();
+        assert!(Connection::to(receiver.address()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_unsigned_request_is_refused_by_one_that_verifies() {
+        let receiver = Receiver::start(&Options::verifying(&Secret::parse("s").unwrap())).unwrap();
+        let mut connection = Connection::to(receiver.address()).await.unwrap();
+        assert_eq!(connection.exchange(REQUEST).await.unwrap().status, 400);
+        assert!(receiver.refused()[0].contains("webhook-id"));
     }
 }

@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::Problem;
 use crate::api::Api;
+use crate::{Problem, process};
 
 /// An admin key for servers that live no longer than a measurement.
 pub const ADMIN_KEY: &str =
@@ -68,6 +69,16 @@ impl Server {
 
     pub fn process_id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The processor time that it has used.
+    pub fn processor_time(&self) -> Result<Duration, Problem> {
+        process::processor_time(self.process_id())
+    }
+
+    /// The memory that it holds, in bytes.
+    pub fn resident(&self) -> Result<u64, Problem> {
+        process::resident(self.process_id())
     }
 
     /// SIGKILL: no time for anything.

@@ -1,4 +1,4 @@
-//! `kill -9` at 50 random moments while changes flow: what was accepted is told, all of it, in order, and nothing else.
+//! `kill -9` at many random moments while changes flow: what was accepted is told, all of it, in order, and nothing else.
 //!
 //! Writers change experiments without pause; a receiver that stays up keeps a ledger; the server is killed and started
 //! again on the same data folder. What must hold at the end is in `verdict`. BELLWETHER_SEED repeats a run's choices.
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bellwether_bench::Problem;
-use bellwether_bench::receiver::Receiver;
+use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
 use bellwether_webhook::Secret;
 use serde_json::json;
@@ -23,26 +23,33 @@ use moments::{Moment, Moments};
 use verdict::{Ledgers, Observed};
 use writers::{Changes, Writers};
 
+/// Unless BELLWETHER_KILLS says otherwise.
 const KILLS: usize = 50;
 const EXPERIMENTS: usize = 24;
-/// For the whole test; it takes a fraction of this.
-const TIMEOUT: Duration = Duration::from_secs(180);
+/// For each kill; it takes a fraction of this.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_accepted_is_told_though_the_server_is_killed_again_and_again() {
     let mut moments = Moments::from_environment();
     println!("BELLWETHER_SEED={} repeats these moments", moments.seed());
-    let observed = tokio::time::timeout(TIMEOUT, observe(&mut moments)).await.expect("it takes too long").unwrap();
+    let kills = kills();
+    let limit = TIMEOUT * u32::try_from(kills).unwrap();
+    let observed = tokio::time::timeout(limit, observe(&mut moments, kills)).await.expect("it takes too long").unwrap();
     println!("{}", observed.figures());
     observed.judge();
 }
 
+fn kills() -> usize {
+    std::env::var("BELLWETHER_KILLS").map_or(KILLS, |text| text.parse().expect("BELLWETHER_KILLS is a number"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the test tells how long it took")]
-async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
+async fn observe(moments: &mut Moments, kills: usize) -> Result<Observed, Problem> {
     let start = std::time::Instant::now();
     let folder = tempfile::tempdir()?;
     let secret = Secret::parse("a secret that outlives the server")?;
-    let receiver = Receiver::start(&secret).await?;
+    let receiver = Receiver::start(&Options::verifying(&secret))?;
 
     let mut server = start_server(folder.path());
     let api = server.api();
@@ -54,7 +61,7 @@ async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
     }
 
     let mut changes = Changes::default();
-    for round in 0..KILLS {
+    for round in 0..kills {
         let moment = moments.draw();
         println!("{round}: {moment:?}");
         receiver.be_silent(moment.is_receiver_silent);

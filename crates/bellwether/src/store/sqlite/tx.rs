@@ -1,0 +1,170 @@
+//! A transaction on a connection of SQLite's: statements kept prepared, values in and out, errors sorted. When it begins
+//! and ends is not decided here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
+use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
+
+use crate::store::{Dialect, Row, StoreError, Tx, Value};
+
+/// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
+const MOST_PREPARED: usize = 512;
+
+type Wake = Box<dyn FnOnce() + Send>;
+
+/// One after the other, all transactions of a connection.
+pub struct SqliteTx<'a> {
+    connection: &'a Connection,
+    prepared: HashMap<Box<str>, Prepared<'a>>,
+    wakes: Vec<Wake>,
+    last_error: Option<StoreError>,
+}
+
+struct Prepared<'a> {
+    statement: Statement<'a>,
+    columns: Arc<[String]>,
+}
+
+impl<'a> SqliteTx<'a> {
+    pub fn on(connection: &'a Connection) -> Self {
+        Self { connection, prepared: HashMap::new(), wakes: Vec::new(), last_error: None }
+    }
+
+    /// Begins a transaction, and forgets the last one.
+    pub fn begin(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.wakes.clear();
+        self.last_error = None;
+        self.run(sql)
+    }
+
+    /// A statement without values: of those that begin and end transactions.
+    pub fn run(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.execute(sql, &[]).map(drop)
+    }
+
+    /// Rolls back what is open, if something is.
+    pub fn abandon(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.run("ROLLBACK");
+        }
+    }
+
+    /// Some errors roll back the whole transaction.
+    pub fn check_open(&mut self) -> Result<(), StoreError> {
+        if !self.connection.is_autocommit() {
+            return Ok(());
+        }
+        let error = self.last_error.take();
+        Err(error.unwrap_or_else(|| StoreError::Failed("the transaction was rolled back".to_owned())))
+    }
+
+    /// Rows inserted, changed and deleted since the connection was opened.
+    pub fn rows_written(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    pub fn wakes(&self) -> usize {
+        self.wakes.len()
+    }
+
+    pub fn forget_wakes_since(&mut self, count: usize) {
+        self.wakes.truncate(count);
+    }
+
+    pub fn take_wakes(&mut self) -> Vec<Wake> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    fn prepared(&mut self, sql: &str) -> rusqlite::Result<&mut Prepared<'a>> {
+        // Looked up twice, for a borrow that is given away cannot be taken back.
+        if !self.prepared.contains_key(sql) {
+            if self.prepared.len() >= MOST_PREPARED {
+                self.prepared.clear();
+            }
+            let statement = self.connection.prepare(&numbered(sql))?;
+            let columns = statement.column_names().map(str::to_owned).collect();
+            self.prepared.insert(sql.into(), Prepared { statement, columns });
+        }
+        self.prepared.get_mut(sql).ok_or(rusqlite::Error::InvalidQuery)
+    }
+
+    fn noting<T>(&mut self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            let error = sort_error(error);
+            self.last_error = Some(error.clone());
+            error
+        })
+    }
+}
+
+impl Tx for SqliteTx<'_> {
+    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+        let result = self.prepared(sql).and_then(|it| it.statement.execute(params_from_iter(params)));
+        self.noting(result).map(|count| count as u64)
+    }
+
+    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let result = self.prepared(sql).and_then(|Prepared { statement, columns }| {
+            let rows = statement.query_map(params_from_iter(params), |row| {
+                let values = (0..columns.len()).map(|i| Ok(owned(row.get_ref(i)?))).collect::<rusqlite::Result<_>>()?;
+                Ok(Row { columns: columns.clone(), values })
+            })?;
+            rows.collect()
+        });
+        self.noting(result)
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn after_commit(&mut self, wake: Wake) {
+        self.wakes.push(wake);
+    }
+}
+
+/// `$1` is a name to SQLite, numbered by first appearance; `?1` is what is meant. No statement has a `$` elsewhere.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn owned(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(int) => Value::Int(int),
+        ValueRef::Real(real) => Value::Real(real),
+        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
+        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+    }
+}
+
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Null => ToSqlOutput::Owned(SqlValue::Null),
+            Self::Int(int) => ToSqlOutput::Owned(SqlValue::Integer(*int)),
+            Self::Real(real) => ToSqlOutput::Owned(SqlValue::Real(*real)),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        })
+    }
+}
+
+/// Sorted by SQLite's codes, never by its words.
+pub fn sort_error(error: rusqlite::Error) -> StoreError {
+    let rusqlite::Error::SqliteFailure(code, message) = &error else { return StoreError::Failed(error.to_string()) };
+    let text = message.clone().unwrap_or_else(|| code.to_string());
+    match (code.code, code.extended_code) {
+        (_, rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
+            StoreError::Unique(text)
+        }
+        (_, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => StoreError::Reference(text),
+        (ErrorCode::DiskFull, _) => StoreError::Full(text),
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => {
+            StoreError::Unavailable(text)
+        }
+        _ => StoreError::Failed(text),
+    }
+}
