@@ -27,8 +27,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::collection::Collection;
-use crate::delivery::Pings;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::delivery::Pings;
 use crate::metric::Metric;
 use crate::pipeline::Queries;
 use crate::registry::Registry;
@@ -49,11 +49,7 @@ type Api = Parts;
 type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
-pub async fn serve(
-    listener: TcpListener,
-    parts: Parts,
-    mut stopping: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, parts: Parts, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
     // Answers are small and go out at once.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, routes(Arc::new(parts)))

@@ -14,8 +14,8 @@ use tokio::task::JoinHandle;
 use crate::api;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::delivery::{Delivery, Pings};
 use crate::delivery::outbound::{Outbound, OutboundError};
+use crate::delivery::{Delivery, Pings};
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::nodes::Node;
@@ -95,9 +95,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         outbound.clone(),
         node.license(),
         node.view(),
-    );
+    )?;
     let limits = pipeline::Limits::of(&config);
-    let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone());
+    let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone(), node.view());
     let keep = Duration::from_hours(24 * config.retention_days);
     let workers = vec![
         watched(node.run(stopping.clone())),

@@ -36,7 +36,7 @@ use crate::id::{EndpointId, Ids};
 use crate::registry::nodes::{License, View};
 use crate::registry::{DeliveryWake, Registry, Report};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{StoreError, endpoints};
+use crate::store::{StoreError, endpoints, notices};
 use hints::Hints;
 use lane::{Lane, Message, Start};
 use outbound::Outbound;
@@ -72,6 +72,10 @@ pub struct Delivery {
     view: watch::Receiver<View>,
     recorded: mpsc::UnboundedReceiver<Recorded>,
     recorder: JoinSet<()>,
+    /// What other nodes tell this one.
+    notices: Option<mpsc::UnboundedReceiver<String>>,
+    /// Telling the others, one notice at a time: what comes meanwhile goes with the next.
+    telling: JoinSet<()>,
     lanes: HashMap<EndpointId, LaneHandle>,
     tasks: JoinSet<(EndpointId, i64)>,
     /// Of the endpoints that the lanes were last brought in line with.
@@ -93,7 +97,7 @@ impl Delivery {
         outbound: Outbound,
         license: License,
         view: watch::Receiver<View>,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
         let (reports, reports_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
         let mut recorder = JoinSet::new();
@@ -106,7 +110,9 @@ impl Delivery {
             reports,
             registry,
         };
-        Self {
+        Ok(Self {
+            notices: shared.registry.db().listen()?,
+            telling: JoinSet::new(),
             order: Hints::of(shared.registry.db().dialect()),
             shared: Arc::new(shared),
             hints,
@@ -117,7 +123,7 @@ impl Delivery {
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             generation: String::new(),
-        }
+        })
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -145,6 +151,8 @@ impl Delivery {
                 // Without its recorder nothing could be known of any delivery: the panic goes on, and ends the process.
                 Some(Err(error)) = self.recorder.join_next() => std::panic::resume_unwind(error.into_panic()),
                 Ok(()) = self.view.changed() => must_reload = true,
+                notice = next(&mut self.notices) => must_reload |= self.heed(&notice).await,
+                Some(_) = self.telling.join_next() => {}
                 _ = look.tick() => must_reload |= self.look().await,
             }
             // A lost hint may have been of an endpoint's change; reading them again also sends the lanes to the database.
@@ -152,6 +160,7 @@ impl Delivery {
                 self.tell_all(|| Message::FallBehind);
                 must_reload = true;
             }
+            self.tell_others();
         }
         self.finish().await;
     }
@@ -159,7 +168,10 @@ impl Delivery {
     /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
     fn pass_on(&mut self, hint: DeliveryWake) -> bool {
         match hint {
-            DeliveryWake::EndpointsChanged => return true,
+            DeliveryWake::EndpointsChanged => {
+                self.order.note_change();
+                return true;
+            }
             DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
             DeliveryWake::Owed { event, deliveries } => {
                 let is_next = self.order.is_next(&event);
@@ -178,6 +190,31 @@ impl Delivery {
             Some(lane) => drop(lane.messages.send(message)),
             None => self.order.note_elsewhere(endpoint),
         }
+    }
+
+    /// Passes on what lanes of other nodes should know, if there are any.
+    fn tell_others(&mut self) {
+        if !self.telling.is_empty() || !self.order.has_news() {
+            return;
+        }
+        let news = self.order.take_news();
+        if self.view.borrow().alive.len() > 1 {
+            let registry = self.shared.registry.clone();
+            self.telling.spawn(async move { registry.tell_nodes(news).await });
+        }
+    }
+
+    /// What another node tells. `true` if the endpoints are to be read again.
+    async fn heed(&mut self, notice: &str) -> bool {
+        if notice == notices::EVERYTHING {
+            return self.look().await;
+        }
+        for endpoint in notice.split(',').filter_map(|id| id.parse().ok()) {
+            if let Some(lane) = self.lanes.get(&endpoint) {
+                let _ = lane.messages.send(Message::FallBehind);
+            }
+        }
+        false
     }
 
     fn tell_all(&self, message: impl Fn() -> Message) {
@@ -202,7 +239,9 @@ impl Delivery {
             .read(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::owing(tx, node)?)));
         match read.await {
             Ok((generation, owing)) => {
-                owing.into_iter().for_each(|endpoint| self.tell(endpoint, Message::FallBehind));
+                for lane in owing.iter().filter_map(|endpoint| self.lanes.get(endpoint)) {
+                    let _ = lane.messages.send(Message::FallBehind);
+                }
                 generation != self.generation
             }
             Err(error) => {
@@ -259,6 +298,10 @@ impl Delivery {
             return Ok(rows.into_iter().map(|row| (row.endpoint_id, row)).collect());
         }
         let me = self.shared.registry.node_id();
+        if !alive.contains(&me) {
+            // This node does not know yet who else there is.
+            return Ok(HashMap::new());
+        }
         let plan = ownership::plan(&rows, alive, me);
         let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
         let claimed = match self.shared.registry.claim_lanes(wanted).await {
@@ -339,6 +382,17 @@ impl Delivery {
             );
             self.recorder.abort_all();
         }
+    }
+}
+
+/// The next notice; pends for ever if none can come.
+async fn next(notices: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
+    match notices {
+        Some(receiver) => match receiver.recv().await {
+            Some(notice) => notice,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }
 

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::id::RunId;
+use crate::id::{NodeId, RunId};
+use crate::registry::nodes::View;
 use crate::registry::{Ending, Registry, Result, RunWake};
 use crate::run::RunState;
 use crate::store::runs;
@@ -60,6 +61,8 @@ pub struct Pipeline {
     registry: Registry,
     hints: mpsc::Receiver<RunWake>,
     limits: Limits,
+    /// Who lives: the runs of others are abandoned.
+    view: watch::Receiver<View>,
     under_way: JoinSet<()>,
     runs: HashMap<tokio::task::Id, UnderWay>,
 }
@@ -71,8 +74,13 @@ struct UnderWay {
 }
 
 impl Pipeline {
-    pub fn prepare(registry: Registry, hints: mpsc::Receiver<RunWake>, limits: Limits) -> Self {
-        Self { registry, hints, limits, under_way: JoinSet::new(), runs: HashMap::new() }
+    pub fn prepare(
+        registry: Registry,
+        hints: mpsc::Receiver<RunWake>,
+        limits: Limits,
+        view: watch::Receiver<View>,
+    ) -> Self {
+        Self { registry, hints, limits, view, under_way: JoinSet::new(), runs: HashMap::new() }
     }
 
     /// Works until `stop` turns true; what is under way then ends as a failure.
@@ -114,6 +122,7 @@ impl Pipeline {
     /// Ends what has no process any more, opens what is due, starts what is queued.
     async fn look(&mut self) -> Result<()> {
         self.end_abandoned().await?;
+        self.heed_cancels().await?;
         while self.registry.request_scheduled_runs(BATCH).await? == BATCH as usize {}
         while self.under_way.len() < self.limits.max_runs {
             let queued = self.registry.db().read(|tx| runs::in_state(tx, RunState::Queued, 1)).await;
@@ -133,12 +142,32 @@ impl Pipeline {
         Ok(())
     }
 
-    /// A run that is called running, but is not under way here, was left behind by a process that died.
+    /// A run that is called running, but is not under way here or at another node that lives, was left behind by a process
+    /// that died.
     async fn end_abandoned(&self) -> Result<()> {
-        let running = self.registry.db().read(|tx| runs::in_state(tx, RunState::Running, BATCH)).await;
-        for run in running?.into_iter().filter(|run| self.runs.values().all(|there| there.id != run.id)) {
+        let (me, alive) = (self.registry.node_id(), self.view.borrow().alive.clone());
+        if !alive.contains(&me) {
+            return Ok(()); // Nobody knows yet who lives.
+        }
+        let running = self.registry.db().read(|tx| runs::running(tx)).await?;
+        let is_under_way = |id: RunId, node: Option<NodeId>| match node {
+            Some(node) if node == me => self.runs.values().any(|there| there.id == id),
+            Some(node) => alive.contains(&node),
+            None => false,
+        };
+        for (id, _) in running.into_iter().filter(|(id, node)| !is_under_way(*id, *node)) {
             let error = "the process that carried it out ended before the run did; run it again".to_owned();
-            self.registry.end_run(run.id, Ending { results: None, error: Some(error), imbalance: None }).await?;
+            self.registry.end_run(id, Ending { results: None, error: Some(error), imbalance: None }).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops what somebody asked to stop at another node.
+    async fn heed_cancels(&mut self) -> Result<()> {
+        if !self.runs.is_empty() {
+            let me = self.registry.node_id();
+            let to_stop: Vec<RunId> = self.registry.db().read(move |tx| runs::to_stop(tx, me)).await?;
+            self.cancel(|run| to_stop.contains(&run.id));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub mod experiments;
 pub mod keys;
 pub mod lanes;
 mod migrate;
+pub mod notices;
 pub mod outcomes;
 mod postgres;
 pub mod recoveries;
@@ -128,7 +129,7 @@ struct Queues {
     changes: Sender<Box<dyn Job>>,
     outcomes: Sender<Box<dyn Job>>,
     reads: Sender<Box<dyn Job>>,
-    dialect: Dialect,
+    location: Location,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -138,15 +139,26 @@ impl Db {
         let (changes, changes_in) = crossbeam_channel::unbounded();
         let (outcomes, outcomes_in) = crossbeam_channel::unbounded();
         let (reads, reads_in) = crossbeam_channel::unbounded();
-        let (dialect, threads) = match location {
-            Location::Sqlite(path) => (Dialect::Sqlite, sqlite::open(path, changes_in, outcomes_in, reads_in)?),
-            Location::Postgres(url) => (Dialect::Postgres, postgres::open(url, changes_in, outcomes_in, reads_in)?),
+        let threads = match location {
+            Location::Sqlite(path) => sqlite::open(path, changes_in, outcomes_in, reads_in)?,
+            Location::Postgres(url) => postgres::open(url, changes_in, outcomes_in, reads_in)?,
         };
-        Ok(Self { queues: Arc::new(Queues { changes, outcomes, reads, dialect, threads }) })
+        Ok(Self { queues: Arc::new(Queues { changes, outcomes, reads, location: location.clone(), threads }) })
     }
 
     pub fn dialect(&self) -> Dialect {
-        self.queues.dialect
+        match self.queues.location {
+            Location::Sqlite(_) => Dialect::Sqlite,
+            Location::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// What other nodes tell this one; on SQLite there are none.
+    pub fn listen(&self) -> Result<Option<tokio::sync::mpsc::UnboundedReceiver<String>>, StoreError> {
+        match &self.queues.location {
+            Location::Sqlite(_) => Ok(None),
+            Location::Postgres(url) => notices::listen(url).map(Some),
+        }
     }
 
     /// Runs `work` in a transaction and answers once it is durable. `work` may run more than once; an error from it

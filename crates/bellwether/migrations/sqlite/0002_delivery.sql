@@ -60,6 +60,8 @@ CREATE TABLE nodes (
 ) STRICT, WITHOUT ROWID;
 
 ALTER TABLE runs ADD COLUMN node_id TEXT;
+ALTER TABLE runs ADD COLUMN is_to_stop INTEGER NOT NULL DEFAULT 0 CHECK (is_to_stop IN (0, 1));
+CREATE INDEX runs_running ON runs (id) WHERE state = 'running';
 
 -- failure_count is what the retry schedule counts: attempts that failed while the breaker was closed.
 ALTER TABLE deliveries ADD COLUMN origin TEXT NOT NULL DEFAULT 'change' CHECK (origin IN ('change', 'resend', 'replay'));

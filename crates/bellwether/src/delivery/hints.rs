@@ -1,5 +1,5 @@
 //! Hints in order: those that come with a commit may be taken at their word only where none before them is missing. And
-//! hints for lanes of other nodes, gathered until somebody passes them on.
+//! news for lanes of other nodes, gathered until somebody passes them on.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct Hints {
     /// The latest revision that was hinted at, by experiment, where they do not.
     revisions: HashMap<ExperimentId, i64>,
     elsewhere: HashSet<EndpointId>,
+    /// Something other than deliveries has changed, that other nodes should know of.
+    has_changed: bool,
 }
 
 impl Hints {
@@ -26,6 +28,7 @@ impl Hints {
             are_ordered: dialect.numbers_events_in_transaction(),
             revisions: HashMap::new(),
             elsewhere: HashSet::new(),
+            has_changed: false,
         }
     }
 
@@ -51,9 +54,18 @@ impl Hints {
         }
     }
 
-    /// What was noted since the last time.
-    pub fn take_elsewhere(&mut self) -> HashSet<EndpointId> {
-        std::mem::take(&mut self.elsewhere)
+    pub fn note_change(&mut self) {
+        self.has_changed = !self.are_ordered;
+    }
+
+    pub fn has_news(&self) -> bool {
+        self.has_changed || !self.elsewhere.is_empty()
+    }
+
+    /// What was noted since the last time: endpoints that something is owed to, or `None` for anything.
+    pub fn take_news(&mut self) -> Option<Vec<EndpointId>> {
+        let endpoints = std::mem::take(&mut self.elsewhere);
+        (!std::mem::take(&mut self.has_changed)).then(|| endpoints.into_iter().collect())
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use super::{Registry, Result};
 use crate::clock::Clock;
 use crate::id::{EndpointId, NodeId};
-use crate::store::endpoints;
 use crate::store::lanes::{self, LaneRow};
+use crate::store::{endpoints, notices};
 
 /// How often a node counts on.
 pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,6 +23,9 @@ pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 pub const DEAD_AFTER: Duration = Duration::from_secs(6);
 /// A node that could not count on for so long sends nothing.
 pub const SILENT_AFTER: Duration = Duration::from_secs(4);
+
+/// Endpoints named in one notice.
+const MOST_NAMED: usize = 200;
 
 /// Whether this node may send: its last heartbeat is not too old. Asked before every request.
 #[derive(Clone)]
@@ -76,7 +79,7 @@ impl Sightings {
 /// What this node sees of the others and of the endpoints' generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// Nodes that live, this one included, in order.
+    /// Nodes that live, this one included, in order. Empty until this node knows.
     pub alive: Vec<NodeId>,
     pub generation: String,
     /// How often this node was forgotten by the others, who took its lanes.
@@ -88,14 +91,18 @@ pub struct Node {
     registry: Registry,
     license: License,
     sightings: Sightings,
+    /// When this node last counted on.
+    beaten_at: Option<Duration>,
     view: watch::Sender<View>,
 }
 
 impl Node {
     pub fn new(registry: Registry) -> Self {
         let license = License::of(registry.clock().clone(), registry.db().dialect().has_one_node());
-        let view = View { alive: vec![registry.node_id()], generation: String::new(), forgotten: 0 };
-        Self { registry, license, sightings: Sightings::default(), view: watch::Sender::new(view) }
+        let is_alone = registry.db().dialect().has_one_node();
+        let alive = if is_alone { vec![registry.node_id()] } else { Vec::new() };
+        let view = View { alive, generation: String::new(), forgotten: 0 };
+        Self { registry, license, sightings: Sightings::default(), beaten_at: None, view: watch::Sender::new(view) }
     }
 
     pub fn license(&self) -> License {
@@ -147,6 +154,11 @@ impl Node {
         if is_there {
             self.license.renew(asked_at);
         }
+        // Whoever was away for a while has not seen the others count on meanwhile, and must not think them dead.
+        if self.beaten_at.is_none_or(|at| asked_at.saturating_sub(at) >= SILENT_AFTER) {
+            self.sightings = Sightings::default();
+        }
+        self.beaten_at = Some(asked_at);
         let seen = self.sightings.take_in(&counts, asked_at);
         let dead: Vec<NodeId> = seen.into_iter().filter(|dead| *dead != id).collect();
         for node in &dead {
@@ -196,6 +208,17 @@ impl Registry {
             Ok(claimed)
         })
         .await
+    }
+
+    /// Tells the other nodes that something is owed to these endpoints; `None`: that anything may have changed. A hint.
+    pub async fn tell_nodes(&self, endpoints: Option<Vec<EndpointId>>) {
+        let text = match endpoints {
+            Some(ids) if ids.len() <= MOST_NAMED => ids.iter().map(EndpointId::to_string).collect::<Vec<_>>().join(","),
+            _ => notices::EVERYTHING.to_owned(),
+        };
+        if let Err(error) = self.command(move |_, tx| Ok(notices::notify(tx, &text)?)).await {
+            tracing::debug!(%error, "the other nodes could not be told; they look by themselves");
+        }
     }
 
     /// Lets a lane go that has ended here, for others to take.

@@ -83,6 +83,7 @@ impl Registry {
             run.state = RunState::Running;
             run.started_at = Some(context.setup.clock.now());
             runs::save(tx, &run)?;
+            runs::set_node(tx, run.id, context.node_id)?;
             let experiment = experiments::get(tx, run.experiment_id)?;
             Ok(experiment.map(|experiment| (run, experiment)))
         })
@@ -143,6 +144,8 @@ impl Registry {
                     runs::save(tx, &run)?;
                 }
                 RunState::Running => {
+                    // Another node may carry it out; that one looks every few seconds.
+                    runs::ask_to_cancel(tx, id)?;
                     let wakes = context.wakes.clone();
                     tx.after_commit(Box::new(move || wakes.runs(RunWake::Cancel(id))));
                 }

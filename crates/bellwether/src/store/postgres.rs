@@ -88,13 +88,13 @@ impl Tx for Shared<'_> {
 }
 
 /// Where to connect, and how.
-struct Target {
+pub(super) struct Target {
     config: postgres::Config,
     tls: rustls::ClientConfig,
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let mut config: postgres::Config =
             url.parse().map_err(|error| StoreError::Failed(format!("database_url cannot be read: {error}")))?;
         config.application_name("bellwether").connect_timeout(Duration::from_secs(5));
@@ -109,7 +109,7 @@ impl Target {
         Ok(Self { config, tls })
     }
 
-    fn connect(&self) -> Result<Client, postgres::Error> {
+    pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
         self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(self.tls.clone()))
     }
 }

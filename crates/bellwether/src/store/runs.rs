@@ -2,7 +2,7 @@
 
 use super::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
-use crate::id::{ExperimentId, RunId};
+use crate::id::{ExperimentId, NodeId, RunId};
 use crate::params;
 use crate::run::{Mode, Results, Run, RunState, Step, Window};
 
@@ -66,6 +66,28 @@ pub fn get(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
 pub fn lock(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = $1{}", tx.dialect().for_update());
     query_one(tx, "runs", &sql, params![id], decode)
+}
+
+/// Notes which node carries a run out.
+pub fn set_node(tx: &mut dyn Tx, id: RunId, node: NodeId) -> Result<(), StoreError> {
+    tx.execute("UPDATE runs SET node_id = $2 WHERE id = $1", params![id, node]).map(drop)
+}
+
+/// Runs that are called running, each with the node that began it.
+pub fn running(tx: &mut dyn Tx) -> Result<Vec<(RunId, Option<NodeId>)>, StoreError> {
+    let sql = "SELECT id, node_id FROM runs WHERE state = 'running' ORDER BY id";
+    query_as(tx, "runs", sql, &[], |row| Ok((row.get("id")?, row.get("node_id")?)))
+}
+
+/// Asks the node that carries a run out to stop it.
+pub fn ask_to_cancel(tx: &mut dyn Tx, id: RunId) -> Result<(), StoreError> {
+    tx.execute("UPDATE runs SET is_to_stop = 1 WHERE id = $1", params![id]).map(drop)
+}
+
+/// Runs of a node that it was asked to stop.
+pub fn to_stop(tx: &mut dyn Tx, node: NodeId) -> Result<Vec<RunId>, StoreError> {
+    let sql = "SELECT id FROM runs WHERE state = 'running' AND node_id = $1 AND is_to_stop = 1";
+    query_as(tx, "runs", sql, params![node], |row| row.get("id"))
 }
 
 /// The one that is queued or running, of which there is at most one.
