@@ -24,6 +24,14 @@ impl Dialect {
         }
     }
 
+    /// Waits for a lock, named by a number, that is held until the transaction ends. SQLite's one writer needs none.
+    pub const fn lock_until_end(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock($1)"),
+        }
+    }
+
     /// Whether one process at a time uses the database, and so owns all that is owned.
     pub const fn has_one_node(self) -> bool {
         matches!(self, Self::Sqlite)

@@ -5,6 +5,9 @@ use crate::event::{Event, NO_EXPERIMENT, Topic};
 use crate::id::{EventId, ExperimentId};
 use crate::params;
 
+/// What nodes agree on to number events one at a time; arbitrary but fixed.
+const SEQUENCER_LOCK: i64 = 0x6265_6c6c_7365;
+
 const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
 
 pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
@@ -69,8 +72,11 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
 }
 
 /// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.
-/// One caller at a time: PostgreSQL's node that owns the sequencer.
+/// One node at a time: the others wait, and then see what it has numbered.
 pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
+    if let Some(lock) = tx.dialect().lock_until_end() {
+        tx.query(lock, params![SEQUENCER_LOCK])?;
+    }
     // The newest numbers may have been pruned; nobody's cursor may meet them again.
     let pruned_to = retention::log_pruned_to(tx)?;
     tx.execute(
