@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{StoreError, Tx};
@@ -79,6 +80,16 @@ where
     let closed = || StoreError::Unavailable("the store is closed".to_owned());
     queue.send(Box::new(Call { work, result: None, reply })).map_err(|_| closed())?;
     answer.await.map_err(|_| closed())?
+}
+
+/// Answers a batch. From within the runtime, if there are many: from outside, each answer would have to wake one of its
+/// threads.
+pub fn answer(batch: Vec<Box<dyn Job>>, runtime: Option<&Handle>, committed: Result<(), StoreError>) {
+    let answer_all = move |batch: Vec<Box<dyn Job>>| batch.into_iter().for_each(|job| job.answer(committed.clone()));
+    match runtime {
+        Some(runtime) if batch.len() > 1 => drop(runtime.spawn(async move { answer_all(batch) })),
+        _ => answer_all(batch),
+    }
 }
 
 /// Gathers the next batch: changes at once, with all that waits; outcomes alone only after a little patience.
