@@ -169,7 +169,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.changes, work).await
+        batch::submit(&self.queues.changes, false, work).await
     }
 
     /// The same at low priority, for outcomes of deliveries: on SQLite they ride on the next change's commit, or wait a little.
@@ -179,7 +179,17 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, work).await
+        batch::submit(&self.queues.outcomes, true, work).await
+    }
+
+    /// The same for so many that they are worth a commit of their own: they wait for no change.
+    pub async fn write_many_outcomes<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        batch::submit(&self.queues.outcomes, false, work).await
     }
 
     /// Runs `work` over one consistent state of the database. It cannot write.
@@ -189,7 +199,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.reads, work).await
+        batch::submit(&self.queues.reads, false, work).await
     }
 
     /// Waits until all that was submitted has been carried out and the threads have ended.
