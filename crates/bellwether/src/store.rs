@@ -24,6 +24,7 @@ pub mod runs;
 pub mod settings;
 mod sqlite;
 mod value;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crossbeam_channel::Sender;
 pub use batch::Job;
 pub use dialect::Dialect;
 pub use value::{FromValue, Row, Value};
+pub use write::{Write, together};
 
 /// What went wrong in the database, sorted by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,8 +70,18 @@ pub trait Tx {
 
     fn dialect(&self) -> Dialect;
 
+    /// What was read once for all that goes on in this transaction.
+    fn known(&mut self) -> &mut Known;
+
     /// Does `wake` once this transaction is on disk, and never if it is rolled back.
     fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>);
+}
+
+/// What holds for a whole transaction, and for all closures that share it: each was submitted before it began.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Forgotten when it is written, and when a write is rolled back.
+    pub endpoints_generation: Option<String>,
 }
 
 /// Params for [`Tx`]: `params![id, name, now]`.

@@ -13,7 +13,7 @@ use postgres::Client;
 use tokio::runtime::Handle;
 
 use super::batch::Job;
-use super::{Dialect, Row, StoreError, Tx, Value, migrate};
+use super::{Dialect, Known, Row, StoreError, Tx, Value, migrate};
 use connection::Connection;
 use tx::{PostgresTx, sort_error};
 
@@ -108,11 +108,11 @@ fn migrate_alone(client: Client) -> Result<(), StoreError> {
     tx.execute("SELECT pg_advisory_lock($1)", &[Value::Int(MIGRATION_LOCK)])?;
     let client = std::cell::RefCell::new(tx);
     let script = |sql: &str| client.borrow_mut().client.batch_execute(sql).map_err(|error| sort_error(&error));
-    migrate::bring_up_to_date(&mut Shared(&client), script)
+    migrate::bring_up_to_date(&mut Shared(&client, Known::default()), script)
 }
 
 /// Lets the migration run scripts and statements on one connection by turns.
-struct Shared<'a>(&'a std::cell::RefCell<PostgresTx>);
+struct Shared<'a>(&'a std::cell::RefCell<PostgresTx>, Known);
 
 impl Tx for Shared<'_> {
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
@@ -125,6 +125,10 @@ impl Tx for Shared<'_> {
 
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
+    }
+
+    fn known(&mut self) -> &mut Known {
+        &mut self.1
     }
 
     fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>) {

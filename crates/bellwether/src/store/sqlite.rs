@@ -134,7 +134,7 @@ fn run_unsaved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
     match ran {
         Ran::Kept => Ok(()),
         Ran::RolledBack if tx.rows_written() == before => {
-            tx.forget_wakes_since(wakes);
+            tx.forget_since(wakes);
             Ok(())
         }
         Ran::RolledBack => Err(BatchError::MustBeSaved),
@@ -147,7 +147,7 @@ fn run_saved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
     let ran = job.run(tx);
     tx.check_open()?;
     if ran == Ran::RolledBack {
-        tx.forget_wakes_since(wakes);
+        tx.forget_since(wakes);
         tx.run("ROLLBACK TO job")?;
     }
     Ok(tx.run("RELEASE job")?)

@@ -8,7 +8,7 @@ use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
 
-use crate::store::{Dialect, Row, StoreError, Tx, Value};
+use crate::store::{Dialect, Known, Row, StoreError, Tx, Value};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
@@ -29,6 +29,7 @@ pub struct PostgresTx {
     pub client: Client,
     prepared: HashMap<String, Prepared>,
     pub wakes: Vec<Wake>,
+    known: Known,
     pub failure: Option<Failure>,
     /// The first error of a statement: the server rolls back all of the transaction.
     pub aborted_by: Option<StoreError>,
@@ -42,6 +43,7 @@ impl PostgresTx {
             client,
             prepared: HashMap::new(),
             wakes: Vec::new(),
+            known: Known::default(),
             failure: None,
             aborted_by: None,
             has_written: false,
@@ -51,6 +53,7 @@ impl PostgresTx {
     /// Begins a transaction, and forgets the last one.
     pub fn begin(&mut self, sql: &str) -> Result<(), StoreError> {
         self.wakes.clear();
+        self.known = Known::default();
         (self.failure, self.aborted_by, self.has_written) = (None, None, false);
         self.client.batch_execute(sql).map_err(|error| StoreError::Unavailable(describe(&error)))
     }
@@ -86,7 +89,8 @@ impl Tx for PostgresTx {
         let Prepared { statement, .. } = self.prepare(sql)?;
         let result = self.client.execute(&statement, &as_params(params));
         let count = self.noting(result)?;
-        self.has_written |= count > 0;
+        // The count is that of the last write of those that were joined.
+        self.has_written |= count > 0 || sql.starts_with("WITH");
         Ok(count)
     }
 
@@ -109,6 +113,10 @@ impl Tx for PostgresTx {
 
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
+    }
+
+    fn known(&mut self) -> &mut Known {
+        &mut self.known
     }
 
     fn after_commit(&mut self, wake: Wake) {
