@@ -245,12 +245,34 @@ impl Configuration {
 
     /// What differs from `self` in `later`, field by field, in the order of the fields.
     pub fn changes_to(&self, later: &Self) -> Vec<FieldChange> {
-        let (from, to) = (self.to_object(), later.to_object());
-        from.into_iter()
-            .zip(to)
-            .filter(|((_, from), (_, to))| from != to)
-            .map(|((field, from), (_, to))| FieldChange { field, from, to })
-            .collect()
+        let mut changes = Vec::new();
+        // Most edits touch one field, so only what differs is written as JSON. A test holds this list against the fields.
+        macro_rules! compare {
+            ($($field:ident),* $(,)?) => {$(
+                if self.$field != later.$field {
+                    let value = |of: &Self| serde_json::to_value(&of.$field).unwrap_or_default();
+                    changes.push(FieldChange { field: stringify!($field).to_owned(), from: value(self), to: value(later) });
+                }
+            )*};
+        }
+        compare!(
+            key,
+            name,
+            hypothesis,
+            owner,
+            team,
+            tags,
+            entity_id,
+            assignment_source_id,
+            variations,
+            traffic_allocation,
+            assignments_start_date,
+            assignments_end_date,
+            events_end_date,
+            analysis_plan,
+            schedule_id,
+        );
+        changes
     }
 
     /// Every field with its value, as the first entry of the history shows a new experiment.
@@ -302,6 +324,23 @@ mod tests {
         assert_eq!(changes.len(), 1);
         assert_eq!((changes[0].field.as_str(), &changes[0].to), ("owner", &serde_json::json!("ada")));
         assert!(before.changes_to(&before.clone()).is_empty());
+    }
+
+    #[test]
+    fn an_edit_of_every_field_shows_every_field_in_order() {
+        let before = configuration();
+        let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
+        let after: Configuration = serde_json::from_value(serde_json::json!({
+            "key": "k", "name": "n", "hypothesis": "h", "owner": "o", "team": "t", "tags": ["tag"],
+            "entity_id": id("ent"), "assignment_source_id": id("as"), "variations": [], "traffic_allocation": 0.5,
+            "assignments_start_date": "2026-03-01", "assignments_end_date": "2026-03-02", "events_end_date": "2026-03-03",
+            "analysis_plan": {"confidence_level": 0.9}, "schedule_id": id("sch"),
+        }))
+        .unwrap();
+        let shown = before.changes_to(&after);
+        let (from, to) = (before.to_changes(), after.to_changes());
+        let expected: Vec<_> = from.into_iter().zip(to).map(|(from, to)| FieldChange { from: from.to, ..to }).collect();
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod runs;
 pub mod settings;
 mod sqlite;
 mod value;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crossbeam_channel::Sender;
 pub use batch::Job;
 pub use dialect::Dialect;
 pub use value::{FromValue, Row, Value};
+pub use write::{Write, together};
 
 /// What went wrong in the database, sorted by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -68,8 +70,18 @@ pub trait Tx {
 
     fn dialect(&self) -> Dialect;
 
+    /// What was read once for all that goes on in this transaction.
+    fn known(&mut self) -> &mut Known;
+
     /// Does `wake` once this transaction is on disk, and never if it is rolled back.
     fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>);
+}
+
+/// What holds for a whole transaction, and for all closures that share it: each was submitted before it began.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Forgotten when it is written, and when a write is rolled back.
+    pub endpoints_generation: Option<String>,
 }
 
 /// Params for [`Tx`]: `params![id, name, now]`.
@@ -169,7 +181,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.changes, work).await
+        batch::submit(&self.queues.changes, false, work).await
     }
 
     /// The same at low priority, for outcomes of deliveries: on SQLite they ride on the next change's commit, or wait a little.
@@ -179,7 +191,17 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, work).await
+        batch::submit(&self.queues.outcomes, true, work).await
+    }
+
+    /// The same for so many that they are worth a commit of their own: they wait for no change.
+    pub async fn write_many_outcomes<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        batch::submit(&self.queues.outcomes, false, work).await
     }
 
     /// Runs `work` over one consistent state of the database. It cannot write.
@@ -189,7 +211,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.reads, work).await
+        batch::submit(&self.queues.reads, false, work).await
     }
 
     /// Waits until all that was submitted has been carried out and the threads have ended.

@@ -189,7 +189,7 @@ pub fn listed<T: Serialize>(items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> St
 
 /// A resource with its version as ETag.
 pub fn versioned<T: Serialize>(status: StatusCode, body: &T, version: i64) -> Response {
-    let mut response = (status, Json(json!(body))).into_response();
+    let mut response = (status, Json(body)).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
     }

@@ -16,6 +16,9 @@ use crate::id::EndpointId;
 use crate::store::outcomes::{self, Outcome};
 use crate::store::{Tx, deliveries, endpoints, lanes};
 
+/// So many outcomes do not wait for a change to share its commit with.
+const WORTH_A_COMMIT: usize = 32;
+
 /// An attempt's outcome, and what it changes for the endpoint.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -31,8 +34,14 @@ pub struct Report {
 impl Registry {
     /// Writes them at low priority; those of lanes that have passed to another node are left out.
     pub async fn record_outcomes(&self, reports: Arc<[Report]>) -> Result<()> {
-        let context = self.context.clone();
-        self.db().write_outcomes(move |tx| context.record_outcomes(tx, &reports)).await
+        let (context, count) = (self.context.clone(), reports.len());
+        let work = move |tx: &mut dyn Tx| context.record_outcomes(tx, &reports);
+        // A backlog that drains would otherwise wait, again and again, for changes that do not come.
+        if count < WORTH_A_COMMIT {
+            self.db().write_outcomes(work).await
+        } else {
+            self.db().write_many_outcomes(work).await
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::filter::Facts;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::run::Run;
 use crate::store::deliveries::Origin;
-use crate::store::{StoreError, Tx, changes, deliveries, endpoints, events, experiments, settings};
+use crate::store::{StoreError, Tx, Write, changes, deliveries, endpoints, events, experiments, settings, together};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
 pub struct Action {
@@ -60,13 +60,26 @@ impl Context {
             experiment.version = experiment.revision;
         }
         experiment.updated_at = self.setup.clock.now();
-        experiments::update(tx, experiment).map_err(|error| taken_key(error, experiment))?;
-        self.record(tx, experiment, actor, action, run)
+        let update = experiments::updating(experiment)?;
+        self.record_with(vec![update], tx, experiment, actor, action, run)
     }
 
     /// History, event and deliveries of the revision that `experiment` is at.
     pub fn record(
         &self,
+        tx: &mut dyn Tx,
+        experiment: &Experiment,
+        actor: &Actor,
+        action: Action,
+        run: Option<&Run>,
+    ) -> Result<()> {
+        self.record_with(Vec::new(), tx, experiment, actor, action, run)
+    }
+
+    /// The same behind other writes.
+    fn record_with(
+        &self,
+        mut writes: Vec<Write>,
         tx: &mut dyn Tx,
         experiment: &Experiment,
         actor: &Actor,
@@ -83,8 +96,8 @@ impl Context {
             reason: action.reason,
         };
         let event = Event::of(EventId::of(ids.next()), action.event_type, experiment, &change, run);
-        changes::insert(tx, experiment.id, &change)?;
-        events::insert(tx, &event)?;
+        writes.push(changes::inserting(experiment.id, &change)?);
+        writes.push(events::inserting(&event));
         let facts = Facts {
             topic: event.topic,
             experiment_key: &experiment.configuration.key,
@@ -92,11 +105,21 @@ impl Context {
             entity_id: experiment.configuration.entity_id,
             run: run.map(Run::facts),
         };
-        self.owe(tx, event, &facts, None)
+        self.owe(writes, tx, event, &facts, None).map_err(|error| match error {
+            Error::Store(error) => taken_key(error, experiment),
+            refused => refused,
+        })
     }
 
-    /// A delivery of `event` for each endpoint that wants it, `about` excepted.
-    fn owe(&self, tx: &mut dyn Tx, event: Event, facts: &Facts<'_>, about: Option<EndpointId>) -> Result<()> {
+    /// Writes what is given, and a delivery of `event` for each endpoint that wants it, `about` excepted.
+    fn owe(
+        &self,
+        mut writes: Vec<Write>,
+        tx: &mut dyn Tx,
+        event: Event,
+        facts: &Facts<'_>,
+        about: Option<EndpointId>,
+    ) -> Result<()> {
         let ids = &self.setup.ids;
         let owed: Vec<_> = self
             .subscriptions(tx)?
@@ -105,7 +128,8 @@ impl Context {
             .filter(|(endpoint, settings)| Some(*endpoint) != about && settings.unmet_by(facts).is_none())
             .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
             .collect();
-        deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)?;
+        writes.extend(deliveries::inserting(&event, Origin::Change, event.occurred_at, &owed));
+        together(tx, &writes)?;
         let wakes = self.wakes.clone();
         tx.after_commit(Box::new(move || {
             wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })
@@ -131,8 +155,8 @@ impl Context {
         let number = settings::next_number(tx, settings::ENDPOINT_EVENTS)?;
         let id = EventId::of(self.setup.ids.next());
         let event = Event::of_endpoint(id, turn, endpoint, number, reason, self.setup.clock.now());
-        events::insert(tx, &event)?;
-        self.owe(tx, event, &facts, Some(endpoint.id))
+        let insert = events::inserting(&event);
+        self.owe(vec![insert], tx, event, &facts, Some(endpoint.id))
     }
 
     /// The copy in memory, if no endpoint has changed since it was made.

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{StoreError, Tx};
@@ -29,6 +30,9 @@ pub enum Ran {
 }
 
 pub trait Job: Send {
+    /// Whether it is worth waiting a little for a change to share its commit with.
+    fn is_patient(&self) -> bool;
+
     fn run(&mut self, tx: &mut dyn Tx) -> Ran;
 
     /// Gives the answer: its own if the commit held, else the commit's error.
@@ -37,6 +41,7 @@ pub trait Job: Send {
 
 struct Call<F, T, E> {
     work: F,
+    is_patient: bool,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -47,6 +52,10 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
+    fn is_patient(&self) -> bool {
+        self.is_patient
+    }
+
     fn run(&mut self, tx: &mut dyn Tx) -> Ran {
         let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
         let result =
@@ -69,7 +78,7 @@ where
     }
 }
 
-pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, work: F) -> Result<T, E>
+pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, is_patient: bool, work: F) -> Result<T, E>
 where
     F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
@@ -77,11 +86,21 @@ where
 {
     let (reply, answer) = oneshot::channel();
     let closed = || StoreError::Unavailable("the store is closed".to_owned());
-    queue.send(Box::new(Call { work, result: None, reply })).map_err(|_| closed())?;
+    queue.send(Box::new(Call { work, is_patient, result: None, reply })).map_err(|_| closed())?;
     answer.await.map_err(|_| closed())?
 }
 
-/// Gathers the next batch: changes at once, with all that waits; outcomes alone only after a little patience.
+/// Answers a batch. From within the runtime, if there are many: from outside, each answer would have to wake one of its
+/// threads.
+pub fn answer(batch: Vec<Box<dyn Job>>, runtime: Option<&Handle>, committed: Result<(), StoreError>) {
+    let answer_all = move |batch: Vec<Box<dyn Job>>| batch.into_iter().for_each(|job| job.answer(committed.clone()));
+    match runtime {
+        Some(runtime) if batch.len() > 1 => drop(runtime.spawn(async move { answer_all(batch) })),
+        _ => answer_all(batch),
+    }
+}
+
+/// Gathers the next batch: changes at once, with all that waits; a few outcomes alone only after a little patience.
 /// `None` when both queues are closed and empty.
 pub fn gather(changes: &Receiver<Box<dyn Job>>, outcomes: &Receiver<Box<dyn Job>>) -> Option<Vec<Box<dyn Job>>> {
     let mut batch = Vec::new();
@@ -91,6 +110,7 @@ pub fn gather(changes: &Receiver<Box<dyn Job>>, outcomes: &Receiver<Box<dyn Job>
             Err(_) => batch.push(outcomes.recv().ok()?),
         },
         recv(outcomes) -> job => match job {
+            Ok(job) if !job.is_patient() => batch.push(job),
             Ok(job) => {
                 batch.push(job);
                 match changes.recv_timeout(OUTCOME_PATIENCE) {

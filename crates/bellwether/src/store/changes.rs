@@ -1,13 +1,17 @@
 //! The history of experiments, one change for each revision, and of endpoints. Never pruned.
 
 use super::value::to_json;
-use super::{StoreError, Tx, query_as};
+use super::{StoreError, Tx, Write, query_as};
 use crate::change::{Change, EndpointChange};
 use crate::id::{EndpointId, ExperimentId};
 use crate::params;
 
 pub fn insert(tx: &mut dyn Tx, experiment: ExperimentId, change: &Change) -> Result<(), StoreError> {
-    tx.execute(
+    inserting(experiment, change)?.execute(tx)
+}
+
+pub fn inserting(experiment: ExperimentId, change: &Change) -> Result<Write, StoreError> {
+    Ok(Write::new(
         "INSERT INTO changes (experiment_id, revision, action, actor, occurred_at, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         params![
             experiment,
@@ -18,8 +22,7 @@ pub fn insert(tx: &mut dyn Tx, experiment: ExperimentId, change: &Change) -> Res
             to_json(&change.changes)?,
             &change.reason
         ],
-    )
-    .map(drop)
+    ))
 }
 
 /// From revision `after` on, oldest first. Also of experiments that were deleted.

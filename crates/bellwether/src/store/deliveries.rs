@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Row, StoreError, Tx, Value, events, query_as, query_one};
+use super::{Row, StoreError, Tx, Value, Write, events, query_as, query_one, together};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
@@ -121,7 +121,12 @@ pub fn insert(
     now: Timestamp,
     owed: &[(DeliveryId, EndpointId)],
 ) -> Result<(), StoreError> {
-    for chunk in owed.chunks(ROWS_A_STATEMENT) {
+    together(tx, &inserting(event, origin, now, owed))
+}
+
+/// The same, to be written with other things.
+pub fn inserting(event: &Event, origin: Origin, now: Timestamp, owed: &[(DeliveryId, EndpointId)]) -> Vec<Write> {
+    let insert = |chunk: &[(DeliveryId, EndpointId)]| {
         let mut values = vec![
             event.id.into(),
             Value::from(event.experiment_id),
@@ -145,9 +150,9 @@ pub fn insert(
              attempt_count, failure_count, due_at, created_at) VALUES {}",
             rows.join(", ")
         );
-        tx.execute(&sql, &values)?;
-    }
-    Ok(())
+        Write::new(sql, values)
+    };
+    owed.chunks(ROWS_A_STATEMENT).map(insert).collect()
 }
 
 pub fn get(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {

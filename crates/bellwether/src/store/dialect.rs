@@ -32,6 +32,17 @@ impl Dialect {
         }
     }
 
+    /// Whether several writes are sent as one statement, to wait for one answer.
+    pub const fn joins_writes(self) -> bool {
+        matches!(self, Self::Postgres)
+    }
+
+    /// Whether many rows are written faster one by one than by one statement. SQLite has no round trips to save, and keeps
+    /// an intermediate table for every list of rows.
+    pub const fn prefers_single_rows(self) -> bool {
+        matches!(self, Self::Sqlite)
+    }
+
     /// Whether one process at a time uses the database, and so owns all that is owned.
     pub const fn has_one_node(self) -> bool {
         matches!(self, Self::Sqlite)

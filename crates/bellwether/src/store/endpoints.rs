@@ -98,7 +98,12 @@ pub fn renew_generation(tx: &mut dyn Tx, ids: &dyn Ids) -> Result<(), StoreError
 }
 
 pub fn generation(tx: &mut dyn Tx) -> Result<String, StoreError> {
-    Ok(settings::get(tx, settings::ENDPOINTS_GENERATION)?.unwrap_or_default())
+    if let Some(generation) = &tx.known().endpoints_generation {
+        return Ok(generation.clone());
+    }
+    let generation = settings::get(tx, settings::ENDPOINTS_GENERATION)?.unwrap_or_default();
+    tx.known().endpoints_generation = Some(generation.clone());
+    Ok(generation)
 }
 
 pub fn get(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {

@@ -1,6 +1,6 @@
 //! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
 
-use super::{Row, StoreError, Tx, Value, query_as, query_one, retention};
+use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, retention};
 use crate::event::{Event, NO_EXPERIMENT, Topic};
 use crate::id::{EventId, ExperimentId};
 use crate::params;
@@ -23,7 +23,11 @@ pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
 }
 
 pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), StoreError> {
-    tx.execute(
+    inserting(event).execute(tx)
+}
+
+pub fn inserting(event: &Event) -> Write {
+    Write::new(
         "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         params![
             event.id,
@@ -35,7 +39,6 @@ pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), StoreError> {
             &event.detailed
         ],
     )
-    .map(drop)
 }
 
 pub fn get(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {

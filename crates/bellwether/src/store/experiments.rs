@@ -1,7 +1,7 @@
 //! Experiments, and which metrics and groups are attached to them.
 
 use super::value::to_json;
-use super::{Row, StoreError, Tx, query_as, query_one};
+use super::{Row, StoreError, Tx, Write, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::experiment::{AttachedMetric, Configuration, Experiment};
 use crate::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
@@ -37,11 +37,15 @@ pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) ->
     id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))
 }
 
-/// Writes everything that a change may have touched.
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
+    updating(experiment)?.execute(tx)
+}
+
+/// Writes everything that a change may have touched.
+pub fn updating(experiment: &Experiment) -> Result<Write, StoreError> {
     let c = &experiment.configuration;
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
-    tx.execute(
+    Ok(Write::new(
         "UPDATE experiments SET key = $2, status = $3, configuration = $4, decision = $5, revision = $6, version = $7, \
          is_traffic_imbalance = $8, results_run_id = $9, results_updated_at = $10, updated_at = $11, entity_id = $12, \
          assignment_source_id = $13, schedule_id = $14 WHERE id = $1",
@@ -61,8 +65,7 @@ pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError
             c.assignment_source_id,
             c.schedule_id,
         ],
-    )
-    .map(drop)
+    ))
 }
 
 pub fn get(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {

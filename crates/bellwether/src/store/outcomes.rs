@@ -38,6 +38,9 @@ pub struct Outcome {
 
 /// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so.
 pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+    if tx.dialect().prefers_single_rows() {
+        return outcomes.iter().try_for_each(|outcome| record_one(tx, outcome));
+    }
     for chunk in outcomes.chunks(ROWS_A_STATEMENT) {
         insert_attempts(tx, chunk)?;
         // Of several attempts for one delivery the last says where it stands.
@@ -49,6 +52,32 @@ pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> 
         move_pending(tx, &last)?;
     }
     Ok(())
+}
+
+fn record_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<(), StoreError> {
+    let Outcome { delivery_id, attempt, state, failure_count, due_at, ended_at } = outcome;
+    // A delivery that retention has removed meanwhile takes no attempts any more.
+    tx.execute(
+        "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = $1) \
+         ON CONFLICT (delivery_id, number) DO NOTHING",
+        params![
+            *delivery_id,
+            attempt.number,
+            attempt.started_at,
+            attempt.duration_us,
+            attempt.status_code,
+            attempt.error_class.clone(),
+            attempt.error.clone(),
+            attempt.response_body.clone()
+        ],
+    )?;
+    tx.execute(
+        "UPDATE deliveries SET state = $2, attempt_count = $3, failure_count = $4, due_at = $5, ended_at = $6 \
+         WHERE id = $1 AND state = 'pending'",
+        params![*delivery_id, state.as_str(), attempt.number, *failure_count, *due_at, *ended_at],
+    )
+    .map(drop)
 }
 
 fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {

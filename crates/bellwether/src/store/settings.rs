@@ -1,6 +1,6 @@
 //! Single values that the installation remembers: which secret key it is bound to, and the endpoints' generation.
 
-use super::{StoreError, Tx, query_one};
+use super::{Known, StoreError, Tx, query_one};
 use crate::params;
 
 /// Which `secret.key` the ciphertexts in this database were made with.
@@ -17,6 +17,7 @@ pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
 }
 
 pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), StoreError> {
+    *tx.known() = Known::default();
     tx.execute(
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         params![name, value],

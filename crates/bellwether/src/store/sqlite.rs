@@ -69,20 +69,11 @@ fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<
         Ok(()) => {
             // Wakes first: whoever is answered may look at once for what was woken.
             tx.take_wakes().into_iter().for_each(|wake| wake());
-            answer(batch, runtime);
+            batch::answer(batch, runtime, Ok(()));
         }
         // Nothing of the batch stands: a full disk or the like takes all of it. Alone, the small ones may still fit.
         Err(_) if batch.len() > 1 => batch.into_iter().for_each(|job| write_batch(tx, vec![job], runtime)),
         Err(error) => batch.into_iter().for_each(|job| job.answer(Err(error.clone().into()))),
-    }
-}
-
-/// From within the runtime, if there are many: from outside, each answer would have to wake one of its threads.
-fn answer(batch: Vec<Box<dyn Job>>, runtime: Option<&Handle>) {
-    let answer_all = |batch: Vec<Box<dyn Job>>| batch.into_iter().for_each(|job| job.answer(Ok(())));
-    match runtime {
-        Some(runtime) if batch.len() > 1 => drop(runtime.spawn(async move { answer_all(batch) })),
-        _ => answer_all(batch),
     }
 }
 
@@ -143,7 +134,7 @@ fn run_unsaved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
     match ran {
         Ran::Kept => Ok(()),
         Ran::RolledBack if tx.rows_written() == before => {
-            tx.forget_wakes_since(wakes);
+            tx.forget_since(wakes);
             Ok(())
         }
         Ran::RolledBack => Err(BatchError::MustBeSaved),
@@ -156,7 +147,7 @@ fn run_saved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
     let ran = job.run(tx);
     tx.check_open()?;
     if ran == Ran::RolledBack {
-        tx.forget_wakes_since(wakes);
+        tx.forget_since(wakes);
         tx.run("ROLLBACK TO job")?;
     }
     Ok(tx.run("RELEASE job")?)

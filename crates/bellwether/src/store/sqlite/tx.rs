@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 
-use crate::store::{Dialect, Row, StoreError, Tx, Value};
+use crate::store::{Dialect, Known, Row, StoreError, Tx, Value};
 
 /// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
 const MOST_PREPARED: usize = 512;
@@ -19,6 +19,7 @@ pub struct SqliteTx<'a> {
     connection: &'a Connection,
     prepared: HashMap<Box<str>, Prepared<'a>>,
     wakes: Vec<Wake>,
+    known: Known,
     last_error: Option<StoreError>,
 }
 
@@ -29,12 +30,13 @@ struct Prepared<'a> {
 
 impl<'a> SqliteTx<'a> {
     pub fn on(connection: &'a Connection) -> Self {
-        Self { connection, prepared: HashMap::new(), wakes: Vec::new(), last_error: None }
+        Self { connection, prepared: HashMap::new(), wakes: Vec::new(), known: Known::default(), last_error: None }
     }
 
     /// Begins a transaction, and forgets the last one.
     pub fn begin(&mut self, sql: &str) -> Result<(), StoreError> {
         self.wakes.clear();
+        self.known = Known::default();
         self.last_error = None;
         self.run(sql)
     }
@@ -69,8 +71,10 @@ impl<'a> SqliteTx<'a> {
         self.wakes.len()
     }
 
-    pub fn forget_wakes_since(&mut self, count: usize) {
-        self.wakes.truncate(count);
+    /// What a closure that failed has left behind, beside its writes.
+    pub fn forget_since(&mut self, wakes: usize) {
+        self.wakes.truncate(wakes);
+        self.known = Known::default();
     }
 
     pub fn take_wakes(&mut self) -> Vec<Wake> {
@@ -118,6 +122,10 @@ impl Tx for SqliteTx<'_> {
 
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
+    }
+
+    fn known(&mut self) -> &mut Known {
+        &mut self.known
     }
 
     fn after_commit(&mut self, wake: Wake) {
