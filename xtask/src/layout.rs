@@ -26,6 +26,7 @@ const RANKS: [&[&str]; 7] = [
         "error",
         "event",
         "experiment",
+        "fault",
         "filter",
         "health",
         "id",

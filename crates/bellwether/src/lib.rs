@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod experiment;
+pub mod fault;
 pub mod filter;
 pub mod health;
 pub mod id;

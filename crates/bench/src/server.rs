@@ -37,6 +37,23 @@ impl Server {
         Self::listening(serve(Command::new(program), data, database_url).spawn()?)
     }
 
+    /// The same with points of failure, which only programs that were built for tests have.
+    pub fn start_to_fail(
+        program: &Path,
+        data: &Path,
+        database_url: Option<&str>,
+        points: &str,
+    ) -> Result<Self, Problem> {
+        let mut command = serve(Command::new(program), data, database_url);
+        command.env("FAILPOINTS", points).env("BELLWETHER_LOG", "error");
+        Self::listening(command.spawn()?)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> Result<bool, Problem> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// The same under strace: the trace of all its calls of these names can be read when the server has ended.
     pub fn start_traced(program: &Path, data: &Path, calls: &str) -> Result<(Self, Trace), Problem> {
         let mut command = Command::new("strace");

@@ -48,7 +48,12 @@ impl From<Refusal> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) | StoreError::Full(_) => {
+            StoreError::Full(_) => Self::of(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "storage-full",
+                format!("{error}; nothing was changed; the operator must make room"),
+            ),
+            StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "a request was turned away");
                 Self::of(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::app;
 use crate::config::{Config, Given};
+use crate::{app, fault};
 
 #[derive(clap::Args)]
 pub struct Serve {
@@ -27,6 +27,7 @@ pub struct Serve {
 
 impl Serve {
     pub async fn run(self) -> Result<(), String> {
+        fault::set_up();
         let flags = Given { listen: self.listen, data: self.data, database_url: self.database_url, ..Given::default() };
         let config = Config::load(flags, self.config.as_deref(), &|name| std::env::var(name).ok())
             .map_err(|error| error.to_string())?;

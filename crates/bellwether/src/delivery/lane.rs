@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
 use crate::id::DeliveryId;
+use crate::kill_point;
 use crate::registry::Report;
 use crate::store::deliveries::{DeliveryState, Owed, Pending};
 use crate::store::outcomes::{Attempt, Outcome};
@@ -238,6 +239,7 @@ impl Lane {
                 let start = clock.monotonic();
                 let id = taken.pending.event.id.to_string();
                 let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
+                kill_point!("request.before");
                 let answer = client.send(&message, started_at).await;
                 let duration = clock.monotonic().saturating_sub(start);
                 Sent { taken, is_behind, is_probe, answer, started_at, duration }
@@ -259,6 +261,7 @@ impl Lane {
 
     /// Decides what an answer means, lets the next of the experiment go, and has the outcome written.
     fn settle(&mut self, sent: Sent) {
+        kill_point!("answer.unrecorded");
         let Sent { taken, is_behind, is_probe, answer, started_at, duration } = sent;
         let (now, mono) = (self.shared.clock.now(), self.shared.clock.monotonic());
         let before = self.health.clone();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::id::{DeliveryId, EndpointId};
+use crate::kill_point;
 use crate::registry::{Error, Registry, Report};
 use crate::store::StoreError;
 
@@ -41,6 +42,7 @@ pub async fn run(
                 }
             }
         }
+        kill_point!("outcomes.recorded");
         // Nobody listens any more when the engine has been stopped.
         let _ = recorded.send(done);
     }

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::batch::{self, Job, Ran};
 use super::{StoreError, migrate};
+use crate::kill_point;
 use tx::{SqliteTx, sort_error};
 
 const READERS: usize = 2;
@@ -57,7 +58,17 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
                    PRAGMA busy_timeout = 10000; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
                    PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(pragmas).map_err(sort_error)?;
+    limit_size(&connection)?;
     Ok(connection)
+}
+
+/// SQLite then fails as it does on a full disk, with a rollback of its own.
+fn limit_size(_connection: &Connection) -> Result<(), StoreError> {
+    fail::fail_point!("disk.full", |pages| {
+        let pages: i64 = pages.and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        _connection.pragma_update(None, "max_page_count", pages).map_err(sort_error)
+    });
+    Ok(())
 }
 
 fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<&Handle>) {
@@ -67,6 +78,7 @@ fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<
     };
     match committed {
         Ok(()) => {
+            kill_point!("commit.after");
             // Wakes first: whoever is answered may look at once for what was woken.
             tx.take_wakes().into_iter().for_each(|wake| wake());
             batch::answer(batch, runtime, Ok(()));
@@ -116,6 +128,7 @@ fn try_batch(tx: &mut SqliteTx, batch: &mut [Box<dyn Job>], fallback: Fallback) 
         Fallback::Savepoints => run_saved(tx, job.as_mut()),
     });
     ran.inspect_err(|_| tx.abandon())?;
+    kill_point!("commit.before");
     tx.run("COMMIT").map_err(|error| {
         if let StoreError::Failed(reason) = &error {
             // After an I/O error in a commit nobody knows what is on disk. A new start reads what is.
@@ -130,6 +143,7 @@ fn try_batch(tx: &mut SqliteTx, batch: &mut [Box<dyn Job>], fallback: Fallback) 
 fn run_unsaved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
     let (before, wakes) = (tx.rows_written(), tx.wakes());
     let ran = job.run(tx);
+    kill_point!("batch.middle");
     tx.check_open()?;
     match ran {
         Ran::Kept => Ok(()),

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod full;
 mod moments;
+mod points;
 mod synced;
 mod verdict;
 mod writers;

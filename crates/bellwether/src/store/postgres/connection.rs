@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::Target;
 use super::tx::{Failure, PostgresTx, describe, is_repeatable, sort_error};
+use crate::kill_point;
 use crate::store::StoreError;
 use crate::store::batch::{self, Job, Ran};
 
@@ -63,8 +64,10 @@ impl Connection {
             }
             return None;
         }
+        kill_point!("commit.before");
         match tx.client.batch_execute("COMMIT") {
             Ok(()) => {
+                kill_point!("commit.after");
                 let wakes = std::mem::take(&mut tx.wakes);
                 self.tx = Some(tx);
                 Some((Ok(()), wakes))
@@ -112,7 +115,10 @@ impl Connection {
         // After a failed statement COMMIT rolls back without a word, so a closure that went on all the same is told here.
         let aborted_by = tx.aborted_by.take().filter(|_| ran == Ran::Kept);
         let end = if ran == Ran::Kept && aborted_by.is_none() { "COMMIT" } else { "ROLLBACK" };
-        match (tx.client.batch_execute(end), aborted_by) {
+        kill_point!("commit.before");
+        let ended = tx.client.batch_execute(end);
+        kill_point!("commit.after");
+        match (ended, aborted_by) {
             (Ok(()), Some(error)) => {
                 self.tx = Some(tx);
                 Attempt::Failed(error)
