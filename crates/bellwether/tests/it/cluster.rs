@@ -19,6 +19,9 @@ const USUAL_FOLDERS: [&str; 3] =
 const SETTINGS: &str = "listen_addresses = ''\nmax_connections = 300\nfsync = off\nsynchronous_commit = off\n\
                         full_page_writes = off\nshared_buffers = 32MB\ndeadlock_timeout = 100ms\n";
 
+/// What was committed outlives the server's crash, though not the machine's.
+const CRASH_SAFE: &str = "synchronous_commit = on\nfull_page_writes = on\n";
+
 /// $1 the lock, $2 the folder, $3 the user or '', $4 the programs, $5 the note that says where the server is.
 const WATCHER: &str = r#"
 until flock --exclusive --nonblock 9; do sleep 1; done
@@ -32,6 +35,51 @@ pub fn socket_folder() -> &'static Path {
     &SHARED.get_or_init(join).0
 }
 
+/// A server that one test may restart. It ends with the process.
+pub struct Own {
+    folder: PathBuf,
+    _held: File,
+}
+
+impl Own {
+    pub fn start(name: &str) -> Self {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        std::fs::create_dir_all(place).expect("the target folder can be written to");
+        let in_use = place.join(format!("postgres.{name}.in-use"));
+        let held = File::create(&in_use).expect("the lock file can be made");
+        held.lock_shared().expect("the lock can be shared");
+        Self { folder: start(&in_use, &place.join(format!("postgres.{name}.folder")), CRASH_SAFE), _held: held }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// At once, as after a crash: connections break, and what was not committed is gone.
+    pub fn restart(&self) {
+        let (owner, programs) = (owner(), programs());
+        let log = self.folder.join("log");
+        run(
+            owner,
+            &programs.join("pg_ctl"),
+            &self.folder,
+            &["restart", "--wait", "--silent", "-m", "immediate", "--log", log.to_str().expect("a printable name")],
+        );
+    }
+}
+
+fn run(owner: Option<&str>, program: &Path, folder: &Path, arguments: &[&str]) {
+    let mut command = match owner {
+        Some(owner) => {
+            let mut command = Command::new("runuser");
+            command.args(["-u", owner, "--"]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    succeed(command.args(arguments).arg("-D").arg(folder.join("data")).current_dir(folder).env("LC_ALL", "C.UTF-8"));
+}
+
 fn join() -> (PathBuf, File) {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     std::fs::create_dir_all(place).expect("the target folder can be written to");
@@ -42,7 +90,7 @@ fn join() -> (PathBuf, File) {
     starting.lock().expect("the lock can be taken");
     let note = place.join("postgres.folder");
     let folder = std::fs::read_to_string(&note).map(PathBuf::from).unwrap_or_else(|_| {
-        let folder = start(&in_use, &note);
+        let folder = start(&in_use, &note, "");
         std::fs::write(&note, folder.to_str().expect("the folder has a printable name")).expect("the note is written");
         folder
     });
@@ -68,7 +116,7 @@ fn programs() -> PathBuf {
         .expect("PostgreSQL's initdb and pg_ctl are needed by these tests; on Debian: apt-get install postgresql")
 }
 
-fn start(in_use: &Path, note: &Path) -> PathBuf {
+fn start(in_use: &Path, note: &Path, more_settings: &str) -> PathBuf {
     let (owner, programs) = (owner(), programs());
     let folder =
         tempfile::Builder::new().prefix("bellwether-postgres-").tempdir().expect("a folder can be made").keep();
@@ -77,20 +125,9 @@ fn start(in_use: &Path, note: &Path) -> PathBuf {
     }
     watch(in_use, &folder, owner, &programs, note);
     let data = folder.join("data");
-    let run = |program: &str, arguments: &[&str]| {
-        let program = programs.join(program);
-        let mut command = match owner {
-            Some(owner) => {
-                let mut command = Command::new("runuser");
-                command.args(["-u", owner, "--"]).arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
-        succeed(command.args(arguments).arg("-D").arg(&data).current_dir(&folder).env("LC_ALL", "C.UTF-8"));
-    };
+    let run = |program: &str, arguments: &[&str]| run(owner, &programs.join(program), &folder, arguments);
     run("initdb", &["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--wal-segsize=4"]);
-    let settings = format!("{SETTINGS}unix_socket_directories = '{}'\n", folder.display());
+    let settings = format!("{SETTINGS}unix_socket_directories = '{}'\n{more_settings}", folder.display());
     let file = data.join("postgresql.auto.conf");
     std::fs::write(&file, settings).expect("the settings are written");
     let log = folder.join("log");

@@ -19,9 +19,14 @@ impl Database {
     }
 
     pub fn postgres() -> Self {
+        Self::of_server(cluster::socket_folder())
+    }
+
+    /// A database of the server whose sockets are in `sockets`.
+    pub fn of_server(sockets: &Path) -> Self {
         let folder = new_folder();
         let name = folder.path().file_name().and_then(|name| name.to_str()).expect("a printable name").to_lowercase();
-        let sockets = cluster::socket_folder().to_str().expect("a printable name").replace('/', "%2F");
+        let sockets = sockets.to_str().expect("a printable name").replace('/', "%2F");
         let url = |database: &str| format!("postgres://postgres@{sockets}/{database}");
         let (maintenance, statement) = (url("postgres"), format!("CREATE DATABASE \"{name}\""));
         let made = std::thread::spawn(move || {

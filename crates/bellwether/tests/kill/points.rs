@@ -9,10 +9,10 @@ use bellwether_bench::server::Server;
 use bellwether_webhook::Secret;
 use serde_json::json;
 
+use crate::EXPERIMENTS;
 use crate::moments::Moments;
 use crate::verdict::{self, Ledgers, Observed};
 use crate::writers::{Changes, Writers};
-use crate::EXPERIMENTS;
 
 const POINTS: [&str; 6] =
     ["commit.before", "commit.after", "batch.middle", "request.before", "answer.unrecorded", "outcomes.recorded"];

@@ -7,12 +7,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../it/cluster.rs"]
+#[allow(dead_code)]
 mod cluster;
 #[path = "../it/databases.rs"]
 #[allow(dead_code, unused_macros, unused_imports)]
 mod databases;
 mod gate;
 mod nodes;
+mod outage;
 mod verdict;
 mod writers;
 

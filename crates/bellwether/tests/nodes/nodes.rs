@@ -45,13 +45,13 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-async fn start_node(database: &Database) -> Node {
+async fn start_node(database: &Database, sockets: &Path) -> Node {
     let data = tempfile::tempdir().unwrap();
     // Nodes of one database have one key.
     std::fs::write(data.path().join("secret.key"), "07".repeat(32)).unwrap();
     let url = database.url().unwrap();
     let name = url.rsplit('/').next().unwrap();
-    let gate = Gate::before(cluster::socket_folder().to_owned()).await;
+    let gate = Gate::before(sockets.to_owned()).await;
     let url = format!("postgres://postgres@{}/{name}", gate.address());
     let program = Path::new(env!("CARGO_BIN_EXE_bellwether"));
     let server = tokio::task::block_in_place(|| Server::start(program, data.path(), Some(&url))).unwrap();
@@ -60,12 +60,17 @@ async fn start_node(database: &Database) -> Node {
 
 impl Nodes {
     pub async fn start(count: usize) -> Self {
-        let database = tokio::task::block_in_place(Database::postgres);
+        Self::on(cluster::socket_folder(), count).await
+    }
+
+    /// On the server whose sockets are in `sockets`.
+    pub async fn on(sockets: &Path, count: usize) -> Self {
+        let database = tokio::task::block_in_place(|| Database::of_server(sockets));
         let secret = Secret::parse("a secret of all endpoints").unwrap();
         let receiver = Receiver::start(&Options::verifying(&secret)).unwrap();
         let mut running = Vec::new();
         for _ in 0..count {
-            running.push(start_node(&database).await);
+            running.push(start_node(&database, sockets).await);
         }
         let api = running[0].server.as_ref().unwrap().api();
         let mut endpoints = Vec::new();
@@ -90,7 +95,7 @@ impl Nodes {
     }
 
     pub async fn join(&mut self) {
-        self.running.push(start_node(&self.database).await);
+        self.running.push(start_node(&self.database, cluster::socket_folder()).await);
     }
 
     /// The last node is asked to stop.
@@ -145,6 +150,11 @@ impl Nodes {
         let process = self.running.last().unwrap().server.as_ref().unwrap().process_id();
         let done = Command::new("sh").arg("-c").arg(format!("kill -{name} {process}")).status().unwrap();
         assert!(done.success());
+    }
+
+    /// The gate of the only node.
+    pub fn gate(&self) -> &Gate {
+        &self.running[0].gate
     }
 
     pub fn strike(&mut self, fault: Fault) -> Instant {

@@ -1,0 +1,50 @@
+//! PostgreSQL goes away, and comes back: by a restart as after a crash, or behind a line that carries nothing for half a
+//! minute. Meanwhile changes are refused or without an answer; what was accepted is told, once it is back.
+
+use std::time::Duration;
+
+use crate::TIMEOUT;
+use crate::cluster::Own;
+use crate::nodes::Nodes;
+use crate::writers::Writers;
+
+const OUTAGE: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_is_restarted_as_after_a_crash() {
+    let server = tokio::task::block_in_place(|| Own::start("restarted"));
+    let observed = tokio::time::timeout(TIMEOUT, async {
+        let nodes = Nodes::on(server.folder(), 1).await;
+        nodes.wait_until_shared().await;
+        let writers = Writers::start(nodes.addresses(), &nodes.experiments);
+        for _ in 0..3 {
+            nodes.wait_for_arrivals_everywhere().await;
+            tokio::task::block_in_place(|| server.restart());
+        }
+        nodes.wait_for_arrivals_everywhere().await;
+        let changes = writers.stop().await;
+        nodes.observe(changes, Duration::ZERO).await
+    });
+    let observed = observed.await.expect("it takes too long");
+    println!("{}", observed.figures());
+    observed.judge();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_is_unreachable_for_half_a_minute() {
+    let observed = tokio::time::timeout(TIMEOUT, async {
+        let nodes = Nodes::start(1).await;
+        nodes.wait_until_shared().await;
+        let writers = Writers::start(nodes.addresses(), &nodes.experiments);
+        nodes.wait_for_arrivals_everywhere().await;
+        nodes.gate().shut();
+        tokio::time::sleep_until(tokio::time::Instant::now() + OUTAGE).await;
+        nodes.gate().open();
+        nodes.wait_for_arrivals_everywhere().await;
+        let changes = writers.stop().await;
+        nodes.observe(changes, Duration::ZERO).await
+    });
+    let observed = observed.await.expect("it takes too long");
+    println!("{}", observed.figures());
+    observed.judge();
+}
