@@ -57,13 +57,20 @@ pub struct Running {
 
 /// Starts everything. When this returns, the API answers.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_by(config, Arc::new(SystemClock::start())).await
+}
+
+/// The same by another clock than the machine's.
+pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
-    let vault = Arc::new(Vault::at(&config.data.join("secret.key"), ids.secret_bytes())?);
+    let vault = Arc::new(match &config.secret_key {
+        Some(text) => Vault::with_key_text(text)?,
+        None => Vault::at(&config.data.join("secret.key"), ids.secret_bytes())?,
+    });
     let location = match &config.database_url {
         Some(url) => Location::Postgres(url.clone()),
         None => Location::Sqlite(config.data.join("bellwether.db")),

@@ -23,6 +23,9 @@ pub struct Config {
     pub database_url: Option<String>,
     /// The text of the first admin key; made by Bellwether if not given.
     pub admin_key: Option<String>,
+    /// 64 hexadecimal digits that encrypt secrets at rest; kept in the data folder if not given. Nodes of one database
+    /// have the same.
+    pub secret_key: Option<String>,
     pub addresses: AddressPolicy,
     pub outbound: OutboundSettings,
     /// Folders that `files` warehouses may lie in.
@@ -49,6 +52,7 @@ pub struct Given {
     pub data: Option<PathBuf>,
     pub database_url: Option<String>,
     pub admin_key: Option<String>,
+    pub secret_key: Option<String>,
     pub allow_networks: Option<Vec<Network>>,
     pub allow_http: Option<bool>,
     pub outbound_proxy: Option<String>,
@@ -89,6 +93,7 @@ impl Config {
             data: data.clone(),
             database_url: None,
             admin_key: None,
+            secret_key: None,
             addresses: AddressPolicy::default(),
             outbound: OutboundSettings::default(),
             files_roots: vec![data.join("files")],
@@ -121,6 +126,7 @@ impl Config {
             data: usual.data,
             database_url: given.database_url,
             admin_key: given.admin_key,
+            secret_key: given.secret_key,
             addresses: AddressPolicy {
                 allow_networks: given.allow_networks.unwrap_or_default(),
                 allow_http: given.allow_http.unwrap_or(false),
@@ -178,6 +184,7 @@ impl Given {
             data: text("DATA").map(PathBuf::from),
             database_url: secret("DATABASE_URL", environment)?,
             admin_key: secret("ADMIN_KEY", environment)?,
+            secret_key: secret("SECRET_KEY", environment)?,
             allow_networks: text("ALLOW_NETWORKS").map(|list| networks(&list)).transpose()?,
             allow_http: parsed("ALLOW_HTTP", text("ALLOW_HTTP"))?,
             outbound_proxy: secret("OUTBOUND_PROXY", environment)?,
@@ -200,6 +207,7 @@ impl Given {
             data: self.data.or(other.data),
             database_url: self.database_url.or(other.database_url),
             admin_key: self.admin_key.or(other.admin_key),
+            secret_key: self.secret_key.or(other.secret_key),
             allow_networks: self.allow_networks.or(other.allow_networks),
             allow_http: self.allow_http.or(other.allow_http),
             outbound_proxy: self.outbound_proxy.or(other.outbound_proxy),

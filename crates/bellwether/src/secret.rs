@@ -24,6 +24,8 @@ pub enum VaultError {
     OtherKey { found: String, expected: String },
     #[error("it does not decrypt: it was altered, cut off or moved from another row")]
     Altered,
+    #[error("secret_key: it must be 64 hexadecimal digits, as in a data folder's secret.key")]
+    KeyText,
     #[error("cannot use the key file {path}: {reason}")]
     KeyFile { path: String, reason: String },
 }
@@ -34,6 +36,11 @@ impl Vault {
         let mut key_name = [0; KEY_NAME];
         key_name.copy_from_slice(&digest[..KEY_NAME]);
         Self { cipher: XChaCha20Poly1305::new(&Key::from(key)), key_name }
+    }
+
+    /// With a key as it is written: 64 hexadecimal digits.
+    pub fn with_key_text(text: &str) -> Result<Self, VaultError> {
+        unhex(text.trim()).map(Self::with_key).ok_or(VaultError::KeyText)
     }
 
     /// Reads the key file, or makes one (mode 0600) from `fresh` if there is none.

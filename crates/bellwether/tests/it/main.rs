@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod clocks;
+#[allow(dead_code)] // The tests of nodes use more of it.
 mod cluster;
 mod databases;
 mod receiver;
@@ -9,3 +11,4 @@ mod request;
 mod schema;
 mod server;
 mod store;
+mod upgrade;

@@ -1,7 +1,10 @@
 //! The whole server, asked over real HTTP, and the definitions that most tests need.
 
+use std::sync::Arc;
+
 use bellwether::address::AddressPolicy;
 use bellwether::app::{self, Running};
+use bellwether::clock::Clock;
 use bellwether::config::Config;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full};
@@ -66,6 +69,12 @@ impl Server {
 
     pub async fn with(config: Config) -> Self {
         let running = app::start(config).await.expect("the server starts");
+        Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// By another clock than the machine's.
+    pub async fn by(config: Config, clock: Arc<dyn Clock>) -> Self {
+        let running = app::start_by(config, clock).await.expect("the server starts");
         Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 

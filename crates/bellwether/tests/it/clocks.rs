@@ -1,0 +1,70 @@
+//! The wall clock jumps an hour ahead and back, while deliveries flow, fail and are tried again: nothing is lost, sent twice,
+//! or left waiting, for whatever waits goes by the clock that never jumps.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use bellwether::clock::{Clock, SystemClock, Timestamp};
+use serde_json::json;
+
+use crate::api::{items, rename, subscribe_with};
+use crate::databases::{Database, on_both};
+use crate::receiver::{Receiver, Reply};
+use crate::server::{Server, draft};
+
+const HOUR: i64 = 3_600_000_000;
+
+struct JumpingClock {
+    machine: SystemClock,
+    ahead: AtomicI64,
+}
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.machine.now().as_micros() + self.ahead.load(Ordering::Acquire))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
+}
+
+async fn an_hour_ahead_and_an_hour_back_change_nothing(database: Database) {
+    let clock = Arc::new(JumpingClock { machine: SystemClock::start(), ahead: AtomicI64::new(0) });
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
+    // Every third event is refused the first time.
+    receiver.answer(|request| {
+        let is_refused = request.revision() % 3 == 0 && request.attempt() == 1;
+        Reply::Status(if is_refused { 500 } else { 204 })
+    });
+    subscribe_with(&server, json!({"url": receiver.url("/"), "retry_schedule": [1, 1, 1]})).await;
+    let mut ids = Vec::new();
+    for key in ["a", "b"] {
+        ids.push(server.experiment(draft(key)).await);
+    }
+    for (round, jump) in [HOUR, -2 * HOUR, HOUR].into_iter().enumerate() {
+        for id in &ids {
+            for turn in 0..3 {
+                rename(&server, *id, &format!("{round}-{turn}")).await;
+            }
+        }
+        // Some of it is on its way, refused or waiting just now.
+        clock.ahead.fetch_add(jump, Ordering::AcqRel);
+    }
+    let received = receiver.wait_until(|received| received.iter().filter(|one| accepted(one)).count() == 20).await;
+    for id in &ids {
+        let own: Vec<_> =
+            received.iter().filter(|one| accepted(one) && one.experiment() == *id).map(|one| one.revision()).collect();
+        assert_eq!(own, (1..=10).collect::<Vec<_>>(), "in order, each once");
+    }
+    server.eventually("/deliveries?limit=250&state=delivered", |page| items(page).len() == 20).await;
+    server.stop().await;
+}
+
+fn accepted(request: &crate::receiver::Received) -> bool {
+    request.revision() % 3 != 0 || request.attempt() > 1
+}
+
+on_both!(an_hour_ahead_and_an_hour_back_change_nothing);
