@@ -17,11 +17,15 @@ use super::{Dialect, Known, Row, StoreError, Tx, Value, migrate};
 use connection::Connection;
 use tx::{PostgresTx, sort_error};
 
-const WRITERS: usize = 8;
+/// Few, so that changes that come at the same time share commits.
+const WRITERS: usize = 4;
 /// The server ends a transaction that hears nothing for so long: a node that is paused or cut off must not keep its locks
 /// from those who take over.
 const LONGEST_IDLE: Duration = Duration::from_secs(4);
 const READERS: usize = 4;
+/// Every statement finds its rows by an index. For minutes after a table was empty the statistics say that it still is,
+/// and plans that were made by them would read all of it, for every batch of outcomes.
+const PLANNING: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 /// The most closures under one commit.
 const LARGEST_BATCH: usize = 32;
 /// One node's advisory lock while it brings the schema up to date; the number is arbitrary but fixed.
@@ -163,7 +167,8 @@ impl Target {
 
     pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
         let mut client = self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(self.tls.clone()))?;
-        client.batch_execute(&format!("SET idle_in_transaction_session_timeout = '{}s'", LONGEST_IDLE.as_secs()))?;
+        let idle = LONGEST_IDLE.as_secs();
+        client.batch_execute(&format!("{PLANNING}; SET idle_in_transaction_session_timeout = '{idle}s'"))?;
         Ok(client)
     }
 }
