@@ -12,7 +12,11 @@ use crate::event::EndpointTurn;
 use crate::experiment::FieldChange;
 use crate::id::{EndpointChangeId, EndpointId};
 use crate::signing::{Keys, Signing};
-use crate::store::{Tx, changes, deliveries, endpoints, lanes};
+use crate::store::{StoreError, Tx, changes, deliveries, endpoints, lanes};
+
+/// Deliveries cancelled in one transaction.
+const BATCH: u32 = 500;
+const FROM_NOW_ON: &str = "the endpoint was enabled from now on";
 
 /// Where an endpoint that is enabled again begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -104,13 +108,17 @@ impl Registry {
     }
 
     pub async fn enable_endpoint(&self, command: OnEndpoint, from: EnableFrom) -> Result<Commanded<Endpoint>> {
+        if from == EnableFrom::Now {
+            // While it is disabled nothing of it is sent, and so there is time to do this a little at a time.
+            while self.cancel_some_of_disabled(&command).await? == u64::from(BATCH) {}
+        }
         self.change_endpoint(command, move |context, tx, endpoint| {
             let mut reason = "";
             if endpoint.state == EndpointState::Disabled {
                 let now = context.setup.clock.now();
                 if from == EnableFrom::Now {
                     reason = "from now on";
-                    endpoints::cancel_pending(tx, endpoint.id, "the endpoint was enabled from now on", now)?;
+                    endpoints::cancel_pending(tx, endpoint.id, FROM_NOW_ON, now, BATCH)?;
                 }
                 // It begins with a clean slate, or the breaker of before would hold back what is owed.
                 lanes::save_health(tx, endpoint.id, &Default::default())?;
@@ -122,15 +130,41 @@ impl Registry {
         .await
     }
 
-    /// Cancels what was owed to it.
+    /// Cancels what was owed to it: a little at a time, for it may be very much.
     pub async fn delete_endpoint(&self, command: OnEndpoint) -> Result<()> {
-        self.change_endpoint(command, move |context, tx, endpoint| {
-            endpoints::cancel_pending(tx, endpoint.id, "the endpoint was deleted", context.setup.clock.now())?;
+        self.change_endpoint(command, move |_, _, endpoint| {
             let endpoint = Endpoint { state: EndpointState::Deleted, ..endpoint.clone() };
             Ok(Changed { endpoint, action: "deleted", reason: String::new() })
         })
-        .await
-        .map(drop)
+        .await?;
+        // Should this not come to its end, retention goes on with it.
+        Ok(self.cancel_owed_to_deleted().await?)
+    }
+
+    /// Ends what is still owed to endpoints that were deleted.
+    pub(super) async fn cancel_owed_to_deleted(&self) -> std::result::Result<(), StoreError> {
+        let deleted: Vec<EndpointId> = self.db().read(|tx: &mut dyn Tx| endpoints::deleted_owing(tx)).await?;
+        for id in deleted {
+            let now = self.clock().now();
+            let cancel =
+                move |tx: &mut dyn Tx| endpoints::cancel_pending(tx, id, "the endpoint was deleted", now, BATCH);
+            while self.db().write_outcomes::<_, StoreError, _>(cancel).await? == u64::from(BATCH) {}
+        }
+        Ok(())
+    }
+
+    async fn cancel_some_of_disabled(&self, command: &OnEndpoint) -> Result<u64> {
+        let (context, command) = (self.context.clone(), command.clone());
+        self.db()
+            .write_outcomes(move |tx| {
+                let endpoint = context.lock_endpoint(tx, command.id)?;
+                check_version(command.if_match.as_deref(), endpoint.version)?;
+                if endpoint.state != EndpointState::Disabled {
+                    return Ok(0);
+                }
+                Ok(endpoints::cancel_pending(tx, endpoint.id, FROM_NOW_ON, context.setup.clock.now(), BATCH)?)
+            })
+            .await
     }
 
     pub(super) async fn change_endpoint(

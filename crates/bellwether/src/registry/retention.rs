@@ -31,6 +31,8 @@ impl Registry {
     /// then is ended as expired, and goes with the next round.
     pub async fn prune(&self, keep: Duration) -> Result<u64, StoreError> {
         let mut count = 0;
+        // Also what a change that crossed with its endpoint's deletion has left.
+        self.cancel_owed_to_deleted().await?;
         loop {
             let now = self.clock().now();
             let cutoff = now.minus(keep);

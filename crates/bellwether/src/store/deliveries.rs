@@ -284,8 +284,12 @@ pub fn held_back_by(tx: &mut dyn Tx, delivery: &Delivery) -> Result<Option<Deliv
     query_one(tx, "deliveries", &sql, values, decode)
 }
 
-/// How many deliveries of an endpoint are pending.
+/// Pending deliveries are counted no further than this.
+pub const MOST_COUNTED: u32 = 100_000;
+
+/// How many deliveries of an endpoint are pending, counted up to [`MOST_COUNTED`].
 pub fn count_pending(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS count FROM deliveries WHERE endpoint_id = $1 AND state = 'pending'";
-    Ok(query_one(tx, "deliveries", sql, params![endpoint], |row| row.get("count"))?.unwrap_or(0))
+    let sql = "SELECT COUNT(*) AS count FROM \
+               (SELECT 1 AS one FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' LIMIT $2) counted";
+    Ok(query_one(tx, "deliveries", sql, params![endpoint, MOST_COUNTED], |row| row.get("count"))?.unwrap_or(0))
 }

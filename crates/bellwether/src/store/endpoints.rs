@@ -129,10 +129,24 @@ pub fn subscriptions(tx: &mut dyn Tx) -> Result<Vec<(EndpointId, Settings)>, Sto
     query_as(tx, "endpoints", sql, &[], |row| Ok((row.get("id")?, row.json("settings")?)))
 }
 
-/// Cancels what is still owed to an endpoint, and tells how many.
-pub fn cancel_pending(tx: &mut dyn Tx, id: EndpointId, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+/// Cancels some of what is still owed to an endpoint, and tells how many: at most `limit`, for there may be very many.
+pub fn cancel_pending(
+    tx: &mut dyn Tx,
+    id: EndpointId,
+    reason: &str,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, StoreError> {
     tx.execute(
-        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 WHERE endpoint_id = $1 AND state = 'pending'",
-        params![id, reason, now],
+        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 \
+         WHERE id IN (SELECT id FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' LIMIT $4)",
+        params![id, reason, now, limit],
     )
+}
+
+/// Endpoints that were deleted, and that something is still owed to.
+pub fn deleted_owing(tx: &mut dyn Tx) -> Result<Vec<EndpointId>, StoreError> {
+    let sql = "SELECT id FROM endpoints WHERE state = 'deleted' AND EXISTS \
+               (SELECT 1 FROM deliveries d WHERE d.endpoint_id = endpoints.id AND d.state = 'pending')";
+    query_as(tx, "endpoints", sql, &[], |row| row.get("id"))
 }

@@ -9,14 +9,8 @@ use crate::params;
 /// The highest number of the log that is gone.
 const LOG_PRUNED_TO: &str = "log_pruned_to";
 
-/// Ends deliveries that were owed before `cutoff` and are still pending, and tells how many: at most `limit`. Likewise
-/// what a change that crossed with its endpoint's deletion has left.
+/// Ends deliveries that were owed before `cutoff` and are still pending, and tells how many: at most `limit`.
 pub fn expire_pending(tx: &mut dyn Tx, cutoff: Timestamp, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    tx.execute(
-        "UPDATE deliveries SET state = 'cancelled', reason = 'the endpoint was deleted', ended_at = $1 \
-         WHERE state = 'pending' AND endpoint_id IN (SELECT id FROM endpoints WHERE state = 'deleted')",
-        params![now],
-    )?;
     tx.execute(
         "UPDATE deliveries SET state = 'cancelled', reason = 'expired', ended_at = $2 \
          WHERE id IN (SELECT id FROM deliveries WHERE id < $1 AND state = 'pending' ORDER BY id LIMIT $3)",

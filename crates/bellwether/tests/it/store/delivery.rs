@@ -223,7 +223,7 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     assert_eq!(attempts, expected);
 
     let cancelled =
-        write(&db, |tx| endpoints::cancel_pending(tx, EndpointId::of(1), "deleted", at(700))).await.unwrap();
+        write(&db, |tx| endpoints::cancel_pending(tx, EndpointId::of(1), "deleted", at(700), 9)).await.unwrap();
     assert_eq!(cancelled, 4, "all of the six but those that have ended");
     let one = get(111).await;
     assert_eq!(
