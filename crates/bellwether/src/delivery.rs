@@ -80,6 +80,8 @@ pub struct Delivery {
     tasks: JoinSet<(EndpointId, i64)>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
+    /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
+    stale_hints: usize,
 }
 
 struct LaneHandle {
@@ -123,6 +125,7 @@ impl Delivery {
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             generation: String::new(),
+            stale_hints: 0,
         })
     }
 
@@ -167,6 +170,8 @@ impl Delivery {
 
     /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
     fn pass_on(&mut self, hint: DeliveryWake) -> bool {
+        let is_stale = self.stale_hints > 0;
+        self.stale_hints = self.stale_hints.saturating_sub(1);
         match hint {
             DeliveryWake::EndpointsChanged => {
                 self.order.note_change();
@@ -174,7 +179,7 @@ impl Delivery {
             }
             DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
             DeliveryWake::Owed { event, deliveries } => {
-                let is_next = self.order.is_next(&event);
+                let is_next = self.order.is_next(&event) && !is_stale;
                 for (id, endpoint) in deliveries {
                     let message = if is_next { Message::Offer(hints::offer(id, &event)) } else { Message::FallBehind };
                     self.tell(endpoint, message);
@@ -285,6 +290,7 @@ impl Delivery {
             }
         }
         self.generation = generation;
+        self.stale_hints = self.hints.len();
         Ok(())
     }
 
