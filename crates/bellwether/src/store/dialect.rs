@@ -24,6 +24,15 @@ impl Dialect {
         }
     }
 
+    /// Waits until no other transaction holds the lock with this number, and holds it until this one ends. SQLite has one
+    /// writer, and so needs none.
+    pub const fn exclusive_lock(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT pg_advisory_xact_lock($1)"),
+        }
+    }
+
     /// Whether one process at a time uses the database, and so owns all that is owned.
     pub const fn has_one_node(self) -> bool {
         matches!(self, Self::Sqlite)

@@ -68,9 +68,17 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
     query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
 }
 
-/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.
-/// One caller at a time: PostgreSQL's node that owns the sequencer.
+/// The highest number that was ever given, whether or not its event is still there.
+pub fn log_end(tx: &mut dyn Tx) -> Result<i64, StoreError> {
+    let sql = "SELECT MAX(sequence) AS sequence FROM events";
+    let last: Option<i64> = query_one(tx, "events", sql, &[], |row| row.get("sequence"))?.flatten();
+    Ok(last.unwrap_or(0).max(retention::log_pruned_to(tx)?))
+}
+
+/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many. Every node may
+/// call it: they take turns, so that numbers become visible in their order, and none is given twice.
 pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
+    retention::lock_log(tx)?;
     // The newest numbers may have been pruned; nobody's cursor may meet them again.
     let pruned_to = retention::log_pruned_to(tx)?;
     tx.execute(
