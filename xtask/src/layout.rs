@@ -35,6 +35,7 @@ const RANKS: [&[&str]; 7] = [
         "run",
         "secret",
         "signing",
+        "telemetry",
     ],
     &["store"],
     &["registry"],

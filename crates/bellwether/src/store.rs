@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lanes;
 mod migrate;
 pub mod outcomes;
+pub mod overview;
 mod postgres;
 pub mod recoveries;
 pub mod retention;

@@ -92,6 +92,8 @@ impl Context {
             entity_id: experiment.configuration.entity_id,
             run: run.map(Run::facts),
         };
+        let (tally, topic, run) = (self.tally.clone(), event.topic, run.map(|run| run.state));
+        tx.after_commit(Box::new(move || tally.recorded(topic, run)));
         self.owe(tx, event, &facts, None)
     }
 
@@ -106,9 +108,12 @@ impl Context {
             .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
             .collect();
         deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)?;
-        let wakes = self.wakes.clone();
+        let (wakes, is_numbered) = (self.wakes.clone(), tx.dialect().numbers_events_in_transaction());
         tx.after_commit(Box::new(move || {
-            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })
+            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed });
+            if is_numbered {
+                wakes.log_grew();
+            }
         }));
         Ok(())
     }
@@ -132,6 +137,8 @@ impl Context {
         let id = EventId::of(self.setup.ids.next());
         let event = Event::of_endpoint(id, turn, endpoint, number, reason, self.setup.clock.now());
         events::insert(tx, &event)?;
+        let tally = self.tally.clone();
+        tx.after_commit(Box::new(move || tally.recorded(topic, None)));
         self.owe(tx, event, &facts, Some(endpoint.id))
     }
 
