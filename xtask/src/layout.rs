@@ -36,6 +36,7 @@ const RANKS: [&[&str]; 7] = [
         "run",
         "secret",
         "signing",
+        "telemetry",
     ],
     &["store"],
     &["registry"],

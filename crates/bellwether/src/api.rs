@@ -3,35 +3,41 @@
 
 mod access;
 mod body;
+mod connection;
 mod definitions;
 mod deliveries;
 mod endpoints;
 mod events;
 mod experiments;
+mod health;
 mod keys;
 mod problem;
 mod query;
 mod recoveries;
 mod runs;
 mod sources;
+mod stream;
+mod telemetry;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::serve::ListenerExt;
-use axum::{Json, Router};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
 use crate::delivery::Pings;
+use crate::delivery::monitor::Monitor;
 use crate::metric::Metric;
 use crate::pipeline::Queries;
 use crate::registry::Registry;
+use crate::registry::nodes::License;
+use connection::Connections;
 use problem::Problem;
 use sources::Tried;
 
@@ -43,16 +49,38 @@ pub struct Parts {
     pub registry: Registry,
     pub queries: Queries,
     pub pings: Pings,
+    pub monitor: Arc<Monitor>,
+    pub license: License,
 }
 
-type Api = Parts;
+/// The same, and what handlers share among themselves.
+struct Api {
+    registry: Registry,
+    queries: Queries,
+    pings: Pings,
+    monitor: Arc<Monitor>,
+    license: License,
+    stopping: watch::Receiver<bool>,
+    streams: Arc<Semaphore>,
+    looks: telemetry::Looks,
+}
+
 type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
-    // Answers are small and go out at once.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, routes(Arc::new(parts)))
+    let Parts { registry, queries, pings, monitor, license } = parts;
+    let api = Api {
+        registry,
+        queries,
+        pings,
+        monitor,
+        license,
+        stopping: stopping.clone(),
+        streams: stream::permits(),
+        looks: telemetry::Looks::default(),
+    };
+    axum::serve(Connections(listener), routes(Arc::new(api)))
         .with_graceful_shutdown(async move {
             let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
         })
@@ -61,7 +89,28 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stopping: watch::Rec
 
 /// Every route there is.
 fn routes(api: Shared) -> Router {
-    let experiments = Router::new()
+    let v1 = experiment_routes()
+        .merge(delivery_routes())
+        .merge(definition_routes())
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(no_such_route)
+        .layer(middleware::from_fn_with_state(api.clone(), access::check));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route(
+            "/metrics",
+            get(telemetry::expose).route_layer(middleware::from_fn_with_state(api.clone(), access::check)),
+        )
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(no_such_route)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(api)
+}
+
+fn experiment_routes() -> Router<Shared> {
+    Router::new()
         .route("/experiments", get(experiments::list).post(experiments::create))
         .route("/experiments/{id}", get(experiments::get).patch(experiments::edit).delete(experiments::delete))
         .route("/experiments/{id}/start", post(experiments::start))
@@ -79,8 +128,11 @@ fn routes(api: Shared) -> Router {
         .route("/experiments/{id}/results", get(runs::results))
         .route("/experiments/{id}/traffic", get(runs::traffic))
         .route("/runs/{id}", get(runs::get))
-        .route("/runs/{id}/cancel", post(runs::cancel));
-    let delivery = Router::new()
+        .route("/runs/{id}/cancel", post(runs::cancel))
+}
+
+fn delivery_routes() -> Router<Shared> {
+    Router::new()
         .route("/endpoints", get(endpoints::list).post(endpoints::create))
         .route("/endpoints/{id}", get(endpoints::get).patch(endpoints::edit).delete(endpoints::delete))
         .route("/endpoints/{id}/enable", post(endpoints::enable))
@@ -95,14 +147,18 @@ fn routes(api: Shared) -> Router {
         .route("/recoveries/{id}", get(recoveries::get))
         .route("/recoveries/{id}/stop", post(recoveries::stop))
         .route("/events", get(events::list))
+        .route("/events/stream", get(stream::follow))
         .route("/events/{id}", get(events::get))
         .route("/events/{id}/deliveries", get(events::deliveries_of))
         .route("/events/{id}/endpoints/{endpoint_id}", get(events::why))
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(deliveries::get))
         .route("/deliveries/{id}/resend", post(deliveries::resend))
-        .route("/deliveries/{id}/cancel", post(deliveries::cancel));
-    let definitions = Router::new()
+        .route("/deliveries/{id}/cancel", post(deliveries::cancel))
+}
+
+fn definition_routes() -> Router<Shared> {
+    Router::new()
         .route("/entities", definition_list::<Entity>())
         .route("/entities/{id}", definition::<Entity>())
         .route("/warehouses", definition_list::<Warehouse>())
@@ -119,19 +175,7 @@ fn routes(api: Shared) -> Router {
         .route("/schedules", definition_list::<Schedule>())
         .route("/schedules/{id}", definition::<Schedule>())
         .route("/keys", get(keys::list).post(keys::issue))
-        .route("/keys/{id}", delete(keys::revoke));
-    let v1 = experiments
-        .merge(delivery)
-        .merge(definitions)
-        .method_not_allowed_fallback(method_not_allowed)
-        .fallback(no_such_route)
-        .layer(middleware::from_fn_with_state(api.clone(), access::check));
-    Router::new()
-        .nest("/api/v1", v1)
-        .route("/healthz", get(healthy))
-        .fallback(no_such_route)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .with_state(api)
+        .route("/keys/{id}", delete(keys::revoke))
 }
 
 fn definition_list<D: Tried>() -> MethodRouter<Shared> {
@@ -140,11 +184,6 @@ fn definition_list<D: Tried>() -> MethodRouter<Shared> {
 
 fn definition<D: Tried>() -> MethodRouter<Shared> {
     get(definitions::get::<D>).patch(definitions::edit::<D>).delete(definitions::delete::<D>)
-}
-
-/// The process answers. Open to all.
-async fn healthy() -> Json<serde_json::Value> {
-    Json(serde_json::json!({"status": "ok"}))
 }
 
 async fn no_such_route() -> Problem {

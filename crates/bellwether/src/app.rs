@@ -19,7 +19,7 @@ use crate::delivery::{Delivery, Pings};
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::nodes::Node;
-use crate::registry::{self, Registry, Wakes, recovery, retention, sequencer};
+use crate::registry::{self, Registry, Wakes, log, recovery, retention, sequencer};
 use crate::secret::{Vault, write_private};
 use crate::store::{Db, Location};
 
@@ -103,6 +103,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         node.license(),
         node.view(),
     )?;
+    let (monitor, license) = (delivery.monitor(), node.license());
     let limits = pipeline::Limits::of(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone(), node.view());
     let keep = Duration::from_hours(24 * config.retention_days);
@@ -113,11 +114,14 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         watched(delivery.run(stopping.clone())),
         watched(pipeline.run(stopping.clone())),
         watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
+        watched(log::run(registry.clone(), stopping.clone())),
     ];
     let parts = api::Parts {
         registry: registry.clone(),
         queries: Queries::within(limits),
         pings: Pings::over(registry.clone(), outbound),
+        monitor,
+        license,
     };
     let server = tokio::spawn(api::serve(listener, parts, stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })

@@ -9,6 +9,7 @@ mod dial;
 pub mod guard;
 mod hints;
 mod lane;
+pub mod monitor;
 pub mod outbound;
 mod ownership;
 mod ping;
@@ -39,6 +40,7 @@ use crate::store::lanes::{self, LaneRow};
 use crate::store::{StoreError, endpoints, notices};
 use hints::Hints;
 use lane::{Lane, Message, Start};
+use monitor::Monitor;
 use outbound::Outbound;
 pub use ping::Pings;
 use recorder::Recorded;
@@ -59,6 +61,7 @@ struct Shared {
     ids: Arc<dyn Ids>,
     outbound: Outbound,
     license: License,
+    monitor: Arc<Monitor>,
     reports: mpsc::UnboundedSender<Report>,
 }
 
@@ -103,12 +106,14 @@ impl Delivery {
         let (reports, reports_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
         let mut recorder = JoinSet::new();
-        recorder.spawn(recorder::run(registry.clone(), reports_in, recorded_out));
+        let monitor = Arc::<Monitor>::default();
+        recorder.spawn(recorder::run(registry.clone(), monitor.clone(), reports_in, recorded_out));
         let shared = Shared {
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
             outbound,
             license,
+            monitor,
             reports,
             registry,
         };
@@ -127,6 +132,10 @@ impl Delivery {
             generation: String::new(),
             stale_hints: 0,
         })
+    }
+
+    pub fn monitor(&self) -> Arc<Monitor> {
+        self.shared.monitor.clone()
     }
 
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -291,6 +300,7 @@ impl Delivery {
         }
         self.generation = generation;
         self.stale_hints = self.hints.len();
+        self.shared.monitor.note_lanes();
         Ok(())
     }
 

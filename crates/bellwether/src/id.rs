@@ -95,6 +95,11 @@ macro_rules! typed_ids {
             pub fn first_at(at: Timestamp) -> Self {
                 Self(millis(at) << 80)
             }
+
+            /// When it was made, to the millisecond.
+            pub fn made_at(self) -> Timestamp {
+                Timestamp::from_micros(i64::try_from(self.0 >> 80).unwrap_or(0).saturating_mul(1000))
+            }
         }
 
         impl From<u128> for $name {

@@ -22,6 +22,7 @@ pub mod metric;
 pub mod run;
 pub mod secret;
 pub mod signing;
+pub mod telemetry;
 
 pub mod api;
 pub mod app;

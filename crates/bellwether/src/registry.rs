@@ -10,6 +10,7 @@ mod edit;
 mod endpoints;
 mod experiments;
 mod keys;
+pub mod log;
 pub mod nodes;
 mod outcomes;
 mod record;
@@ -18,6 +19,7 @@ pub mod retention;
 mod rotation;
 mod runs;
 pub mod sequencer;
+mod tally;
 mod wake;
 mod why;
 
@@ -39,6 +41,7 @@ pub use endpoints::{EnableFrom, OnEndpoint};
 pub use keys::IssuedKey;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
+pub use tally::Tally;
 pub use wake::{DeliveryWake, RunWake, WakeReceivers, Wakes};
 pub use why::{Verdict, Waits, Why};
 
@@ -83,6 +86,8 @@ struct Context {
     /// This process, among those that share the database.
     node_id: NodeId,
     wakes: Wakes,
+    /// Shared with what is done after a commit.
+    tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
 }
@@ -98,6 +103,7 @@ impl Registry {
                 setup,
                 node_id,
                 wakes,
+                tally: Arc::default(),
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
             }),
@@ -122,6 +128,15 @@ impl Registry {
 
     pub fn vault(&self) -> &Arc<Vault> {
         &self.context.setup.vault
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.context.tally
+    }
+
+    /// Hints that were dropped since the start, for too many waited.
+    pub fn hints_lost(&self) -> u64 {
+        self.context.wakes.hints_lost()
     }
 
     pub fn addresses(&self) -> &AddressPolicy {

@@ -17,6 +17,7 @@ pub mod lanes;
 mod migrate;
 pub mod notices;
 pub mod outcomes;
+pub mod overview;
 mod postgres;
 pub mod recoveries;
 pub mod retention;

@@ -15,6 +15,7 @@ use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
 use crate::error::{Conflict, Refusal};
+use crate::health::Health;
 use crate::id::EndpointId;
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::store::lanes::{self, LaneRow};
@@ -59,16 +60,21 @@ fn rotation(endpoint: &Endpoint) -> Value {
     }
 }
 
-/// Whether the endpoint is sent to just now, and if not, why.
-fn lane_view(endpoint: &Endpoint, lane: &LaneRow, now: Timestamp) -> Value {
-    let health = &lane.health;
+/// Whether an endpoint is sent to just now; if not, how that is called, and until when it is so.
+pub fn lane_state(state: EndpointState, health: &Health, now: Timestamp) -> (&'static str, Option<Timestamp>) {
     let paused_until = health.paused_until.filter(|until| *until > now);
-    let (state, until) = match (endpoint.state, paused_until, health.probe_at) {
+    match (state, paused_until, health.probe_at) {
         (EndpointState::Enabled, Some(until), _) => ("paused", Some(until)),
         (EndpointState::Enabled, None, Some(at)) => ("failing", Some(at)),
         (EndpointState::Enabled, None, None) => ("sending", None),
         _ => ("disabled", None),
-    };
+    }
+}
+
+/// The same with its reason.
+fn lane_view(endpoint: &Endpoint, lane: &LaneRow, now: Timestamp) -> Value {
+    let health = &lane.health;
+    let (state, until) = lane_state(endpoint.state, health, now);
     let reason = match state {
         "paused" => Some("the receiver asked to be left alone with Retry-After".to_owned()),
         "failing" => Some(format!(

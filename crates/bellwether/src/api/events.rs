@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::Shared;
 use super::problem::Problem;
 use super::query::{Handled, Ids, Params, check_limit, parse_id, usual_page};
+use super::{Api, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::Format;
 use crate::error::Refusal;
@@ -21,7 +21,7 @@ use crate::store::{deliveries, events, retention};
 
 /// An event with the exact bytes of its `data`.
 #[derive(Serialize)]
-struct View {
+pub struct View {
     id: EventId,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<String>,
@@ -32,7 +32,7 @@ struct View {
     data: Box<RawValue>,
 }
 
-fn view(event: &Event, cursor: Option<i64>, format: Format) -> Result<View, Problem> {
+pub fn view(event: &Event, cursor: Option<i64>, format: Format) -> Result<View, Problem> {
     let data = RawValue::from_string(event.data_in(format).to_owned());
     Ok(View {
         id: event.id,
@@ -63,26 +63,49 @@ pub struct Listing {
     format: Format,
 }
 
+/// Which events of the log are asked for.
+pub struct Pick {
+    experiment: Option<ExperimentId>,
+    types: Vec<String>,
+}
+
+impl Pick {
+    pub async fn read(api: &Api, experiment: Option<&str>, types: &str) -> Result<Self, Problem> {
+        let experiment = match experiment {
+            Some(given) => Some(api.experiment_id(given).await?),
+            None => None,
+        };
+        let types: Vec<String> =
+            types.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        for name in &types {
+            name.parse::<EventType>().map_err(|error| Refusal::invalid("types", error.to_string()))?;
+        }
+        Ok(Self { experiment, types })
+    }
+
+    pub fn after(self, cursor: i64, limit: u32) -> events::Selection {
+        events::Selection { after: cursor, experiment: self.experiment, types: self.types, limit }
+    }
+}
+
+/// What to answer if the log no longer has what followed the cursor.
+pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
+    (1..pruned_to).contains(&after).then(|| {
+        let detail = format!(
+            "the log no longer has what followed the cursor {after}; its oldest cursor is {pruned_to}: fetch the state of the experiments, then go on from there"
+        );
+        Problem::of(StatusCode::GONE, "cursor-gone", detail)
+    })
+}
+
 /// The log in its order. `next` is always given: the place to go on from, now or later.
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
-    let experiment = match &listing.experiment {
-        Some(given) => Some(api.experiment_id(given).await?),
-        None => None,
-    };
-    let types: Vec<String> =
-        listing.types.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-    for name in &types {
-        name.parse::<EventType>().map_err(|error| Refusal::invalid("types", error.to_string()))?;
-    }
-    let selection = events::Selection { after: listing.after, experiment, types, limit: check_limit(listing.limit)? };
+    let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
+    let selection = pick.after(listing.after, check_limit(listing.limit)?);
     let (found, pruned_to) =
         api.read(move |tx| Ok((events::list(tx, &selection)?, retention::log_pruned_to(tx)?))).await?;
-    if (1..pruned_to).contains(&listing.after) {
-        let detail = format!(
-            "the log no longer has what followed the cursor {}; its oldest cursor is {pruned_to}: fetch the state of the experiments, then go on from there",
-            listing.after
-        );
-        return Err(Problem::of(StatusCode::GONE, "cursor-gone", detail));
+    if let Some(problem) = gone(listing.after, pruned_to) {
+        return Err(problem);
     }
     let next = found.last().map_or(listing.after, |(cursor, _)| *cursor).to_string();
     let items = found

@@ -2,7 +2,7 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::error::{Conflict, FieldError, Refusal};
 use crate::registry::Error;
@@ -101,8 +101,8 @@ impl From<Error> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    pub fn body(&self) -> Value {
         let mut body = json!({
             "type": format!("urn:bellwether:problem:{}", self.kind),
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -114,7 +114,13 @@ impl IntoResponse for Problem {
                 self.errors.iter().map(|error| json!({"field": error.field, "message": error.message})).collect();
             body["errors"] = errors.into();
         }
-        let mut response = (self.status, body.to_string()).into_response();
+        body
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body().to_string()).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));

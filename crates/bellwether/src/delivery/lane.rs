@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::answer::Answer;
 use super::client::Client;
+use super::monitor::Meter;
 use super::rate::Rate;
 use super::source::Source;
 use super::target;
@@ -56,6 +57,7 @@ pub struct Lane {
     behind: Source,
     in_flight: JoinSet<Sent>,
     rate: Rate,
+    meter: Arc<Meter>,
     health: Health,
     /// Probes that have failed since the breaker opened.
     probes: u32,
@@ -99,6 +101,7 @@ impl Lane {
             behind: source(true),
             in_flight: JoinSet::new(),
             rate: Rate::per_second(endpoint.settings.rate_limit),
+            meter: shared.monitor.meter(endpoint.id),
             health,
             probes: 0,
             resume_at,
@@ -234,7 +237,9 @@ impl Lane {
             self.resume_at = None;
             self.rate.count(now);
             let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint.settings.format);
+            let held = self.meter.begin();
             self.in_flight.spawn(async move {
+                let _held = held;
                 let started_at = clock.now();
                 let start = clock.monotonic();
                 let id = taken.pending.event.id.to_string();
@@ -263,6 +268,7 @@ impl Lane {
     fn settle(&mut self, sent: Sent) {
         kill_point!("answer.unrecorded");
         let Sent { taken, is_behind, is_probe, answer, started_at, duration } = sent;
+        self.meter.answered(answer.class(), duration);
         let (now, mono) = (self.shared.clock.now(), self.shared.clock.monotonic());
         let before = self.health.clone();
         let random = self.shared.ids.next();
@@ -286,8 +292,10 @@ impl Lane {
             Place::Retry(delay) => source.window.settle(&taken, Some((pending, delay)), mono),
             Place::Front => source.window.put_back(&taken, pending),
         }
-        if verdict.turn == Some(Turn::Recovered) {
-            self.reviving = Some(id);
+        match verdict.turn {
+            Some(Turn::Recovered) => self.reviving = Some(id),
+            Some(Turn::Failing { .. }) => self.meter.breaker_openings.add(1),
+            _ => {}
         }
         let outcome = Outcome {
             delivery_id: id,
@@ -299,6 +307,7 @@ impl Lane {
         };
         let health = (self.health != before).then(|| self.health.clone());
         let report = Report { endpoint_id: self.endpoint.id, fence: self.fence, outcome, health, turn: verdict.turn };
+        self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);
     }

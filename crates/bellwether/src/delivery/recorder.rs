@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::monitor::Monitor;
 use crate::id::{DeliveryId, EndpointId};
 use crate::kill_point;
 use crate::registry::{Error, Registry, Report};
@@ -23,6 +24,7 @@ pub type Recorded = HashMap<EndpointId, Vec<DeliveryId>>;
 /// it: the lanes wait, for they are told only what is on disk.
 pub async fn run(
     registry: Registry,
+    monitor: Arc<Monitor>,
     mut reports: mpsc::UnboundedReceiver<Report>,
     recorded: mpsc::UnboundedSender<Recorded>,
 ) {
@@ -43,6 +45,8 @@ pub async fn run(
             }
         }
         kill_point!("outcomes.recorded");
+        monitor.unrecorded.add(-i64::try_from(whole.len()).unwrap_or(0));
+        monitor.recorded.add(whole.len() as u64);
         // Nobody listens any more when the engine has been stopped.
         let _ = recorded.send(done);
     }

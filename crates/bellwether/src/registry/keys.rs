@@ -119,6 +119,16 @@ impl Registry {
         Ok(key)
     }
 
+    /// Whether a key that was let in earlier would be let in now.
+    pub async fn is_key_in_force(&self, id: KeyId) -> Result<bool> {
+        let key = match self.remembered(id) {
+            Some(key) => Some(key),
+            None => self.look_up(id).await?,
+        };
+        let now = self.clock().now();
+        Ok(key.is_some_and(|key| key.expires_at.is_none_or(|expiry| now < expiry)))
+    }
+
     async fn look_up(&self, id: KeyId) -> Result<Option<Key>> {
         let looked_up_at = self.clock().monotonic();
         let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;

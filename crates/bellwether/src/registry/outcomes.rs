@@ -53,6 +53,7 @@ impl Context {
         };
         let owned: Vec<&Report> = reports.iter().filter(is_owned).collect();
         if owned.len() < reports.len() {
+            self.tally.outcomes_refused.add((reports.len() - owned.len()) as u64);
             tracing::warn!(
                 count = reports.len() - owned.len(),
                 "outcomes of lanes that another node has taken over are left out"

@@ -105,6 +105,8 @@ impl Context {
             entity_id: experiment.configuration.entity_id,
             run: run.map(Run::facts),
         };
+        let (tally, topic, run) = (self.tally.clone(), event.topic, run.map(|run| run.state));
+        tx.after_commit(Box::new(move || tally.recorded(topic, run)));
         self.owe(writes, tx, event, &facts, None).map_err(|error| match error {
             Error::Store(error) => taken_key(error, experiment),
             refused => refused,
@@ -130,9 +132,12 @@ impl Context {
             .collect();
         writes.extend(deliveries::inserting(&event, Origin::Change, event.occurred_at, &owed));
         together(tx, &writes)?;
-        let wakes = self.wakes.clone();
+        let (wakes, is_numbered) = (self.wakes.clone(), tx.dialect().numbers_events_in_transaction());
         tx.after_commit(Box::new(move || {
-            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed })
+            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed });
+            if is_numbered {
+                wakes.log_grew();
+            }
         }));
         Ok(())
     }
@@ -156,6 +161,8 @@ impl Context {
         let id = EventId::of(self.setup.ids.next());
         let event = Event::of_endpoint(id, turn, endpoint, number, reason, self.setup.clock.now());
         let insert = events::inserting(&event);
+        let tally = self.tally.clone();
+        tx.after_commit(Box::new(move || tally.recorded(topic, None)));
         self.owe(vec![insert], tx, event, &facts, Some(endpoint.id))
     }
 

@@ -22,8 +22,13 @@ pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Re
         let numbered: Result<u64, StoreError> =
             registry.db().write(|tx: &mut dyn Tx| events::number_committed(tx, BATCH)).await;
         match numbered {
-            Ok(count) if count == u64::from(BATCH) => continue,
-            Ok(_) => {}
+            Ok(0) => {}
+            Ok(count) => {
+                registry.context.wakes.log_grew();
+                if count == u64::from(BATCH) {
+                    continue;
+                }
+            }
             Err(error) => tracing::warn!(%error, "events cannot be numbered yet; trying again"),
         }
         tokio::select! {

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, RunId};
+use crate::telemetry::Counter;
 
 /// More hints than this are not kept in memory; those who wait for them then look into the database.
 const MOST_HINTS: usize = 16_384;
@@ -37,8 +38,10 @@ pub struct Wakes {
     deliveries: mpsc::Sender<DeliveryWake>,
     runs: mpsc::Sender<RunWake>,
     lost: Arc<AtomicBool>,
+    lost_count: Arc<Counter>,
     committed: Arc<Notify>,
     recovery: Arc<Notify>,
+    log: watch::Sender<u64>,
 }
 
 /// The receivers' side, for the delivery engine and the pipeline.
@@ -67,14 +70,33 @@ impl Wakes {
             committed: committed.clone(),
             recovery: recovery.clone(),
         };
-        (Self { deliveries, runs, lost, committed, recovery }, receivers)
+        let (lost_count, log) = (Arc::default(), watch::Sender::new(0));
+        (Self { deliveries, runs, lost, lost_count, committed, recovery, log }, receivers)
     }
 
     pub fn deliveries(&self, wake: DeliveryWake) {
         self.committed.notify_one();
         if self.deliveries.try_send(wake).is_err() {
             self.lost.store(true, Ordering::Release);
+            self.lost_count.add(1);
         }
+    }
+
+    pub fn hints_lost(&self) -> u64 {
+        self.lost_count.get()
+    }
+
+    /// Events have got their numbers.
+    pub fn log_grew(&self) {
+        self.log.send_modify(|count| *count += 1);
+    }
+
+    pub fn follow_log(&self) -> watch::Receiver<u64> {
+        self.log.subscribe()
+    }
+
+    pub fn is_log_followed(&self) -> bool {
+        self.log.receiver_count() > 0
     }
 
     pub fn recovery(&self) {

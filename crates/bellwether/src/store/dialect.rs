@@ -24,8 +24,9 @@ impl Dialect {
         }
     }
 
-    /// Waits for a lock, named by a number, that is held until the transaction ends. SQLite's one writer needs none.
-    pub const fn lock_until_end(self) -> Option<&'static str> {
+    /// Waits until no other transaction holds the lock with this number, and holds it until this one ends. SQLite has one
+    /// writer, and so needs none.
+    pub const fn exclusive_lock(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT pg_advisory_xact_lock($1)"),

@@ -5,9 +5,6 @@ use crate::event::{Event, NO_EXPERIMENT, Topic};
 use crate::id::{EventId, ExperimentId};
 use crate::params;
 
-/// What nodes agree on to number events one at a time; arbitrary but fixed.
-const SEQUENCER_LOCK: i64 = 0x6265_6c6c_7365;
-
 const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
 
 pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
@@ -74,12 +71,17 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
     query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
 }
 
-/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many.
-/// One node at a time: the others wait, and then see what it has numbered.
+/// The highest number that was ever given, whether or not its event is still there.
+pub fn log_end(tx: &mut dyn Tx) -> Result<i64, StoreError> {
+    let sql = "SELECT MAX(sequence) AS sequence FROM events";
+    let last: Option<i64> = query_one(tx, "events", sql, &[], |row| row.get("sequence"))?.flatten();
+    Ok(last.unwrap_or(0).max(retention::log_pruned_to(tx)?))
+}
+
+/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many. Every node may
+/// call it: they take turns, so that numbers become visible in their order, and none is given twice.
 pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
-    if let Some(lock) = tx.dialect().lock_until_end() {
-        tx.query(lock, params![SEQUENCER_LOCK])?;
-    }
+    retention::lock_log(tx)?;
     // The newest numbers may have been pruned; nobody's cursor may meet them again.
     let pruned_to = retention::log_pruned_to(tx)?;
     tx.execute(

@@ -26,13 +26,17 @@ fn decode(row: &Row) -> Result<LaneRow, StoreError> {
         node_id: row.get("node_id")?,
         fence: row.get("fence")?,
         revised: row.get("revised")?,
-        health: Health {
-            failure_count: row.get("failure_count")?,
-            failing_since: row.get("failing_since")?,
-            failed_with: row.get("failed_with")?,
-            probe_at: row.get("probe_at")?,
-            paused_until: row.get("paused_until")?,
-        },
+        health: decode_health(row)?,
+    })
+}
+
+pub(super) fn decode_health(row: &Row) -> Result<Health, StoreError> {
+    Ok(Health {
+        failure_count: row.get("failure_count")?,
+        failing_since: row.get("failing_since")?,
+        failed_with: row.get("failed_with")?,
+        probe_at: row.get("probe_at")?,
+        paused_until: row.get("paused_until")?,
     })
 }
 

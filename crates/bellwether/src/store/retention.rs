@@ -9,6 +9,17 @@ use crate::params;
 /// The highest number of the log that is gone.
 const LOG_PRUNED_TO: &str = "log_pruned_to";
 
+/// Of those who give the log numbers, or take events from its beginning; arbitrary but fixed.
+const LOG_LOCK: i64 = 0x6265_6c6c_6c6f;
+
+/// What the log's numbers are is one transaction's business at a time.
+pub(super) fn lock_log(tx: &mut dyn Tx) -> Result<(), StoreError> {
+    match tx.dialect().exclusive_lock() {
+        Some(sql) => tx.query(sql, params![LOG_LOCK]).map(drop),
+        None => Ok(()),
+    }
+}
+
 /// Ends deliveries that were owed before `cutoff` and are still pending, and tells how many: at most `limit`.
 pub fn expire_pending(tx: &mut dyn Tx, cutoff: Timestamp, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
     tx.execute(
@@ -37,6 +48,9 @@ pub fn prune_events(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u6
     let old: Vec<(EventId, i64)> = query_as(tx, "events", sql, params![EventId::first_at(cutoff), limit], |row| {
         Ok((row.get("id")?, row.get("sequence")?))
     })?;
+    if !old.is_empty() {
+        lock_log(tx)?;
+    }
     for (id, _) in &old {
         tx.execute("DELETE FROM events WHERE id = $1", params![*id])?;
     }

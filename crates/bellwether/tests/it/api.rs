@@ -5,11 +5,14 @@ mod bad_input;
 mod endpoints;
 mod failures;
 mod keys;
+mod log;
 mod refusals;
 mod restart;
 mod retention;
 mod schedules;
 mod story;
+mod stream;
+mod telemetry;
 
 use serde_json::{Value, json};
 

@@ -26,14 +26,26 @@ impl Database {
     pub fn of_server(sockets: &Path) -> Self {
         let folder = new_folder();
         let name = folder.path().file_name().and_then(|name| name.to_str()).expect("a printable name").to_lowercase();
-        let sockets = sockets.to_str().expect("a printable name").replace('/', "%2F");
-        let url = |database: &str| format!("postgres://postgres@{sockets}/{database}");
-        let (maintenance, statement) = (url("postgres"), format!("CREATE DATABASE \"{name}\""));
-        let made = std::thread::spawn(move || {
-            postgres::Client::connect(&maintenance, postgres::NoTls)?.batch_execute(&statement)
-        });
-        made.join().expect("the thread ends").expect("PostgreSQL makes a database");
-        Self { folder, url: Some(url(&name)) }
+        maintain(sockets, format!("CREATE DATABASE \"{name}\""));
+        Self { folder, url: Some(url_of(sockets, &name)) }
+    }
+
+    /// Ends every connection to this PostgreSQL database, and lets none in.
+    pub fn close_to_all(&self) {
+        let name = self.name();
+        maintain(cluster::socket_folder(), format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false"));
+        maintain(
+            cluster::socket_folder(),
+            format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"),
+        );
+    }
+
+    pub fn open_to_all(&self) {
+        maintain(cluster::socket_folder(), format!("ALTER DATABASE \"{}\" ALLOW_CONNECTIONS true", self.name()));
+    }
+
+    fn name(&self) -> &str {
+        self.url.as_deref().and_then(|url| url.rsplit('/').next()).expect("a PostgreSQL database")
     }
 
     pub fn folder(&self) -> &Path {
@@ -60,6 +72,18 @@ impl Database {
         let location = self.location();
         tokio::task::spawn_blocking(move || Db::open(&location)).await.expect("opening does not panic")
     }
+}
+
+fn url_of(sockets: &Path, database: &str) -> String {
+    let sockets = sockets.to_str().expect("a printable name").replace('/', "%2F");
+    format!("postgres://postgres@{sockets}/{database}")
+}
+
+/// Runs a statement that is about databases, not within one.
+fn maintain(sockets: &Path, statement: String) {
+    let url = url_of(sockets, "postgres");
+    let done = std::thread::spawn(move || postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(&statement));
+    done.join().expect("the thread ends").expect("PostgreSQL does it");
 }
 
 fn new_folder() -> TempDir {

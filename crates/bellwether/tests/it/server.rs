@@ -8,8 +8,8 @@ use bellwether::clock::Clock;
 use bellwether::config::Config;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -105,6 +105,17 @@ impl Server {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
+    /// Asks for what does not end by itself: the status, and the body as it comes.
+    pub async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
+        let mut request = Request::builder().uri(format!("http://{}/api/v1{path}", self.running.address()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).expect("the request is well formed");
+        let answered = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        answered.expect("the server answers").expect("the server answers")
+    }
+
     /// As the holder of `key`, with JSON.
     pub async fn call_as(&self, key: &str, method: Method, path: &str, body: Value) -> Answer {
         let bearer = format!("Bearer {key}");
@@ -155,6 +166,22 @@ impl Server {
         let came = reading.await;
         came.unwrap_or_else(|_| panic!("{path} did not come to what was waited for in {PATIENCE:?}: {last}"));
         last
+    }
+}
+
+impl Server {
+    /// The same for a path that is not below `/api/v1`, whatever it answers meanwhile.
+    pub async fn eventually_root(&self, path: &str, holds: impl Fn(&Answer) -> bool) -> Answer {
+        let reading = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let answer = self.raw(Method::GET, &format!("/{path}"), &[], "").await;
+                if holds(&answer) {
+                    return answer;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        reading.await.unwrap_or_else(|_| panic!("{path} did not come to what was waited for in {PATIENCE:?}"))
     }
 }
 

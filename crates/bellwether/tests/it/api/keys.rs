@@ -10,7 +10,7 @@ use crate::server::{ADMIN_KEY, Server};
 const ROLES: [&str; 3] = ["read", "write", "admin"];
 
 /// Each route's method and path, and the least of the roles that may use it. No path names anything that is there.
-const ROUTES: [(Method, &str, &str); 50] = [
+const ROUTES: [(Method, &str, &str); 65] = [
     (Method::GET, "/experiments", "read"),
     (Method::POST, "/experiments", "write"),
     (Method::GET, "/experiments/999", "read"),
@@ -39,11 +39,26 @@ const ROUTES: [(Method, &str, &str); 50] = [
     (Method::DELETE, "/endpoints/ep_x", "write"),
     (Method::POST, "/endpoints/ep_x/enable", "write"),
     (Method::POST, "/endpoints/ep_x/disable", "write"),
+    (Method::POST, "/endpoints/ep_x/test", "write"),
+    (Method::POST, "/endpoints/ep_x/rotate", "write"),
+    (Method::POST, "/endpoints/ep_x/promote", "write"),
+    (Method::POST, "/endpoints/ep_x/recover", "write"),
+    (Method::POST, "/endpoints/ep_x/replay", "write"),
+    (Method::GET, "/endpoints/ep_x/recoveries", "read"),
+    (Method::GET, "/endpoints/ep_x/history", "read"),
+    (Method::GET, "/recoveries/rcv_x", "read"),
+    (Method::POST, "/recoveries/rcv_x/stop", "write"),
     (Method::GET, "/events", "read"),
+    (Method::GET, "/events/stream?after=x", "read"),
+    (Method::GET, "/events/evt_x/endpoints/ep_x", "read"),
     (Method::GET, "/events/evt_x", "read"),
     (Method::GET, "/events/evt_x/deliveries", "read"),
     (Method::GET, "/deliveries", "read"),
     (Method::GET, "/deliveries/dlv_x", "read"),
+    (Method::POST, "/deliveries/dlv_x/resend", "write"),
+    (Method::POST, "/deliveries/dlv_x/cancel", "write"),
+    (Method::GET, "//metrics", "read"),
+    (Method::GET, "/metrics", "read"),
     (Method::GET, "/entities", "read"),
     (Method::POST, "/entities", "write"),
     (Method::PATCH, "/entities/ent_x", "write"),

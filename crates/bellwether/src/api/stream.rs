@@ -1,0 +1,239 @@
+//! The event log as server-sent events, for those who pull: pages from the database, in the order of its cursors, each
+//! when it has been told that there is more. Nothing is kept for a reader but the page that is being written to it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::Frame;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+
+use super::Shared;
+use super::connection::LONGEST_STALL;
+use super::events::{Pick, gone, view};
+use super::problem::Problem;
+use super::query::{By, Handled, Params};
+use crate::actor::Actor;
+use crate::endpoint::Format;
+use crate::error::Refusal;
+use crate::id::KeyId;
+use crate::store::events::{self, Selection};
+use crate::store::retention;
+
+/// Streams that are open at once.
+pub const MOST_STREAMS: usize = 256;
+const PAGE: u32 = 50;
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// While events never end, pages are read no closer than this: together they cost less than one by one.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    after: Option<i64>,
+    #[serde(default)]
+    types: String,
+    experiment: Option<String>,
+    #[serde(default)]
+    format: Format,
+}
+
+/// Begins behind the header `Last-Event-ID`, else behind `after`, else at the end of the log.
+pub async fn follow(
+    State(api): State<Shared>,
+    By(actor): By,
+    headers: HeaderMap,
+    Params(listing): Params<Listing>,
+) -> Handled {
+    let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
+    let after = match last_event_id(&headers)? {
+        Some(cursor) => Some(cursor),
+        None => listing.after.map(|cursor| checked("after", cursor)).transpose()?,
+    };
+    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
+        let detail = format!("{MOST_STREAMS} streams are open already; close one, or read GET events by cursor");
+        Problem::of(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)
+    })?;
+    // Before the end of the log is looked up, so that nothing falls between the two.
+    let mut grown = api.registry.follow_log();
+    grown.mark_changed();
+    let (end, pruned_to) = api.read(|tx| Ok((events::log_end(tx)?, retention::log_pruned_to(tx)?))).await?;
+    let position = after.unwrap_or(end);
+    if let Some(problem) = gone(position, pruned_to) {
+        return Err(problem);
+    }
+    let (out, chunks) = mpsc::channel(1);
+    let follower = Follower {
+        selection: pick.after(position, PAGE),
+        format: listing.format,
+        key: if let Actor::Key { id, .. } = actor { Some(id) } else { None },
+        grown,
+        out,
+        looked_at: Duration::ZERO,
+        api,
+    };
+    tokio::spawn(follower.run(permit));
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::new(Chunks(chunks))).into_response())
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
+    const NAME: &str = "Last-Event-ID";
+    let Some(value) = headers.get(NAME).filter(|value| !value.is_empty()) else { return Ok(None) };
+    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let cursor = text.parse().map_err(|_| {
+        Refusal::invalid(NAME, format!("'{text}' was given; it must be the id of an event of this stream, a number"))
+    })?;
+    checked(NAME, cursor).map(Some)
+}
+
+fn checked(field: &str, cursor: i64) -> Result<i64, Refusal> {
+    if cursor >= 0 {
+        return Ok(cursor);
+    }
+    Err(Refusal::invalid(field, format!("{cursor} was given; a cursor is 0 (the beginning of the log) or more")))
+}
+
+/// The stream was ended, by whichever side.
+struct Ended;
+
+/// One reader, and where it stands.
+struct Follower {
+    api: Shared,
+    selection: Selection,
+    format: Format,
+    key: Option<KeyId>,
+    grown: watch::Receiver<u64>,
+    /// The next page is read when this one is taken.
+    out: mpsc::Sender<Bytes>,
+    looked_at: Duration,
+}
+
+impl Follower {
+    /// Until the reader goes, its key ends, or the process stops.
+    async fn run(mut self, _open: OwnedSemaphorePermit) {
+        let (mut stopping, out) = (self.api.stopping.clone(), self.out.clone());
+        tokio::select! {
+            Err(Ended) = self.follow() => {}
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => {}
+            () = out.closed() => {}
+        }
+    }
+
+    async fn follow(&mut self) -> Result<(), Ended> {
+        let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
+        let mut key_check = tokio::time::interval(KEY_CHECK_INTERVAL);
+        // Whoever leaves before the first event can come back to where it began.
+        self.beat().await?;
+        heartbeat.reset();
+        loop {
+            tokio::select! {
+                biased;
+                _ = heartbeat.tick() => {
+                    self.beat().await?;
+                    // Whatever became of the hints.
+                    self.catch_up().await?;
+                }
+                _ = key_check.tick() => self.check_key().await?,
+                grown = self.grown.changed() => {
+                    grown.map_err(|_| Ended)?;
+                    let since = self.api.registry.clock().monotonic().saturating_sub(self.looked_at);
+                    tokio::time::sleep(SHORTEST_INTERVAL.saturating_sub(since)).await;
+                    self.catch_up().await?;
+                }
+            }
+        }
+    }
+
+    /// A comment, and where the reader stands: that moves on also where nothing was for it, and so stays in the log.
+    async fn beat(&mut self) -> Result<(), Ended> {
+        let position = self.selection.after;
+        self.write(format!(": heartbeat\nid: {position}\n\n")).await
+    }
+
+    /// Sends all that has come.
+    async fn catch_up(&mut self) -> Result<(), Ended> {
+        loop {
+            self.check_key().await?;
+            self.looked_at = self.api.registry.clock().monotonic();
+            let selection = self.selection.clone();
+            let read = self.api.read(move |tx| {
+                Ok((events::list(tx, &selection)?, events::log_end(tx)?, retention::log_pruned_to(tx)?))
+            });
+            // The database may be away for a while; the next heartbeat looks again.
+            let Ok((page, end, pruned_to)) = read.await else { return Ok(()) };
+            if let Some(problem) = gone(self.selection.after, pruned_to) {
+                self.write(format!("event: cursor-gone\ndata: {}\n\n", problem.body())).await?;
+                return Err(Ended);
+            }
+            let is_last = u32::try_from(page.len()).is_ok_and(|count| count < PAGE);
+            let mut text = String::new();
+            for (cursor, event) in &page {
+                let item = view(event, Some(*cursor), self.format).ok();
+                let item = item.and_then(|item| serde_json::to_string(&item).ok()).ok_or(Ended)?;
+                text += &format!("id: {cursor}\nevent: {}\ndata: {item}\n\n", event.topic);
+                self.selection.after = *cursor;
+            }
+            if !text.is_empty() {
+                self.write(text).await?;
+            }
+            if is_last {
+                self.selection.after = self.selection.after.max(end);
+                return Ok(());
+            }
+        }
+    }
+
+    async fn check_key(&self) -> Result<(), Ended> {
+        let Some(key) = self.key else { return Ok(()) };
+        match self.api.registry.is_key_in_force(key).await {
+            Ok(false) => Err(Ended),
+            // While the database is away nothing can be sent either.
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
+    /// A reader that takes nothing for too long is cut; so is its connection, see `connection`.
+    async fn write(&self, text: String) -> Result<(), Ended> {
+        match tokio::time::timeout(LONGEST_STALL, self.out.send(text.into())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Ended),
+        }
+    }
+}
+
+impl super::Api {
+    pub fn streams_open(&self) -> usize {
+        MOST_STREAMS.saturating_sub(self.streams.available_permits())
+    }
+}
+
+pub fn permits() -> Arc<tokio::sync::Semaphore> {
+    Arc::new(tokio::sync::Semaphore::new(MOST_STREAMS))
+}
+
+/// A body that is written as it comes.
+struct Chunks(mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Chunks {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
