@@ -33,11 +33,11 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::endpoint::Endpoint;
-use crate::id::{EndpointId, Ids};
+use crate::id::{EndpointId, Ids, NodeId};
 use crate::registry::nodes::{License, View};
 use crate::registry::{DeliveryWake, Registry, Report};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{StoreError, endpoints, notices};
+use crate::store::{StoreError, Tx, endpoints, notices};
 use hints::Hints;
 use lane::{Lane, Message, Start};
 use monitor::Monitor;
@@ -51,6 +51,8 @@ const MOST_UNRECORDED: usize = 256;
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// For what is in flight when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often a node looks for lanes anew because another was first.
+const MOST_CLAIMS: u32 = 20;
 /// Endpoints read at a time.
 const PAGE: u32 = 250;
 
@@ -272,10 +274,7 @@ impl Delivery {
     /// Brings the lanes in line with the endpoints as they are stored, and this node's share of them.
     async fn reload(&mut self) -> Result<(), StoreError> {
         let alive = self.view.borrow_and_update().alive.clone();
-        let read =
-            self.shared.registry.db().read(|tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?)));
-        let (generation, rows) = read.await?;
-        let mut owned: HashMap<EndpointId, LaneRow> = self.share(rows, &alive).await?;
+        let (generation, mut owned) = self.share(&alive).await?;
         let mut after = String::new();
         loop {
             let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
@@ -304,28 +303,33 @@ impl Delivery {
         Ok(())
     }
 
-    /// The lanes that are this node's, after it took what is its share and let go of what is more.
-    async fn share(
-        &mut self,
-        rows: Vec<LaneRow>,
-        alive: &[crate::id::NodeId],
-    ) -> Result<HashMap<EndpointId, LaneRow>, StoreError> {
-        if self.is_alone() {
-            return Ok(rows.into_iter().map(|row| (row.endpoint_id, row)).collect());
-        }
+    /// The lanes that are this node's, after it took what is its share and let go of what is more; and the generation that
+    /// they were read at.
+    async fn share(&mut self, alive: &[NodeId]) -> Result<(String, HashMap<EndpointId, LaneRow>), StoreError> {
         let me = self.shared.registry.node_id();
-        if !alive.contains(&me) {
-            // This node does not know yet who else there is.
-            return Ok(HashMap::new());
+        for _ in 0..MOST_CLAIMS {
+            let read = |tx: &mut dyn Tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?));
+            let (generation, rows) = self.shared.registry.db().read(read).await?;
+            if self.is_alone() {
+                return Ok((generation, rows.into_iter().map(|row| (row.endpoint_id, row)).collect()));
+            }
+            if !alive.contains(&me) {
+                // This node does not know yet who else there is.
+                return Ok((generation, HashMap::new()));
+            }
+            let plan = ownership::plan(&rows, alive, me);
+            let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
+            let count = wanted.len();
+            let claimed = self.shared.registry.claim_lanes(wanted).await;
+            let claimed = claimed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            if claimed.len() < count {
+                continue; // Another node was first, and others may still be free.
+            }
+            let mine =
+                rows.into_iter().filter(|row| row.node_id == Some(me) && !plan.release.contains(&row.endpoint_id));
+            return Ok((generation, mine.chain(claimed).map(|row| (row.endpoint_id, row)).collect()));
         }
-        let plan = ownership::plan(&rows, alive, me);
-        let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
-        let claimed = match self.shared.registry.claim_lanes(wanted).await {
-            Ok(claimed) => claimed,
-            Err(error) => return Err(StoreError::Unavailable(error.to_string())),
-        };
-        let mine = rows.into_iter().filter(|row| row.node_id == Some(me) && !plan.release.contains(&row.endpoint_id));
-        Ok(mine.chain(claimed).map(|row| (row.endpoint_id, row)).collect())
+        Err(StoreError::Unavailable("other nodes were first again and again".to_owned()))
     }
 
     fn set_up(&mut self, endpoint: Endpoint, row: LaneRow) {

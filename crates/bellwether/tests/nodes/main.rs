@@ -39,6 +39,7 @@ async fn endure(fault: Fault) {
     let observed = tokio::time::timeout(TIMEOUT, async {
         let mut nodes = Nodes::start(3).await;
         nodes.wait_until_shared().await;
+        println!("three nodes share the lanes");
         let writers = writers::Writers::start(nodes.addresses(), &nodes.experiments);
         nodes.wait_for_arrivals_everywhere().await;
         let struck_at = nodes.strike(fault);
@@ -47,6 +48,7 @@ async fn endure(fault: Fault) {
         nodes.recover(fault);
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;
+        println!("no more is written");
         nodes.observe(changes, gap).await
     });
     let observed = observed.await.expect("it takes too long");
