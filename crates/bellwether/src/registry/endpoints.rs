@@ -10,6 +10,7 @@ use crate::endpoint::{Endpoint, EndpointState, HIDDEN, Settings};
 use crate::error::Refusal;
 use crate::event::EndpointTurn;
 use crate::experiment::FieldChange;
+use crate::health::Health;
 use crate::id::{EndpointChangeId, EndpointId};
 use crate::signing::{Keys, Signing};
 use crate::store::{StoreError, Tx, changes, deliveries, endpoints, lanes};
@@ -181,6 +182,7 @@ impl Registry {
             }
             let after = Endpoint { version: before.version + 1, updated_at: context.setup.clock.now(), ..after };
             context.save_endpoint(tx, &after)?;
+            context.lift_pause(tx, after.id)?;
             lanes::revise(tx, after.id)?;
             let changes = settings_changes(&before.settings, &after.settings);
             context.note_endpoint(tx, &command.actor, after.id, action, changes, &reason)?;
@@ -239,6 +241,14 @@ impl Context {
     /// Loads an endpoint to change it; nobody else can until the transaction ends.
     pub(super) fn lock_endpoint(&self, tx: &mut dyn Tx, id: EndpointId) -> Result<Endpoint> {
         Ok(endpoints::lock(tx, &self.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?)
+    }
+
+    /// Ends a pause that the receiver asked for, also of the deliveries that were put off by it: whoever changes an endpoint
+    /// wants to know at once whether it is mended.
+    fn lift_pause(&self, tx: &mut dyn Tx, id: EndpointId) -> Result<()> {
+        let Some(lane) = lanes::get(tx, id)?.filter(|lane| lane.health.paused_until.is_some()) else { return Ok(()) };
+        lanes::save_health(tx, id, &Health { paused_until: None, ..lane.health })?;
+        Ok(deliveries::make_due(tx, id, self.setup.clock.now())?)
     }
 
     pub(super) fn save_endpoint(&self, tx: &mut dyn Tx, endpoint: &Endpoint) -> Result<()> {

@@ -2,17 +2,23 @@
 
 mod bad_bodies;
 mod bad_input;
+mod by_hand;
 mod endpoints;
 mod failures;
+mod filters;
+mod health;
 mod keys;
 mod log;
+mod recoveries;
 mod refusals;
 mod restart;
 mod retention;
+mod rotation;
 mod schedules;
 mod story;
 mod stream;
 mod telemetry;
+mod waits;
 
 use serde_json::{Value, json};
 
@@ -42,6 +48,23 @@ pub async fn log(server: &Server, count: usize) -> Vec<(String, i64)> {
     let page = server.eventually("/events?limit=250", |page| items(page).len() >= count).await;
     let of = |item: &Value| (item["event"].as_str().unwrap().to_owned(), item["revision"].as_i64().unwrap());
     items(&page).iter().map(of).collect()
+}
+
+/// What became of the event of an experiment's revision for an endpoint, and why.
+pub async fn why(server: &Server, experiment: i64, revision: i64, endpoint: &str) -> Value {
+    let path = format!("/events?limit=250&experiment={experiment}");
+    let is_it = move |item: &&Value| item["revision"] == revision;
+    let log = server.eventually(&path, |page| items(page).iter().any(|item| is_it(&item))).await;
+    let event = items(&log).iter().find(is_it).expect("it is there")["id"].as_str().unwrap().to_owned();
+    server.get(&format!("/events/{event}/endpoints/{endpoint}")).await
+}
+
+/// The endpoint's only delivery of an experiment's revision, once it is in `state`.
+pub async fn delivery(server: &Server, endpoint: &str, revision: i64, state: &str) -> Value {
+    let path = format!("/deliveries?endpoint={endpoint}&state={state}");
+    let is_it = move |item: &&Value| item["revision"] == revision;
+    let page = server.eventually(&path, |page| items(page).iter().any(|item| is_it(&item))).await;
+    items(&page).iter().find(is_it).expect("it is there").clone()
 }
 
 pub fn items(page: &Value) -> &Vec<Value> {

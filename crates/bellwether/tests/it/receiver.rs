@@ -68,6 +68,8 @@ impl Received {
 pub enum Reply {
     Status(u16),
     Redirect(String),
+    /// This status, and to come back after so many seconds.
+    Later(u16, u64),
     /// This status, once [`Receiver::release`] is called.
     Held(u16),
     /// No answer: the connection is closed.
@@ -190,6 +192,11 @@ async fn receive(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Resp
         Reply::Redirect(location) => {
             let mut response = answer(307);
             response.headers_mut().insert("location", location.parse().expect("a location"));
+            Ok(response)
+        }
+        Reply::Later(status, seconds) => {
+            let mut response = answer(status);
+            response.headers_mut().insert("retry-after", seconds.into());
             Ok(response)
         }
         Reply::Held(status) => {

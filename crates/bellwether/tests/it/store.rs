@@ -4,6 +4,7 @@ mod corruption;
 mod definitions;
 mod delivery;
 mod experiments;
+mod log;
 mod runs;
 mod settings_and_keys;
 mod transactions;

@@ -144,9 +144,28 @@ async fn endpoints_are_refused_by_field(database: Database) {
         ("retry_schedule", json!(vec![1; 31])),
         ("max_in_flight", json!(0)),
         ("max_in_flight", json!(257)),
+        ("rate_limit", json!(0)),
+        ("rate_limit", json!(-1)),
+        ("rate_limit", json!(100_001)),
+        ("rate_limit", json!("fast")),
+        ("hold_seconds", json!(61)),
+        ("hold_seconds", json!(-1)),
+        ("asymmetric_signature", json!("yes")),
+        ("headers", json!(["x-a"])),
+        ("headers.x-a", json!({"x-a": 5})),
+        ("headers.x-a", json!({"x-a": "line\nbreak"})),
+        ("headers.Webhook-Id", json!({"Webhook-Id": "x"})),
+        ("headers.content-length", json!({"content-length": "5"})),
+        ("headers.bellwether-x", json!({"bellwether-x": "x"})),
+        ("filter.colours", json!({"colours": ["red"]})),
+        ("filter.experiment_keys", json!({"experiment_keys": vec!["x"; 101]})),
+        ("filter.experiment_keys[0]", json!({"experiment_keys": [""]})),
+        ("filter.tags[1]", json!({"tags": ["a", "x".repeat(201)]})),
+        ("filter.entity_ids[0]", json!({"entity_ids": ["met_00000000000000000000000000"]})),
+        ("filter.runs[0]", json!({"runs": ["success"]})),
     ];
     for (field, value) in cases {
-        let name = field.split('[').next().unwrap();
+        let name = field.split(['[', '.']).next().unwrap();
         invalid(server.patch(&format!("/endpoints/{id}"), json!({name: value.clone()})).await, field);
         let mut whole = json!({"url": "https://example.com/"});
         whole[name] = value;
@@ -159,6 +178,12 @@ async fn endpoints_are_refused_by_field(database: Database) {
     problem(server.post("/endpoints", json!({})).await, 422, "invalid");
     problem(server.post("/endpoints", json!({"url": "https://example.com/", "color": 1})).await, 422, "invalid");
     invalid(server.post(&format!("/endpoints/{id}/enable"), json!({"from": "yesterday"})).await, "from");
+    let act = async |action: &str, body: Value| server.post(&format!("/endpoints/{id}/{action}"), body).await;
+    invalid(act("rotate", json!({"secret": "short"})).await, "secret");
+    invalid(act("rotate", json!({"immediate": "now"})).await, "immediate");
+    for action in ["test", "promote", "disable", "rotate"] {
+        problem(act(action, json!({"colour": "red"})).await, 422, "invalid");
+    }
     before.assert_kept(&server).await;
     server.stop().await;
 }
@@ -237,6 +262,11 @@ async fn unknown_things_are_not_found_and_queries_are_checked(database: Database
         "/events/evt_00000000000000000000000000",
         "/events/evt_00000000000000000000000000/deliveries",
         "/deliveries/dlv_00000000000000000000000000",
+        "/recoveries/rcv_00000000000000000000000000",
+        "/recoveries/rcv_x",
+        "/endpoints/ep_x/recoveries",
+        "/events/evt_00000000000000000000000000/endpoints/ep_00000000000000000000000000",
+        "/events/evt_x/endpoints/ep_x",
         "/nothing",
         "/experiments/1/nothing",
         "//nothing",
