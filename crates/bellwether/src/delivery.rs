@@ -71,6 +71,8 @@ pub struct Delivery {
     hints: mpsc::Receiver<DeliveryWake>,
     lost: Arc<AtomicBool>,
     order: Hints,
+    /// So many of the next hints are from before the lanes were last brought in line with what is stored.
+    stale: usize,
     /// Who lives, and whether the endpoints have changed.
     view: watch::Receiver<View>,
     recorded: mpsc::UnboundedReceiver<Recorded>,
@@ -113,6 +115,7 @@ impl Delivery {
         };
         Self {
             order: Hints::of(shared.registry.db().dialect()),
+            stale: 0,
             shared: Arc::new(shared),
             hints,
             lost,
@@ -167,11 +170,14 @@ impl Delivery {
 
     /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
     fn pass_on(&mut self, hint: DeliveryWake) -> bool {
+        let is_stale = self.stale > 0;
+        self.stale = self.stale.saturating_sub(1);
         match hint {
             DeliveryWake::EndpointsChanged => return true,
             DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
             DeliveryWake::Owed { event, deliveries } => {
-                let is_next = self.order.is_next(&event);
+                // What a stale one tells of may have been cancelled since, before its lane looked: the database knows.
+                let is_next = self.order.is_next(&event) && !is_stale;
                 for (id, endpoint) in deliveries {
                     let message = if is_next { Message::Offer(hints::offer(id, &event)) } else { Message::FallBehind };
                     self.tell(endpoint, message);
@@ -255,6 +261,7 @@ impl Delivery {
             }
         }
         self.generation = generation;
+        self.stale = self.hints.len();
         self.shared.monitor.note_lanes();
         Ok(())
     }
