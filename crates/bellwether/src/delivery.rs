@@ -190,6 +190,7 @@ impl Delivery {
             }
             DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
             DeliveryWake::Owed { event, deliveries } => {
+                // What a stale one tells of may have been cancelled since, before its lane looked: the database knows.
                 let is_next = self.order.is_next(&event) && !is_stale;
                 for (id, endpoint) in deliveries {
                     let message = if is_next { Message::Offer(hints::offer(id, &event)) } else { Message::FallBehind };

@@ -145,13 +145,11 @@ async fn endpoints_are_refused_by_field(database: Database) {
         ("max_in_flight", json!(0)),
         ("max_in_flight", json!(257)),
         ("rate_limit", json!(0)),
-        ("rate_limit", json!(-1)),
         ("rate_limit", json!(100_001)),
         ("rate_limit", json!("fast")),
         ("hold_seconds", json!(61)),
         ("hold_seconds", json!(-1)),
         ("asymmetric_signature", json!("yes")),
-        ("headers", json!(["x-a"])),
         ("headers.x-a", json!({"x-a": 5})),
         ("headers.x-a", json!({"x-a": "line\nbreak"})),
         ("headers.Webhook-Id", json!({"Webhook-Id": "x"})),
@@ -175,8 +173,9 @@ async fn endpoints_are_refused_by_field(database: Database) {
     {
         invalid(server.post("/endpoints", json!({"url": "https://example.com/", field: value})).await, field);
     }
-    problem(server.post("/endpoints", json!({})).await, 422, "invalid");
-    problem(server.post("/endpoints", json!({"url": "https://example.com/", "color": 1})).await, 422, "invalid");
+    for body in [json!({}), json!({"url": "https://example.com/", "color": 1})] {
+        problem(server.post("/endpoints", body).await, 422, "invalid");
+    }
     invalid(server.post(&format!("/endpoints/{id}/enable"), json!({"from": "yesterday"})).await, "from");
     let act = async |action: &str, body: Value| server.post(&format!("/endpoints/{id}/{action}"), body).await;
     invalid(act("rotate", json!({"secret": "short"})).await, "secret");
