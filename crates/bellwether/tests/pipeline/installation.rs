@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether::app::{self, Running};
 use bellwether::config::Config;
 use bellwether_bench::api::{Api, Refused};
-use bellwether_bench::receiver::Receiver;
+use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::ADMIN_KEY;
 use bellwether_webhook::Secret;
 use http::Method;
@@ -85,7 +85,7 @@ impl Installation {
 impl Ends {
     pub async fn subscribe(api: &Api) -> Self {
         let secret = Secret::parse("a secret of the pipeline's tests").unwrap();
-        let receiver = Receiver::start(&secret).await.unwrap();
+        let receiver = Receiver::start(&Options::verifying(&secret)).unwrap();
         let events = ["experiment.calculated_metrics.updated"];
         let endpoint = json!({"url": receiver.url(), "secret": secret.text(), "events": events});
         api.post("/endpoints", &endpoint).await.unwrap();
