@@ -139,7 +139,7 @@ impl Lane {
     }
 
     fn is_sending(&self) -> bool {
-        !self.is_stopping && self.endpoint.state == EndpointState::Enabled
+        !self.is_stopping && self.endpoint.state == EndpointState::Enabled && self.client.is_some()
     }
 
     fn unrecorded(&self) -> usize {
