@@ -30,9 +30,11 @@ pub fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The `turn`-th change of some experiment: it differs from the ones before.
-fn change(experiment: i64, turn: usize) -> Vec<u8> {
-    request("PATCH", &format!("/experiments/{experiment}"), &format!("{{\"owner\":\"{turn}\"}}"))
+/// A change of an experiment. It differs from all before, also from those of another loop: what changes nothing is no change.
+fn change(experiment: i64) -> Vec<u8> {
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let owner = MADE.fetch_add(1, Ordering::Relaxed);
+    request("PATCH", &format!("/experiments/{experiment}"), &format!("{{\"owner\":\"{owner}\"}}"))
 }
 
 /// Sends all of these, over so many connections, and gives the answers in the order of the requests.
@@ -101,7 +103,7 @@ pub async fn closed_loop(
                     return Ok::<_, Problem>(answered);
                 }
                 let experiment = experiments[turn % experiments.len()];
-                connection.exchange(&change(experiment, turn)).await?.into_success()?;
+                connection.exchange(&change(experiment)).await?.into_success()?;
                 answered.push(sent.elapsed());
             }
         });
@@ -145,7 +147,7 @@ pub async fn open_loop(
             while let Some((turn, intended)) = due.recv().await {
                 let experiment_id = experiments[turn % experiments.len()];
                 let sent = now();
-                let body = connection.exchange(&change(experiment_id, turn)).await?.into_success()?;
+                let body = connection.exchange(&change(experiment_id)).await?.into_success()?;
                 let answered = now();
                 let revision = number_after(&body, b"\"revision\":").ok_or("an answer without a revision")?;
                 exchanges.push(Exchange { experiment_id, revision, intended, sent, answered });

@@ -56,11 +56,18 @@ pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> 
 
 fn record_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<(), StoreError> {
     let Outcome { delivery_id, attempt, state, failure_count, due_at, ended_at } = outcome;
+    let moved = tx.execute(
+        "UPDATE deliveries SET state = $2, attempt_count = $3, failure_count = $4, due_at = $5, ended_at = $6 \
+         WHERE id = $1 AND state = 'pending'",
+        params![*delivery_id, state.as_str(), attempt.number, *failure_count, *due_at, *ended_at],
+    )?;
     // A delivery that retention has removed meanwhile takes no attempts any more.
+    if moved == 0 {
+        return insert_attempts(tx, &[outcome]);
+    }
     tx.execute(
         "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = $1) \
-         ON CONFLICT (delivery_id, number) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (delivery_id, number) DO NOTHING",
         params![
             *delivery_id,
             attempt.number,
@@ -71,11 +78,6 @@ fn record_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<(), StoreError> {
             attempt.error.clone(),
             attempt.response_body.clone()
         ],
-    )?;
-    tx.execute(
-        "UPDATE deliveries SET state = $2, attempt_count = $3, failure_count = $4, due_at = $5, ended_at = $6 \
-         WHERE id = $1 AND state = 'pending'",
-        params![*delivery_id, state.as_str(), attempt.number, *failure_count, *due_at, *ended_at],
     )
     .map(drop)
 }
