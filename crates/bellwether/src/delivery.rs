@@ -23,7 +23,7 @@ mod tls;
 mod verdict;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -87,6 +87,14 @@ pub struct Delivery {
     generation: String,
     /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
     stale_hints: usize,
+}
+
+/// What is this node's, as of a generation of the endpoints.
+struct Shares {
+    generation: String,
+    owned: HashMap<EndpointId, LaneRow>,
+    /// More than its share.
+    given_up: Vec<LaneRow>,
 }
 
 struct LaneHandle {
@@ -275,7 +283,8 @@ impl Delivery {
     /// Brings the lanes in line with the endpoints as they are stored, and this node's share of them.
     async fn reload(&mut self) -> Result<(), StoreError> {
         let alive = self.view.borrow_and_update().alive.clone();
-        let (generation, mut owned) = self.share(&alive).await?;
+        let Shares { generation, mut owned, given_up } = self.share(&alive).await?;
+        let mut live = HashSet::new();
         let mut after = String::new();
         loop {
             let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
@@ -284,19 +293,22 @@ impl Delivery {
             after = last.id.to_string();
             for endpoint in page {
                 if let Some(row) = owned.remove(&endpoint.id) {
+                    live.insert(endpoint.id);
                     self.set_up(endpoint, row);
-                } else if let Some(lane) = self.lanes.get(&endpoint.id) {
-                    let _ = lane.messages.send(Message::Stop);
                 }
             }
         }
-        // What is left is of endpoints that were deleted: their lanes end when their last answer is on disk.
-        for row in owned.into_values() {
-            match self.lanes.get(&row.endpoint_id) {
-                Some(lane) => drop(lane.messages.send(Message::Stop)),
-                None if self.is_alone() => {}
-                None => self.release(row.endpoint_id, row.fence).await,
-            }
+        // Lanes of endpoints that were deleted, or that another node is to have.
+        for (_, lane) in self.lanes.iter().filter(|(id, _)| !live.contains(id)) {
+            let _ = lane.messages.send(Message::Stop);
+        }
+        // Those that have ended already, and whose release failed.
+        for row in given_up.into_iter().filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
+            self.release(row.endpoint_id, row.fence).await;
+        }
+        // What is left is of endpoints that were deleted.
+        for row in owned.into_values().filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
+            self.release(row.endpoint_id, row.fence).await;
         }
         self.generation = generation;
         self.stale_hints = self.hints.len();
@@ -304,19 +316,19 @@ impl Delivery {
         Ok(())
     }
 
-    /// The lanes that are this node's, after it took what is its share and let go of what is more; and the generation that
-    /// they were read at.
-    async fn share(&mut self, alive: &[NodeId]) -> Result<(String, HashMap<EndpointId, LaneRow>), StoreError> {
+    /// The lanes that are this node's, after it took what is its share.
+    async fn share(&mut self, alive: &[NodeId]) -> Result<Shares, StoreError> {
         let me = self.shared.registry.node_id();
         for _ in 0..MOST_CLAIMS {
             let read = |tx: &mut dyn Tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?));
             let (generation, rows) = self.shared.registry.db().read(read).await?;
             if self.is_alone() {
-                return Ok((generation, rows.into_iter().map(|row| (row.endpoint_id, row)).collect()));
+                let owned = rows.into_iter().map(|row| (row.endpoint_id, row)).collect();
+                return Ok(Shares { generation, owned, given_up: Vec::new() });
             }
             if !alive.contains(&me) {
                 // This node does not know yet who else there is.
-                return Ok((generation, HashMap::new()));
+                return Ok(Shares { generation, owned: HashMap::new(), given_up: Vec::new() });
             }
             let plan = ownership::plan(&rows, alive, me);
             let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
@@ -326,9 +338,12 @@ impl Delivery {
             if claimed.len() < count {
                 continue; // Another node was first, and others may still be free.
             }
-            let mine =
-                rows.into_iter().filter(|row| row.node_id == Some(me) && !plan.release.contains(&row.endpoint_id));
-            return Ok((generation, mine.chain(claimed).map(|row| (row.endpoint_id, row)).collect()));
+            let (given_up, mine): (Vec<_>, Vec<_>) = rows
+                .into_iter()
+                .filter(|row| row.node_id == Some(me))
+                .partition(|row| plan.release.contains(&row.endpoint_id));
+            let owned = mine.into_iter().chain(claimed).map(|row| (row.endpoint_id, row)).collect();
+            return Ok(Shares { generation, owned, given_up });
         }
         Err(StoreError::Unavailable("other nodes were first again and again".to_owned()))
     }

@@ -45,9 +45,10 @@ impl Health {
         self.probe_at.is_some()
     }
 
-    pub fn succeeded(&mut self) -> Option<Turn> {
+    /// What was in flight may still succeed after another answer asked for a pause; the pause holds.
+    pub fn succeeded(&mut self, now: Timestamp) -> Option<Turn> {
         let was_open = self.is_open();
-        *self = Self::default();
+        *self = Self { paused_until: self.paused_until.filter(|until| *until > now), ..Self::default() };
         was_open.then_some(Turn::Recovered)
     }
 
@@ -101,9 +102,9 @@ mod tests {
         );
         assert_eq!(health.probe_at, Some(START.plus(Duration::from_secs(5))));
         assert_eq!(health.failed("tls", 1, START), None, "it was told already");
-        assert_eq!(health.succeeded(), Some(Turn::Recovered));
+        assert_eq!(health.succeeded(START), Some(Turn::Recovered));
         assert_eq!(health, Health::default());
-        assert_eq!(health.succeeded(), None);
+        assert_eq!(health.succeeded(START), None);
     }
 
     #[test]
@@ -111,7 +112,7 @@ mod tests {
         let mut health = Health::default();
         for round in 0..20 {
             assert_eq!(health.failed("status", 0, START), None, "round {round}");
-            assert_eq!(health.succeeded(), None);
+            assert_eq!(health.succeeded(START), None);
         }
     }
 
@@ -137,6 +138,7 @@ mod tests {
         health.paused(Duration::from_hours(20), START);
         assert_eq!(health.paused_until, Some(START.plus(LONGEST_PAUSE)));
         health.paused(Duration::from_secs(1), START);
+        health.succeeded(START);
         assert_eq!(health.paused_until, Some(START.plus(LONGEST_PAUSE)));
     }
 }

@@ -48,6 +48,8 @@ ALTER TABLE deliveries ADD COLUMN origin TEXT NOT NULL DEFAULT 'change' CHECK (o
 ALTER TABLE deliveries ADD COLUMN is_behind BIGINT NOT NULL DEFAULT 0 CHECK (is_behind IN (0, 1));
 ALTER TABLE deliveries ADD COLUMN failure_count BIGINT NOT NULL DEFAULT 0 CHECK (failure_count >= 0);
 UPDATE deliveries SET failure_count = attempt_count WHERE state = 'pending';
+DROP INDEX deliveries_event;
+CREATE INDEX deliveries_event ON deliveries (event_id, endpoint_id);
 DROP INDEX deliveries_pending;
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, is_behind, experiment_id, revision, id) WHERE state = 'pending';
 CREATE INDEX deliveries_failed ON deliveries (endpoint_id, due_at) WHERE state = 'pending' AND failure_count > 0;

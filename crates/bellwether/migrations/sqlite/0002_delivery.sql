@@ -3,7 +3,7 @@
 -- An event is of an experiment's change or, with experiment_id 0, of an endpoint's health: so `changes` can be referred to
 -- no longer. SQLite drops a foreign key only with its table; the rows come back before the commit checks the others.
 PRAGMA defer_foreign_keys = ON;
-CREATE TEMP TABLE kept_events AS SELECT * FROM events;
+CREATE TABLE kept_events AS SELECT * FROM events;
 CREATE TEMP TABLE kept_sequence AS SELECT seq FROM sqlite_sequence WHERE name = 'events';
 DROP TABLE events;
 CREATE TABLE events (
@@ -17,11 +17,11 @@ CREATE TABLE events (
     detailed      TEXT NOT NULL,
     UNIQUE (experiment_id, revision)
 ) STRICT;
-INSERT INTO events SELECT sequence, id, experiment_id, revision, type, occurred_at, data, detailed FROM temp.kept_events;
+INSERT INTO events SELECT sequence, id, experiment_id, revision, type, occurred_at, data, detailed FROM kept_events;
 -- The newest may have been pruned; nobody's cursor may meet their numbers again.
 DELETE FROM sqlite_sequence WHERE name = 'events';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'events', seq FROM temp.kept_sequence;
-DROP TABLE temp.kept_events;
+DROP TABLE kept_events;
 DROP TABLE temp.kept_sequence;
 
 ALTER TABLE endpoints ADD COLUMN headers BLOB;
@@ -68,6 +68,8 @@ ALTER TABLE deliveries ADD COLUMN origin TEXT NOT NULL DEFAULT 'change' CHECK (o
 ALTER TABLE deliveries ADD COLUMN is_behind INTEGER NOT NULL DEFAULT 0 CHECK (is_behind IN (0, 1));
 ALTER TABLE deliveries ADD COLUMN failure_count INTEGER NOT NULL DEFAULT 0 CHECK (failure_count >= 0);
 UPDATE deliveries SET failure_count = attempt_count WHERE state = 'pending';
+DROP INDEX deliveries_event;
+CREATE INDEX deliveries_event ON deliveries (event_id, endpoint_id);
 DROP INDEX deliveries_pending;
 CREATE INDEX deliveries_pending ON deliveries (endpoint_id, is_behind, experiment_id, revision, id) WHERE state = 'pending';
 CREATE INDEX deliveries_failed ON deliveries (endpoint_id, due_at) WHERE state = 'pending' AND failure_count > 0;

@@ -65,6 +65,8 @@ pub struct Lane {
     resume_at: Option<Duration>,
     /// Its success closes the breaker; when that is on disk, all that waits is due.
     reviving: Option<DeliveryId>,
+    /// What is stored of the health is what it is; an edit may have crossed with an outcome on its way.
+    is_health_told: bool,
     /// Sent since the last one of those that come behind.
     turns: u32,
     is_stopping: bool,
@@ -106,6 +108,7 @@ impl Lane {
             probes: 0,
             resume_at,
             reviving: None,
+            is_health_told: true,
             turns: 0,
             is_stopping: false,
             shared,
@@ -218,6 +221,7 @@ impl Lane {
             self.resume_at = None;
             self.health.paused_until = None;
         }
+        self.is_health_told = false;
         self.endpoint = endpoint;
         self.begin_anew();
     }
@@ -280,7 +284,8 @@ impl Lane {
         let (state, delay) = match verdict.place {
             Place::Ended(state) => (state, None),
             Place::Retry(delay) => (DeliveryState::Pending, Some(delay)),
-            Place::Front => (DeliveryState::Pending, verdict.pause),
+            // Due as it was: the lane waits, and so does all of its experiment, also after a restart.
+            Place::Front => (DeliveryState::Pending, None),
         };
         let due_at = delay.map_or(taken.pending.due_at, |delay| now.plus(delay));
         let failure_count = verdict.failure_count;
@@ -305,7 +310,8 @@ impl Lane {
             due_at,
             ended_at: (state != DeliveryState::Pending).then_some(now),
         };
-        let health = (self.health != before).then(|| self.health.clone());
+        let health = (self.health != before || !self.is_health_told).then(|| self.health.clone());
+        self.is_health_told = true;
         let report = Report { endpoint_id: self.endpoint.id, fence: self.fence, outcome, health, turn: verdict.turn };
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
@@ -318,6 +324,9 @@ impl Lane {
             // The registry will say so; until then nothing more is sent.
             self.endpoint = Arc::new(Endpoint { state: EndpointState::Disabled, ..(*self.endpoint).clone() });
             return;
+        }
+        if verdict.turn == Some(Turn::Recovered) {
+            self.resume_at = self.health.paused_until.map(|until| mono + until.since(now));
         }
         match self.health.probe_at {
             Some(at) => {

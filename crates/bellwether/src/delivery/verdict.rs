@@ -48,7 +48,11 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     let failures = answered.pending.failure_count;
     let stays = Verdict { place: Place::Front, failure_count: failures, pause: None, turn: None, is_gone: false };
     if answered.answer.is_success() {
-        return Verdict { place: Place::Ended(DeliveryState::Delivered), turn: health.succeeded(), ..stays };
+        return Verdict {
+            place: Place::Ended(DeliveryState::Delivered),
+            turn: health.succeeded(answered.now),
+            ..stays
+        };
     }
     let (code, asked) = match answered.answer {
         Answer::Status { code, retry_after, .. } => (Some(*code), retry_after.as_deref()),

@@ -92,6 +92,8 @@ pub struct Window {
     ready_alone: VecDeque<Pending>,
     held: HashSet<DeliveryId>,
     in_flight: HashSet<DeliveryId>,
+    /// Of those, the ones that were on their way when all else was let go: they may have been cancelled since.
+    overtaken: HashSet<DeliveryId>,
     /// Answered, and not yet on disk: how many attempts of each.
     unrecorded: HashMap<DeliveryId, u32>,
     /// To be forgotten once their outcome is on disk.
@@ -104,6 +106,8 @@ pub struct Window {
 struct Pass {
     is_behind: bool,
     is_under_way: bool,
+    /// The page under way begins too late, and is not to be used.
+    is_void: bool,
     cursor: Place,
     /// Whether this pass began at the start and left nothing out.
     is_whole: bool,
@@ -121,6 +125,7 @@ impl Pass {
         Self {
             is_behind: true,
             is_under_way: false,
+            is_void: false,
             cursor: Place::START,
             is_whole: true,
             low_water: capacity,
@@ -140,6 +145,7 @@ impl Window {
             ready_alone: VecDeque::new(),
             held: HashSet::new(),
             in_flight: HashSet::new(),
+            overtaken: HashSet::new(),
             unrecorded: HashMap::new(),
             leaving: HashMap::new(),
             ticket: 0,
@@ -204,7 +210,8 @@ impl Window {
         let held = self.held.len();
         self.pass.is_under_way = false;
         self.pass.low_water = self.limits.capacity;
-        let is_stopped = self.load(page, now, due);
+        let is_void = std::mem::take(&mut self.pass.is_void);
+        let is_stopped = is_void || self.load(page, now, due);
         if is_last && !is_stopped {
             self.pass.cursor = Place::START;
             self.pass.is_behind = !self.pass.is_whole;
@@ -275,6 +282,7 @@ impl Window {
     /// The page could not be read; it will be asked for again.
     pub fn page_failed(&mut self) {
         self.pass.is_under_way = false;
+        self.pass.is_void = false;
         self.pass.is_whole = false;
         self.pass.offers.clear();
         self.pass.recorded.clear();
@@ -291,7 +299,9 @@ impl Window {
         self.held.insert(pending.id);
         let key = self.key(&pending);
         let stream = self.streams.entry(key).or_default();
-        stream.queue.push_back(pending);
+        // What comes late from the database still comes in its place.
+        let place = stream.queue.partition_point(|held| held.event.revision <= pending.event.revision);
+        stream.queue.insert(place, pending);
         if stream.queue.len() > 1 || stream.is_in_flight || stream.held_since.is_some() {
             return;
         }
@@ -347,6 +357,9 @@ impl Window {
     /// much later is let go; a pass over the database brings it back when it is time.
     pub fn settle(&mut self, taken: &Taken, retry: Option<(Pending, Duration)>, now: Moment) {
         let id = taken.pending.id;
+        if self.overtaken.remove(&id) && retry.is_some() {
+            return self.give_up(taken);
+        }
         self.in_flight.remove(&id);
         *self.unrecorded.entry(id).or_insert(0) += 1;
         let stream = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)));
@@ -371,6 +384,9 @@ impl Window {
     /// lane sends again.
     pub fn put_back(&mut self, taken: &Taken, pending: Pending) {
         let id = pending.id;
+        if self.overtaken.remove(&id) {
+            return self.give_up(taken);
+        }
         self.in_flight.remove(&id);
         *self.unrecorded.entry(id).or_insert(0) += 1;
         match taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream))) {
@@ -382,6 +398,22 @@ impl Window {
             }
             None => self.ready_alone.push_front(pending),
         }
+    }
+
+    /// Leaves to the database where a delivery stands that was answered, and what comes after it in its stream.
+    fn give_up(&mut self, taken: &Taken) {
+        let id = taken.pending.id;
+        self.in_flight.remove(&id);
+        *self.unrecorded.entry(id).or_insert(0) += 1;
+        self.leaving.insert(id, Leaving::Again);
+        if let Some(stream) = taken.stream.and_then(|key| self.streams.remove(&key)) {
+            for later in &stream.queue {
+                self.held.remove(&later.id);
+            }
+        }
+        self.fall_behind();
+        self.pass.cursor = Place::START;
+        self.pass.is_void = self.pass.is_under_way;
     }
 
     /// Whether one could be taken now.
@@ -436,6 +468,7 @@ impl Window {
             stream.queue.clear();
             stream.is_in_flight
         });
+        self.overtaken = self.in_flight.clone();
         self.ready.clear();
         self.ready_alone.clear();
         self.waiting.clear();

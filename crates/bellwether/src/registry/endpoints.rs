@@ -220,7 +220,11 @@ fn without_hidden(mut edit: Map<String, Value>, settings: &Settings) -> Map<Stri
 /// What the history tells of an edit: never what may be a token, but that it changed.
 fn settings_changes(before: &Settings, after: &Settings) -> Vec<FieldChange> {
     let fields = |settings: &Settings| match serde_json::to_value(settings.shown()) {
-        Ok(Value::Object(fields)) => fields,
+        // Even the path may be a token, and the history is not encrypted.
+        Ok(Value::Object(mut fields)) => {
+            fields.insert("url".into(), HIDDEN.into());
+            fields
+        }
         _ => Map::new(),
     };
     let (from, to) = (fields(before), fields(after));

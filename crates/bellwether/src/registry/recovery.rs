@@ -158,14 +158,17 @@ impl Context {
             return Ok(());
         };
         let now = self.setup.clock.now();
+        let is_deleted = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)?.is_none();
         let count = match recovery.kind {
+            _ if is_deleted => 0,
             Kind::Recover => {
                 let places = recoveries::exhausted_after(tx, &recovery, BATCH)?;
                 for place in &places {
-                    let moved = recoveries::revive(tx, &recovery, *place, now)?;
-                    recovery.moved += moved;
-                    recovery.examined += moved;
+                    recovery.moved += recoveries::revive(tx, &recovery, *place, now)?;
+                    recovery.examined += 1;
                 }
+                // Several deliveries may lie at one place, and then count as examined together.
+                recovery.examined = recovery.examined.max(recovery.moved);
                 recovery.place = places.last().copied().unwrap_or(recovery.place);
                 places.len()
             }
@@ -183,10 +186,10 @@ impl Context {
     fn replay_step(&self, tx: &mut dyn Tx, recovery: &mut Recovery, now: Timestamp) -> Result<usize> {
         let Some(endpoint) = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)? else { return Ok(0) };
         let page = recoveries::events_after(tx, recovery, BATCH)?;
-        for (event, is_owed) in &page {
+        for (event, is_candidate) in &page {
             recovery.place = (event.experiment_id, event.revision);
             recovery.examined += 1;
-            if *is_owed || unmet_then(tx, &endpoint.settings, event)?.is_some() {
+            if !*is_candidate || unmet_then(tx, &endpoint.settings, event)?.is_some() {
                 continue;
             }
             let owed = [(DeliveryId::of(self.setup.ids.next()), endpoint.id)];

@@ -3,6 +3,7 @@
 use super::value::to_json;
 use super::{StoreError, Tx, Write, query_as};
 use crate::change::{Change, EndpointChange};
+use crate::experiment::FieldChange;
 use crate::id::{EndpointId, ExperimentId};
 use crate::params;
 
@@ -85,14 +86,10 @@ pub fn value_before(
     revision: i64,
     field: &str,
 ) -> Result<Option<serde_json::Value>, StoreError> {
-    let mut after = revision;
-    loop {
-        let page = list(tx, experiment, after, 250)?;
-        let Some(last) = page.last() else { return Ok(None) };
-        after = last.revision;
-        let edit = page.into_iter().flat_map(|change| change.changes).find(|edit| edit.field == field);
-        if let Some(edit) = edit {
-            return Ok(Some(edit.from));
-        }
-    }
+    let sql = "SELECT revision, changes FROM changes WHERE experiment_id = $1 AND revision > $2 AND changes LIKE $3 \
+               ORDER BY revision";
+    let mention = format!("%\"field\":\"{field}\"%");
+    let found: Vec<Vec<FieldChange>> =
+        query_as(tx, "changes", sql, params![experiment, revision, mention], |row| row.json("changes"))?;
+    Ok(found.into_iter().flatten().find(|edit| edit.field == field).map(|edit| edit.from))
 }

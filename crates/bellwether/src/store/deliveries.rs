@@ -268,10 +268,11 @@ pub fn cancel(tx: &mut dyn Tx, id: DeliveryId, reason: &str, now: Timestamp) -> 
     tx.execute(sql, params![id, reason, now]).map(drop)
 }
 
-/// What failed and waits for its next attempt is due at once.
+/// What failed and waits for its next attempt is due at once: the most of it, for that is little while breakers open.
 pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'pending' AND failure_count > 0 AND due_at > $2";
-    tx.execute(sql, params![endpoint, now]).map(drop)
+    let sql = "UPDATE deliveries SET due_at = $2 WHERE id IN (SELECT id FROM deliveries \
+               WHERE endpoint_id = $1 AND state = 'pending' AND failure_count > 0 AND due_at > $2 LIMIT $3)";
+    tx.execute(sql, params![endpoint, now, MOST_MADE_DUE]).map(drop)
 }
 
 /// The earlier delivery of the same experiment that failed and holds this one back.
@@ -284,6 +285,8 @@ pub fn held_back_by(tx: &mut dyn Tx, delivery: &Delivery) -> Result<Option<Deliv
     query_one(tx, "deliveries", &sql, values, decode)
 }
 
+/// Deliveries moved in one transaction.
+const MOST_MADE_DUE: u32 = 500;
 /// Pending deliveries are counted no further than this.
 pub const MOST_COUNTED: u32 = 100_000;
 

@@ -142,17 +142,17 @@ pub fn running(tx: &mut dyn Tx) -> Result<Vec<RecoveryId>, StoreError> {
     })
 }
 
-/// Where exhausted deliveries of the endpoint lie behind the recovery's place, in order.
+/// Where exhausted deliveries of the endpoint lie behind the recovery's place, in order. When they were made is looked at
+/// only afterwards, so that a step reads no more rows than it may.
 pub fn exhausted_after(
     tx: &mut dyn Tx,
     recovery: &Recovery,
     limit: u32,
 ) -> Result<Vec<(ExperimentId, i64)>, StoreError> {
-    let sql = "SELECT DISTINCT experiment_id, revision FROM deliveries WHERE endpoint_id = $1 AND state = 'exhausted' \
-               AND (experiment_id, revision) > ($2, $3) AND created_at >= $4 AND ended_at <= $5 \
-               ORDER BY experiment_id, revision LIMIT $6";
+    let sql = "SELECT experiment_id, revision FROM deliveries WHERE endpoint_id = $1 AND state = 'exhausted' \
+               AND (experiment_id, revision) > ($2, $3) ORDER BY experiment_id, revision LIMIT $4";
     let (experiment, revision) = recovery.place;
-    let values = params![recovery.endpoint_id, experiment, revision, recovery.since, recovery.created_at, limit];
+    let values = params![recovery.endpoint_id, experiment, revision, limit];
     query_as(tx, "deliveries", sql, values, |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
 }
 
@@ -169,16 +169,18 @@ pub fn revive(
     tx.execute(sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
 }
 
-/// Events of experiments behind the recovery's place, in order, and whether the endpoint was ever owed each.
+/// Events of experiments behind the recovery's place, in order, and whether each is still to be looked at: it is of the
+/// time that was asked for, and the endpoint was never owed it.
 pub fn events_after(tx: &mut dyn Tx, recovery: &Recovery, limit: u32) -> Result<Vec<(Event, bool)>, StoreError> {
     let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed, \
                CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND d.endpoint_id = $1) THEN 1 ELSE 0 END AS is_owed \
-               FROM events WHERE (experiment_id, revision) > ($2, $3) AND experiment_id > 0 AND occurred_at >= $4 AND occurred_at <= $5 \
-               ORDER BY experiment_id, revision LIMIT $6";
+               FROM events WHERE (experiment_id, revision) > ($2, $3) AND experiment_id > 0 \
+               ORDER BY experiment_id, revision LIMIT $4";
     let (experiment, revision) = recovery.place;
-    let values = params![recovery.endpoint_id, experiment, revision, recovery.since, recovery.created_at, limit];
+    let values = params![recovery.endpoint_id, experiment, revision, limit];
     query_as(tx, "events", sql, values, |row| {
-        let is_owed: i64 = row.get("is_owed")?;
-        Ok((super::events::decode(row)?, is_owed == 1))
+        let (event, is_owed): (Event, i64) = (super::events::decode(row)?, row.get("is_owed")?);
+        let is_asked_for = (recovery.since..=recovery.created_at).contains(&event.occurred_at);
+        Ok((event, is_asked_for && is_owed == 0))
     })
 }

@@ -43,6 +43,12 @@ pub fn prune_deliveries(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Resul
 
 /// Removes numbered events from before `cutoff` that nothing is owed of any more, from the log's beginning on.
 pub fn prune_events(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    // Where the first is young, all are; nothing else would keep this from reading the whole log in vain.
+    let first = "SELECT id FROM events WHERE sequence IS NOT NULL ORDER BY sequence LIMIT 1";
+    let first: Option<EventId> = query_one(tx, "events", first, &[], |row| row.get("id"))?;
+    if first.is_none_or(|id| id >= EventId::first_at(cutoff)) {
+        return Ok(0);
+    }
     let sql = "SELECT id, sequence FROM events WHERE sequence IS NOT NULL AND id < $1 \
                AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id) ORDER BY sequence LIMIT $2";
     let old: Vec<(EventId, i64)> = query_as(tx, "events", sql, params![EventId::first_at(cutoff), limit], |row| {

@@ -34,6 +34,8 @@ pub fn open(
     for _ in 0..READERS {
         let reader = connect(path)?;
         reader.pragma_update(None, "query_only", true).map_err(sort_error)?;
+        // Every commit makes it old, and so a large one would only take memory.
+        reader.pragma_update(None, "cache_size", -8000).map_err(sort_error)?;
         let reads = reads.clone();
         threads.push(spawn("store-read", move || {
             let mut tx = SqliteTx::on(&reader);

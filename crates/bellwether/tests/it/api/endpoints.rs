@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{items, rename, subscribe, subscribe_with};
 use crate::databases::{Database, on_both};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 async fn states(server: &Server, endpoint: &str) -> Vec<(i64, String)> {
@@ -63,6 +63,58 @@ async fn or_begins_from_now(database: Database) {
     server.stop().await;
     let received = receiver.received();
     assert_eq!(received.iter().map(|request| request.revision()).collect::<Vec<_>>(), [3]);
+}
+
+/// Nothing that was in memory goes out after it, neither what waits for its next attempt nor what waits for its turn.
+async fn a_deleted_endpoint_is_sent_nothing_more(database: Database) {
+    let (server, receiver, witness) =
+        (Server::start(&database).await, Receiver::start().await, Receiver::start().await);
+    receiver.answer(|_| Reply::Status(500));
+    witness.answer(|request| Reply::Status(if request.attempt() < 4 { 500 } else { 204 }));
+    let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "retry_schedule": [1, 1, 1]})).await;
+    let id = server.experiment(draft("k")).await;
+    rename(&server, id, "b").await;
+    receiver.wait_for(1).await;
+    server.delete(&format!("/endpoints/{endpoint}")).await.expect(204);
+    let sent = receiver.received().len();
+    // Another is tried three times more meanwhile, a second apart.
+    subscribe_with(&server, json!({"url": witness.url("/"), "retry_schedule": [1, 1, 1]})).await;
+    rename(&server, id, "c").await;
+    witness.wait_for(4).await;
+    server.stop().await;
+    assert!(
+        receiver.received().len() <= sent + 1,
+        "one may have been on its way: {sent}, {}",
+        receiver.received().len()
+    );
+}
+
+/// The answer to it decides nothing any more.
+async fn what_is_cancelled_on_its_way_is_not_tried_again(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    receiver.answer(|request| if revision(request) == 1 { Reply::Held(500) } else { Reply::Status(204) });
+    let fields = json!({"url": receiver.url("/"), "retry_schedule": [1, 1, 1]});
+    let (endpoint, _) = subscribe_with(&server, fields).await;
+    let id = server.experiment(draft("k")).await;
+    receiver.wait_for(1).await;
+    let delivery = server.get(&format!("/deliveries?endpoint={endpoint}")).await["items"][0]["id"].clone();
+    let cancelled = server.post(&format!("/deliveries/{}/cancel", delivery.as_str().unwrap()), Value::Null).await;
+    assert_eq!(cancelled.expect(200)["state"], "cancelled");
+    rename(&server, id, "b").await;
+    // What came of the cancel is known to the lane when it has been told of the other endpoint too.
+    let (other, _) = subscribe_with(&server, json!({"url": receiver.url("/other")})).await;
+    server.post(&format!("/endpoints/{other}/test"), Value::Null).await.expect(200);
+    receiver.release();
+    receiver.wait_until(|received| received.iter().any(|request| request.path == "/" && revision(request) == 2)).await;
+    rename(&server, id, "c").await;
+    receiver.wait_until(|received| received.iter().any(|request| request.path == "/" && revision(request) == 3)).await;
+    server.stop().await;
+    let first = receiver.received().iter().filter(|request| revision(request) == 1).count();
+    assert_eq!(first, 1);
+}
+
+fn revision(request: &crate::receiver::Received) -> i64 {
+    request.headers.get("bellwether-revision").map_or(0, |text| text.parse().unwrap())
 }
 
 async fn deleting_an_endpoint_cancels_what_it_was_owed(database: Database) {
@@ -181,6 +233,8 @@ async fn all_that_is_stored(server: &Server, database: &Database) -> Vec<u8> {
 }
 
 on_both!(
+    a_deleted_endpoint_is_sent_nothing_more,
+    what_is_cancelled_on_its_way_is_not_tried_again,
     a_disabled_endpoint_goes_on_where_it_stopped,
     or_begins_from_now,
     deleting_an_endpoint_cancels_what_it_was_owed,
