@@ -11,6 +11,8 @@ use crate::store::{StoreError, Tx, events};
 
 /// Events numbered in one transaction.
 const BATCH: u32 = 1000;
+/// From one round to the next, for more to come together: a round costs much the same for one event as for a hundred.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How often it looks without a hint.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -28,6 +30,7 @@ pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Re
                 if count == u64::from(BATCH) {
                     continue;
                 }
+                tokio::time::sleep(PAUSE).await;
             }
             Err(error) => tracing::warn!(%error, "events cannot be numbered yet; trying again"),
         }
