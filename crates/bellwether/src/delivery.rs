@@ -154,6 +154,10 @@ impl Delivery {
         let mut must_reload = true;
         loop {
             if must_reload {
+                // Of many endpoints made at once, all that are known of by now are read together.
+                while let Ok(hint) = self.hints.try_recv() {
+                    self.pass_on(hint);
+                }
                 must_reload = self
                     .reload()
                     .await
