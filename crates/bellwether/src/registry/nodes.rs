@@ -151,7 +151,8 @@ impl Node {
                 Ok((is_there, counts, endpoints::generation(tx)?))
             })
             .await?;
-        if is_there {
+        // A node that has just started has no lanes that others could have taken.
+        if is_there || self.beaten_at.is_none() {
             self.license.renew(asked_at);
         }
         // Whoever was away for a while has not seen the others count on meanwhile, and must not think them dead.
