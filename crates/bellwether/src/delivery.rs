@@ -306,12 +306,9 @@ impl Delivery {
         for (_, lane) in self.lanes.iter().filter(|(id, _)| !live.contains(id)) {
             let _ = lane.messages.send(Message::Stop);
         }
-        // Those that have ended already, and whose release failed.
-        for row in given_up.into_iter().filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
-            self.release(row.endpoint_id, row.fence).await;
-        }
-        // What is left is of endpoints that were deleted.
-        for row in owned.into_values().filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
+        // Those that have ended already, and whose release failed; and what is left of endpoints that were deleted.
+        let ended = given_up.into_iter().chain(owned.into_values());
+        for row in ended.filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
             self.release(row.endpoint_id, row.fence).await;
         }
         self.generation = generation;

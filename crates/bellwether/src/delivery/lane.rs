@@ -161,7 +161,6 @@ impl Lane {
         }
         let now = self.shared.clock.monotonic();
         let is_full = self.is_full() || (self.health.is_open() && !self.in_flight.is_empty());
-        let sources = [self.live.nap(now, is_full), self.behind.nap(now, is_full)];
         let has_due = self.live.window.has_due(now) || self.behind.window.has_due(now);
         // What is due waits for this, and nothing else would wake the lane.
         let gate = (has_due && !is_full).then(|| {
@@ -169,15 +168,10 @@ impl Lane {
             let license = if self.shared.license.holds() { Duration::ZERO } else { LICENSE_LOOK };
             open_at.saturating_sub(now).max(license)
         });
-        match gate {
-            // Before that, being due does not count.
-            Some(gate) => {
-                let looks = [self.live.nap(now, true), self.behind.nap(now, true)];
-                looks.into_iter().flatten().chain([gate]).min()
-            }
-            None => sources.into_iter().flatten().min(),
-        }
-        .map(|nap| nap.max(Duration::from_millis(1)))
+        // Before that, being due does not count.
+        let waits = is_full || gate.is_some();
+        let sources = [self.live.nap(now, waits), self.behind.nap(now, waits)];
+        sources.into_iter().flatten().chain(gate).min().map(|nap| nap.max(Duration::from_millis(1)))
     }
 
     fn receive(&mut self, message: Message) {

@@ -7,10 +7,6 @@ use crate::experiment::FieldChange;
 use crate::id::{EndpointId, ExperimentId};
 use crate::params;
 
-pub fn insert(tx: &mut dyn Tx, experiment: ExperimentId, change: &Change) -> Result<(), StoreError> {
-    inserting(experiment, change)?.execute(tx)
-}
-
 pub fn inserting(experiment: ExperimentId, change: &Change) -> Result<Write, StoreError> {
     Ok(Write::new(
         "INSERT INTO changes (experiment_id, revision, action, actor, occurred_at, changes, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)",

@@ -19,10 +19,6 @@ pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
     })
 }
 
-pub fn insert(tx: &mut dyn Tx, event: &Event) -> Result<(), StoreError> {
-    inserting(event).execute(tx)
-}
-
 pub fn inserting(event: &Event) -> Write {
     Write::new(
         "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed) VALUES ($1, $2, $3, $4, $5, $6, $7)",

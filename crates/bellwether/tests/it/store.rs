@@ -94,8 +94,8 @@ pub fn event_of(experiment: &Experiment, id: u128, event_type: EventType, revisi
 
 /// Writes the change and its event.
 pub fn record(tx: &mut dyn Tx, event: &Event) -> Answered<()> {
-    changes::insert(tx, event.experiment_id, &change(event.revision))?;
-    events::insert(tx, event)
+    changes::inserting(event.experiment_id, &change(event.revision))?.execute(tx)?;
+    events::inserting(event).execute(tx)
 }
 
 pub fn definition<D: Stored>(id: D::Id, body: serde_json::Value) -> Definition<D> {

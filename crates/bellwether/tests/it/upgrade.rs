@@ -93,7 +93,7 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
             let before = events::list(tx, &selection)?;
             let mut event = before[0].1.clone();
             (event.id, event.revision) = (bellwether::id::EventId::of(4), 4);
-            events::insert(tx, &event)?;
+            events::inserting(&event).execute(tx)?;
             if !tx.dialect().numbers_events_in_transaction() {
                 events::number_committed(tx, 9)?;
             }

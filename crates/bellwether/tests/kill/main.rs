@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod full;
+mod log;
 mod moments;
 mod points;
 mod synced;

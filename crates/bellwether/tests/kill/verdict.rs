@@ -8,8 +8,8 @@ use bellwether_bench::api::Api;
 use bellwether_bench::receiver::{Arrival, Receiver};
 use serde_json::Value;
 
-use crate::EXPERIMENTS;
 use crate::writers::Changes;
+use crate::{EXPERIMENTS, log};
 
 /// A crash sends again at most what was in flight, and what was answered and not yet on disk.
 const MOST_DUPLICATES_A_KILL: usize = 8 + 256;
@@ -102,17 +102,7 @@ impl Observed {
 
     /// The log holds what was accepted, without gaps, and besides at most what nobody got an answer for.
     fn judge_log(&self) {
-        let logged: HashSet<(i64, i64)> = self.log.iter().map(|(id, revision, _)| (*id, *revision)).collect();
-        let accepted: HashSet<(i64, i64)> = self.changes.accepted.iter().copied().collect();
-        assert_eq!(accepted.len(), self.changes.accepted.len(), "a revision was given to two changes");
-        let lost: Vec<_> = accepted.difference(&logged).collect();
-        assert!(lost.is_empty(), "accepted, but not in the log (experiment, revision): {lost:?}");
-        let mut next = HashMap::new();
-        for (experiment, revision, _) in &self.log {
-            let expected = next.entry(*experiment).or_insert(1);
-            assert_eq!(revision, expected, "the log of experiment {experiment} has a gap, or is out of order");
-            *expected += 1;
-        }
+        let next = log::judge(&self.changes.accepted, &self.log);
         for (experiment, revision) in &self.ledgers.revisions {
             assert_eq!(
                 next.get(experiment),
@@ -120,7 +110,7 @@ impl Observed {
                 "experiment {experiment} is not where its log ends"
             );
         }
-        let unasked = self.log.len() - EXPERIMENTS - accepted.len();
+        let unasked = self.log.len() - EXPERIMENTS - self.changes.accepted.len();
         assert!(
             unasked <= self.changes.unanswered,
             "{unasked} events nobody knows of; {} requests had no answer",

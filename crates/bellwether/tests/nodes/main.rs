@@ -13,6 +13,8 @@ mod cluster;
 #[allow(dead_code, unused_macros, unused_imports)]
 mod databases;
 mod gate;
+#[path = "../kill/log.rs"]
+mod log;
 mod nodes;
 mod outage;
 mod verdict;
@@ -21,6 +23,7 @@ mod writers;
 use std::time::Duration;
 
 use nodes::Nodes;
+use verdict::Observed;
 
 /// For one test; it takes a fraction of this.
 const TIMEOUT: Duration = Duration::from_secs(150);
@@ -36,7 +39,7 @@ enum Fault {
 }
 
 async fn endure(fault: Fault) {
-    let observed = tokio::time::timeout(TIMEOUT, async {
+    judged(async {
         let mut nodes = Nodes::start(3).await;
         nodes.wait_until_shared().await;
         println!("three nodes share the lanes");
@@ -50,10 +53,16 @@ async fn endure(fault: Fault) {
         let changes = writers.stop().await;
         println!("no more is written");
         nodes.observe(changes, gap).await
-    });
-    let observed = observed.await.expect("it takes too long");
+    })
+    .await;
+}
+
+/// What was seen, when it has been judged.
+async fn judged(seen: impl Future<Output = Observed>) -> Observed {
+    let observed = tokio::time::timeout(TIMEOUT, seen).await.expect("it takes too long");
     println!("{}", observed.figures());
     observed.judge();
+    observed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -74,7 +83,7 @@ async fn one_of_three_is_cut_off_and_comes_back() {
 /// Nodes come and go well: lanes move, and nothing is told twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn lanes_move_to_a_node_that_joins_and_from_one_that_leaves() {
-    let observed = tokio::time::timeout(TIMEOUT, async {
+    let observed = judged(async {
         let mut nodes = Nodes::start(1).await;
         nodes.wait_until_shared().await;
         let writers = writers::Writers::start(nodes.addresses(), &nodes.experiments);
@@ -88,9 +97,7 @@ async fn lanes_move_to_a_node_that_joins_and_from_one_that_leaves() {
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;
         nodes.observe(changes, Duration::ZERO).await
-    });
-    let observed = observed.await.expect("it takes too long");
-    println!("{}", observed.figures());
+    })
+    .await;
     assert_eq!(observed.duplicates(), 0, "nobody was killed");
-    observed.judge();
 }

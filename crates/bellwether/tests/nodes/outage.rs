@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::TIMEOUT;
 use crate::cluster::Own;
+use crate::judged;
 use crate::nodes::Nodes;
 use crate::writers::Writers;
 
@@ -13,7 +13,7 @@ const OUTAGE: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres_is_restarted_as_after_a_crash() {
     let server = tokio::task::block_in_place(|| Own::start("restarted"));
-    let observed = tokio::time::timeout(TIMEOUT, async {
+    judged(async {
         let nodes = Nodes::on(server.folder(), 1).await;
         nodes.wait_until_shared().await;
         let writers = Writers::start(nodes.addresses(), &nodes.experiments);
@@ -24,15 +24,13 @@ async fn postgres_is_restarted_as_after_a_crash() {
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;
         nodes.observe(changes, Duration::ZERO).await
-    });
-    let observed = observed.await.expect("it takes too long");
-    println!("{}", observed.figures());
-    observed.judge();
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn postgres_is_unreachable_for_half_a_minute() {
-    let observed = tokio::time::timeout(TIMEOUT, async {
+    judged(async {
         let nodes = Nodes::start(1).await;
         nodes.wait_until_shared().await;
         let writers = Writers::start(nodes.addresses(), &nodes.experiments);
@@ -43,8 +41,6 @@ async fn postgres_is_unreachable_for_half_a_minute() {
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;
         nodes.observe(changes, Duration::ZERO).await
-    });
-    let observed = observed.await.expect("it takes too long");
-    println!("{}", observed.figures());
-    observed.judge();
+    })
+    .await;
 }

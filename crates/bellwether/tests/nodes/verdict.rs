@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether_bench::receiver::Arrival;
 
+use crate::log;
 use crate::nodes::ENDPOINTS;
 use crate::writers::Changes;
 
@@ -44,17 +45,7 @@ impl Observed {
     }
 
     pub fn judge(&self) {
-        let logged: HashSet<(i64, i64)> = self.log.iter().map(|(id, revision, _)| (*id, *revision)).collect();
-        let accepted: HashSet<(i64, i64)> = self.changes.accepted.iter().copied().collect();
-        assert_eq!(accepted.len(), self.changes.accepted.len(), "a revision was given to two changes");
-        let lost: Vec<_> = accepted.difference(&logged).collect();
-        assert!(lost.is_empty(), "accepted, but not in the log (experiment, revision): {lost:?}");
-        let mut next = HashMap::new();
-        for (experiment, revision, _) in &self.log {
-            let expected = next.entry(*experiment).or_insert(1);
-            assert_eq!(revision, expected, "the log of experiment {experiment} has a gap, or is out of order");
-            *expected += 1;
-        }
+        log::judge(&self.changes.accepted, &self.log);
         self.judge_receipts();
         assert_eq!(self.pending, 0, "something is still owed");
         assert!(self.duplicates() <= MOST_DUPLICATES, "{} duplicates", self.duplicates());

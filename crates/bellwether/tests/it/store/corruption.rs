@@ -22,7 +22,7 @@ async fn damaged_rows_are_named(database: Database) {
     let db = database.open().await;
     with_definitions(&db).await;
     let id = new_experiment(&db, "k").await;
-    write(&db, move |tx| changes::insert(tx, id, &change(1))).await.unwrap();
+    write(&db, move |tx| changes::inserting(id, &change(1))?.execute(tx)).await.unwrap();
 
     by_hand(&db, "UPDATE experiments SET configuration = '{\"key\":'").await;
     let row = id.to_string();

@@ -181,7 +181,7 @@ async fn the_history_and_the_log_keep_everything(database: Database) {
     assert_eq!(list(events::Selection { types, ..all() }).await, [(2, 2), (3, 1), (4, 3)]);
 
     let again = event_of(&experiment, 5, EventType::StatusUpdated, 3);
-    let error = write(&db, move |tx| events::insert(tx, &again)).await.unwrap_err();
+    let error = write(&db, move |tx| events::inserting(&again).execute(tx)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unique(_)), "one event for a revision: {error:?}");
 }
 
