@@ -18,6 +18,7 @@ mod migrate;
 pub mod notices;
 pub mod outcomes;
 pub mod overview;
+pub mod pending;
 mod postgres;
 pub mod recoveries;
 pub mod retention;

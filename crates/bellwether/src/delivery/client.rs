@@ -92,6 +92,7 @@ struct KeySigner {
 pub struct Client {
     pool: PooledClient<Connector, Full<Bytes>>,
     uri: Uri,
+    /// Those that every request has.
     headers: HeaderMap,
     body: Signer,
     keys: Vec<KeySigner>,
@@ -122,6 +123,9 @@ impl Client {
         for (name, value) in target.headers.into_iter().filter(|(name, _)| !FRAMING.contains(name)) {
             headers.append(name, value);
         }
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let agent = HeaderValue::from_static(concat!("Bellwether/", env!("CARGO_PKG_VERSION")));
+        headers.insert(http::header::USER_AGENT, agent);
         let keys = target.credentials.message.into_iter().map(|key| KeySigner {
             secret: Signer::new(&key.secret),
             signing_key: key.signing_key,
@@ -161,9 +165,6 @@ impl Client {
         let body = bellwether_webhook::body(message.event, message.data, &signature);
         let timestamp = now.as_seconds();
         let mut headers = self.headers.clone();
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let agent = HeaderValue::from_static(concat!("Bellwether/", env!("CARGO_PKG_VERSION")));
-        headers.insert(http::header::USER_AGENT, agent);
         headers.insert(header::ID, message.id.parse()?);
         headers.insert(header::TIMESTAMP, timestamp.into());
         let signatures = self.signatures(message.id, now, body.as_bytes());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, ExperimentId};
 use crate::store::Dialect;
-use crate::store::deliveries::Pending;
+use crate::store::pending::Pending;
 
 /// Experiments whose latest revision is remembered.
 const MOST_REVISIONS: usize = 65_536;

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::answer::Answer;
 use super::client::Client;
@@ -22,8 +24,9 @@ use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
 use crate::id::DeliveryId;
 use crate::kill_point;
 use crate::registry::Report;
-use crate::store::deliveries::{DeliveryState, Owed, Pending};
+use crate::store::deliveries::DeliveryState;
 use crate::store::outcomes::{Attempt, Outcome};
+use crate::store::pending::{Owed, Pending};
 
 /// While live deliveries never end, one in so many that are sent is of those that come behind.
 const BEHIND_TURN: u32 = 8;
@@ -55,7 +58,8 @@ pub struct Lane {
     client: Option<Arc<Client>>,
     live: Source,
     behind: Source,
-    in_flight: JoinSet<Sent>,
+    /// Polled by the lane's own task: handing each request to another would cost more than most of what it does.
+    in_flight: FuturesUnordered<BoxFuture<'static, Sent>>,
     rate: Rate,
     meter: Arc<Meter>,
     health: Health,
@@ -101,7 +105,7 @@ impl Lane {
             client: target::connect(&endpoint, &shared.outbound),
             live: source(false),
             behind: source(true),
-            in_flight: JoinSet::new(),
+            in_flight: FuturesUnordered::new(),
             rate: Rate::per_second(endpoint.settings.rate_limit),
             meter: shared.monitor.meter(endpoint.id),
             health,
@@ -129,7 +133,7 @@ impl Lane {
             }
             let nap = self.nap();
             tokio::select! {
-                Some(Ok(sent)) = self.in_flight.join_next() => self.settle(sent),
+                Some(sent) = self.in_flight.next() => self.settle_all(sent),
                 message = messages.recv() => match message {
                     Some(message) => self.receive(message),
                     None => return,
@@ -236,7 +240,7 @@ impl Lane {
             self.rate.count(now);
             let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint.settings.format);
             let held = self.meter.begin();
-            self.in_flight.spawn(async move {
+            self.in_flight.push(Box::pin(async move {
                 let _held = held;
                 let started_at = clock.now();
                 let start = clock.monotonic();
@@ -246,7 +250,7 @@ impl Lane {
                 let answer = client.send(&message, started_at).await;
                 let duration = clock.monotonic().saturating_sub(start);
                 Sent { taken, is_behind, is_probe, answer, started_at, duration }
-            });
+            }));
         }
     }
 
@@ -260,6 +264,14 @@ impl Lane {
             .or_else(|| self.behind.take(now).map(|taken| (taken, true)))?;
         self.turns = if taken.1 { 0 } else { self.turns.saturating_add(1) };
         Some(taken)
+    }
+
+    /// This answer, and all others that are there.
+    fn settle_all(&mut self, first: Sent) {
+        self.settle(first);
+        while let Some(Some(sent)) = self.in_flight.next().now_or_never() {
+            self.settle(sent);
+        }
     }
 
     /// Decides what an answer means, lets the next of the experiment go, and has the outcome written.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::MOST_UNRECORDED;
 use super::monitor::Monitor;
 use crate::id::{DeliveryId, EndpointId};
 use crate::kill_point;
@@ -14,6 +15,10 @@ use crate::store::StoreError;
 
 /// The most outcomes under one transaction.
 const LARGEST_BATCH: usize = 256;
+/// So many are written at once; fewer wait this long for more, for a commit costs the same for all of them. It is half of
+/// what a lane may have unrecorded, which goes on sending while the other half is written.
+const WORTH_WRITING: usize = MOST_UNRECORDED / 2;
+const PATIENCE: Duration = Duration::from_millis(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -29,7 +34,7 @@ pub async fn run(
     recorded: mpsc::UnboundedSender<Recorded>,
 ) {
     let mut batch = Vec::new();
-    while reports.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
+    while gather(&mut reports, &mut batch).await {
         let mut done = Recorded::new();
         for report in &batch {
             done.entry(report.endpoint_id).or_default().push(report.outcome.delivery_id);
@@ -50,6 +55,19 @@ pub async fn run(
         // Nobody listens any more when the engine has been stopped.
         let _ = recorded.send(done);
     }
+}
+
+/// The next batch; `false` when there is none any more.
+async fn gather(reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) -> bool {
+    reports.recv_many(batch, LARGEST_BATCH).await;
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !batch.is_empty() && batch.len() < WORTH_WRITING {
+        let more = reports.recv_many(batch, LARGEST_BATCH - batch.len());
+        if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
+            break;
+        }
+    }
+    !batch.is_empty()
 }
 
 /// Tries until it holds, or until it is certain that it never will.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window};
+use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window, Wish};
 use crate::endpoint::Settings;
 use crate::id::DeliveryId;
 use crate::store::StoreError;
-use crate::store::deliveries::{Owed, Pending, pending_after};
+use crate::store::pending::{self, Look, Owed, Pending};
 
 /// Rows read from the database at a time.
 const PAGE: u32 = 512;
@@ -74,10 +74,12 @@ impl Source {
         if self.has_failed && !is_overdue {
             return;
         }
-        let Some(place) = self.window.next_page(is_overdue) else { return };
-        let (db, owed) = (self.shared.registry.db().clone(), self.owed);
+        let Some(Wish { after, reach }) = self.window.next_page(is_overdue) else { return };
+        let db = self.shared.registry.db().clone();
         let due_by = self.shared.clock.now().plus(LONGEST_AHEAD);
-        self.pages.spawn(async move { db.read(move |tx| pending_after(tx, owed, place, due_by, PAGE)).await });
+        let reach = u32::try_from(reach).unwrap_or(u32::MAX);
+        let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE };
+        self.pages.spawn(async move { db.read(move |tx| pending::read(tx, &look)).await });
     }
 
     /// The page under way, when it has come; pends for ever if there is none.

@@ -7,7 +7,8 @@ use super::retry;
 use crate::clock::Timestamp;
 use crate::endpoint::Settings;
 use crate::health::{Health, LONGEST_PAUSE, Turn};
-use crate::store::deliveries::{DeliveryState, Pending};
+use crate::store::deliveries::DeliveryState;
+use crate::store::pending::Pending;
 
 /// How an attempt came about, and when it was answered.
 pub struct Answered<'a> {

@@ -6,17 +6,21 @@
 //! - while the window is *behind* (something pending may lie only in the database), nothing comes in but by passes over
 //!   the database, so that nothing overtakes what was not loaded.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::endpoint::Ordering;
 use crate::id::{DeliveryId, ExperimentId};
-use crate::store::deliveries::{Pending, Place};
+use crate::store::pending::{Pending, Place};
 
 /// The most deliveries held.
 pub const CAPACITY: usize = 1024;
-/// Each experiment may hold this part of them at least, however many there are.
-const STREAM_SHARE: usize = 16;
+/// The part of them that a page brings of one experiment: so little while there are many experiments, so that many go at
+/// once, and so much when there is room.
+const LEAST_REACH: usize = 64;
+const MOST_REACH: usize = 4;
 /// How far ahead of its time a delivery is held at all; the database keeps those that are due later.
 pub const LONGEST_AHEAD: Duration = Duration::from_secs(60);
 
@@ -39,6 +43,25 @@ pub struct Limits {
     pub capacity: usize,
     /// How long a failing delivery holds back its experiment's later ones.
     pub hold: Duration,
+}
+
+impl Limits {
+    /// The least and the most deliveries of one experiment that a page brings.
+    fn reach(&self) -> (usize, usize) {
+        let part = |part: usize| (self.capacity / part).max(1);
+        match self.ordering {
+            Ordering::Experiment => (part(LEAST_REACH), part(MOST_REACH)),
+            Ordering::None => (self.capacity, self.capacity),
+        }
+    }
+}
+
+/// What a window wants from the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    pub after: Place,
+    /// Deliveries of one experiment; one more shows that there are more.
+    pub reach: usize,
 }
 
 #[derive(Default)]
@@ -83,21 +106,21 @@ enum Waiting {
 
 pub struct Window {
     limits: Limits,
-    streams: HashMap<StreamKey, Stream>,
+    streams: FxHashMap<StreamKey, Stream>,
     /// Streams whose head can be sent now.
     ready: VecDeque<StreamKey>,
     /// Streams whose head waits, and deliveries that let theirs pass, by when they are due.
     waiting: BTreeMap<(Moment, u64), Waiting>,
     /// Deliveries that let their stream pass and are due again.
     ready_alone: VecDeque<Pending>,
-    held: HashSet<DeliveryId>,
-    in_flight: HashSet<DeliveryId>,
+    held: FxHashSet<DeliveryId>,
+    in_flight: FxHashSet<DeliveryId>,
     /// Of those, the ones that were on their way when all else was let go: they may have been cancelled since.
-    overtaken: HashSet<DeliveryId>,
+    overtaken: FxHashSet<DeliveryId>,
     /// Answered, and not yet on disk: how many attempts of each.
-    unrecorded: HashMap<DeliveryId, u32>,
+    unrecorded: FxHashMap<DeliveryId, u32>,
     /// To be forgotten once their outcome is on disk.
-    leaving: HashMap<DeliveryId, Leaving>,
+    leaving: FxHashMap<DeliveryId, Leaving>,
     ticket: u64,
     pass: Pass,
 }
@@ -109,6 +132,7 @@ struct Pass {
     /// The page under way begins too late, and is not to be used.
     is_void: bool,
     cursor: Place,
+    reach: usize,
     /// Whether this pass began at the start and left nothing out.
     is_whole: bool,
     /// No more is read until so few are open.
@@ -116,21 +140,22 @@ struct Pass {
     /// Offers that came while a page was read.
     offers: Vec<Pending>,
     /// Recorded while a page was read, which may still show them as pending.
-    recorded: HashMap<DeliveryId, Leaving>,
+    recorded: FxHashMap<DeliveryId, Leaving>,
 }
 
 impl Pass {
     /// A new window knows nothing, and so begins behind.
-    fn new(capacity: usize) -> Self {
+    fn new(limits: &Limits) -> Self {
         Self {
             is_behind: true,
             is_under_way: false,
             is_void: false,
             cursor: Place::START,
+            reach: limits.reach().0,
             is_whole: true,
-            low_water: capacity,
+            low_water: limits.capacity,
             offers: Vec::new(),
-            recorded: HashMap::new(),
+            recorded: FxHashMap::default(),
         }
     }
 }
@@ -139,17 +164,17 @@ impl Window {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            streams: HashMap::new(),
+            streams: FxHashMap::default(),
             ready: VecDeque::new(),
             waiting: BTreeMap::new(),
             ready_alone: VecDeque::new(),
-            held: HashSet::new(),
-            in_flight: HashSet::new(),
-            overtaken: HashSet::new(),
-            unrecorded: HashMap::new(),
-            leaving: HashMap::new(),
+            held: FxHashSet::default(),
+            in_flight: FxHashSet::default(),
+            overtaken: FxHashSet::default(),
+            unrecorded: FxHashMap::default(),
+            leaving: FxHashMap::default(),
             ticket: 0,
-            pass: Pass::new(limits.capacity),
+            pass: Pass::new(&limits),
         }
     }
 
@@ -191,7 +216,7 @@ impl Window {
 
     /// Where to read on from the database, if there is something to read and room for it. `is_overdue` asks for a look
     /// even while much is open, for what is open may be waiting for long.
-    pub fn next_page(&mut self, is_overdue: bool) -> Option<Place> {
+    pub fn next_page(&mut self, is_overdue: bool) -> Option<Wish> {
         let has_room = self.open() <= self.pass.low_water || (is_overdue && self.open() < self.limits.capacity);
         if !self.pass.is_behind || self.pass.is_under_way || !has_room {
             return None;
@@ -200,10 +225,10 @@ impl Window {
         if self.pass.cursor == Place::START {
             self.pass.is_whole = true;
         }
-        Some(self.pass.cursor)
+        Some(Wish { after: self.pass.cursor, reach: self.pass.reach })
     }
 
-    /// A page of at most `limit` pending deliveries behind the cursor, in order of experiment and revision.
+    /// The page wished for, of at most `limit` pending deliveries, in order of experiment and revision.
     /// `due` tells when each is due. Tells whether anything of it was taken in.
     pub fn page(&mut self, page: Vec<Pending>, limit: usize, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
         let is_last = page.len() < limit;
@@ -212,9 +237,15 @@ impl Window {
         self.pass.low_water = self.limits.capacity;
         let is_void = std::mem::take(&mut self.pass.is_void);
         let is_stopped = is_void || self.load(page, now, due);
-        if is_last && !is_stopped {
+        let (least, most) = self.limits.reach();
+        if is_stopped {
+            self.pass.reach = (self.pass.reach / 2).max(least);
+        } else if is_last {
             self.pass.cursor = Place::START;
             self.pass.is_behind = !self.pass.is_whole;
+            if self.pass.is_behind && self.open() <= self.limits.capacity / 2 {
+                self.pass.reach = (self.pass.reach * 2).min(most);
+            }
         }
         if is_stopped || (is_last && self.pass.is_behind) {
             self.pass.low_water = self.open() / 2;
@@ -230,6 +261,7 @@ impl Window {
     /// Takes in what fits of a page; `true` if there was no room for all of it.
     fn load(&mut self, page: Vec<Pending>, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
         let mut skipped = None;
+        let (mut experiment, mut count) = (None, 0);
         for pending in page {
             let place = Place {
                 experiment: pending.event.experiment_id,
@@ -237,6 +269,14 @@ impl Window {
                 delivery: pending.id,
             };
             if skipped == Some(place.experiment) {
+                continue;
+            }
+            count = if experiment == Some(place.experiment) { count + 1 } else { 1 };
+            experiment = Some(place.experiment);
+            if count > self.pass.reach {
+                self.pass.is_whole = false;
+                self.pass.cursor = Place { revision: i64::MAX, ..place };
+                skipped = experiment;
                 continue;
             }
             let leaving = self.leaving.get(&pending.id).or_else(|| self.pass.recorded.get(&pending.id));
@@ -264,15 +304,6 @@ impl Window {
                     continue;
                 }
             };
-            let share =
-                (self.limits.capacity / STREAM_SHARE).max(self.limits.capacity / (self.streams.len() + 1)).max(1);
-            let queued = self.streams.get(&self.key(&pending)).map_or(0, |stream| stream.queue.len());
-            if queued >= share {
-                self.pass.is_whole = false;
-                self.pass.cursor = Place { revision: i64::MAX, ..place };
-                skipped = Some(place.experiment);
-                continue;
-            }
             self.pass.cursor = place;
             self.take_in(pending, now, wait);
         }
@@ -460,6 +491,7 @@ impl Window {
     /// Lets go of all that is not in flight; the database has it. For a lane that is switched off or on, or set up anew.
     pub fn clear(&mut self, limits: Limits) {
         self.limits = limits;
+        self.pass.reach = limits.reach().0;
         let (in_flight, unrecorded) = (&self.in_flight, &self.unrecorded);
         self.held.retain(|id| in_flight.contains(id) || unrecorded.contains_key(id));
         let ended = |id: &DeliveryId| self.leaving.get(id).copied().unwrap_or(Leaving::Again);

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Row, StoreError, Tx, Value, Write, events, query_as, query_one, together};
+use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, together};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
@@ -193,66 +193,6 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<Delivery>, Sto
     }
     sql += " ORDER BY id LIMIT $2";
     query_as(tx, "deliveries", &sql, &values, decode)
-}
-
-/// A pending delivery with the event it carries.
-#[derive(Debug, Clone)]
-pub struct Pending {
-    pub id: DeliveryId,
-    /// Resent: it stands outside the order.
-    pub is_resent: bool,
-    pub attempt_count: u32,
-    pub failure_count: u32,
-    pub due_at: Timestamp,
-    pub event: std::sync::Arc<Event>,
-}
-
-/// Where a pass over an endpoint's deliveries stands, in the order of experiment and revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    pub experiment: ExperimentId,
-    pub revision: i64,
-    pub delivery: DeliveryId,
-}
-
-impl Place {
-    pub const START: Self = Self { experiment: -1, revision: 0, delivery: DeliveryId::of(0) };
-}
-
-/// Which of an endpoint's pending deliveries: those in their time, or those that come behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owed {
-    pub endpoint: EndpointId,
-    pub is_behind: bool,
-}
-
-/// The pending deliveries behind `place`, in order: those that are due by `due_by`, or never failed, whatever the clock
-/// has done since they were made.
-pub fn pending_after(
-    tx: &mut dyn Tx,
-    owed: Owed,
-    place: Place,
-    due_by: Timestamp,
-    limit: u32,
-) -> Result<Vec<Pending>, StoreError> {
-    let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
-               d.id AS delivery_id, d.origin, d.attempt_count, d.failure_count, d.due_at \
-               FROM deliveries d JOIN events e ON e.id = d.event_id \
-               WHERE d.endpoint_id = $1 AND d.is_behind = $2 AND d.state = 'pending' \
-               AND (d.experiment_id, d.revision, d.id) > ($3, $4, $5) AND (d.due_at <= $7 OR d.failure_count = 0) \
-               ORDER BY d.experiment_id, d.revision, d.id LIMIT $6";
-    let values =
-        params![owed.endpoint, owed.is_behind, place.experiment, place.revision, place.delivery, limit, due_by];
-    query_as(tx, "deliveries", sql, values, |row| {
-        Ok(Pending {
-            id: row.get("delivery_id")?,
-            is_resent: row.word("origin", Origin::parse)? == Origin::Resend,
-            attempt_count: row.get("attempt_count")?,
-            failure_count: row.get("failure_count")?,
-            due_at: row.get("due_at")?,
-            event: events::decode(row)?.into(),
-        })
-    })
 }
 
 /// The same row, locked against other writers until the transaction ends.

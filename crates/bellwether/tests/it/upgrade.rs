@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bellwether::clock::Timestamp;
 use bellwether::id::{DeliveryId, EndpointId};
 use bellwether::secret::Vault;
-use bellwether::store::deliveries::{self, Origin, Owed, Place};
+use bellwether::store::deliveries::{self, Origin};
+use bellwether::store::pending::{self, Look, Owed, Place};
 use bellwether::store::{StoreError, Tx, endpoints, events, lanes};
 
 use crate::databases::{Database, on_both};
@@ -71,7 +72,8 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
     let (found, lane, pending, all) = db
         .read(move |tx: &mut dyn Tx| {
             let owed = Owed { endpoint, is_behind: false };
-            let pending = deliveries::pending_after(tx, owed, Place::START, Timestamp::from_micros(9), 9)?;
+            let due_by = Timestamp::from_micros(9);
+            let pending = pending::read(tx, &Look { owed, after: Place::START, due_by, reach: 9, limit: 9 })?;
             let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?;
             Ok::<_, StoreError>((endpoints::get(tx, &vault, endpoint)?, lanes::get(tx, endpoint)?, pending, all))
         })

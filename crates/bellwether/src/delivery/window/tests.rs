@@ -74,6 +74,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 const PAGE: usize = 4;
 
+/// As the store reads it.
+fn page_of(database: &BTreeMap<(ExperimentId, i64), Pending>, wish: Wish, limit: usize) -> Vec<Pending> {
+    let mut count: HashMap<ExperimentId, usize> = HashMap::new();
+    let behind = database.range((wish.after.experiment, wish.after.revision.saturating_add(1))..);
+    let in_reach = behind.filter(|((experiment, _), _)| {
+        let count = count.entry(*experiment).or_insert(0);
+        *count += 1;
+        *count <= wish.reach + 1
+    });
+    in_reach.take(limit).map(|(_, pending)| pending.clone()).collect()
+}
+
 struct Model {
     window: Window,
     capacity: usize,
@@ -103,14 +115,8 @@ impl Model {
                 if *hint_comes { self.window.offer(new, self.now) } else { self.window.fall_behind() }
             }
             Step::Read => {
-                if let Some(cursor) = self.window.next_page(true) {
-                    self.page = Some(
-                        self.database
-                            .range((cursor.experiment, cursor.revision.saturating_add(1))..)
-                            .take(PAGE)
-                            .map(|(_, p)| p.clone())
-                            .collect(),
-                    );
+                if let Some(wish) = self.window.next_page(true) {
+                    self.page = Some(page_of(&self.database, wish, PAGE));
                 }
             }
             Step::Arrive => {
@@ -300,13 +306,24 @@ fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
 #[test]
 fn memory_is_bounded_and_every_experiment_has_its_share() {
     let mut window = window(CAPACITY);
-    let backlog: Vec<_> =
-        (1..=40).flat_map(|experiment| (1..=200).map(move |revision| pending(experiment, revision))).collect();
-    window.next_page(false).unwrap();
-    window.page(backlog.clone(), backlog.len() + 1, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
-    assert!(window.open() <= CAPACITY, "{}", window.open());
-    assert!(window.streams.len() >= CAPACITY / 200, "{}", window.streams.len());
-    assert!(window.is_behind());
+    let backlog = |experiments| -> BTreeMap<_, _> {
+        let places = (1..=experiments).flat_map(|experiment| (1..=2000).map(move |revision| (experiment, revision)));
+        places.map(|(experiment, revision)| ((experiment, revision), pending(experiment, revision))).collect()
+    };
+    let mut fill = |experiments| {
+        window.clear(limits(CAPACITY));
+        let backlog = backlog(experiments);
+        for _ in 0..50 {
+            let Some(wish) = window.next_page(true) else { break };
+            window.page(page_of(&backlog, wish, 512), 512, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
+        }
+        assert!(window.is_behind());
+        (window.open(), window.streams.len())
+    };
+    assert_eq!(fill(100), (CAPACITY, LEAST_REACH), "many go at once where there are many");
+    let (open, streams) = fill(8);
+    assert!(open > CAPACITY / 2 && streams == 8, "{open} of {streams}");
+    assert_eq!(fill(1), (CAPACITY / MOST_REACH, 1), "one leaves room for others");
 }
 
 #[test]

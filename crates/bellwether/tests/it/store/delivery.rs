@@ -6,8 +6,9 @@ use bellwether::endpoint::{Endpoint, EndpointState, Settings};
 use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
 use bellwether::signing::{Keys, Signing};
-use bellwether::store::deliveries::{self, DeliveryState, Origin, Owed, Pending, Place, Selection};
+use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
 use bellwether::store::outcomes::{self, Attempt, Outcome};
+use bellwether::store::pending::{self, Look, Owed, Pending, Place};
 use bellwether::store::{Db, StoreError, endpoints, experiments};
 use bellwether_webhook::EventType;
 use serde_json::json;
@@ -142,9 +143,9 @@ fn behind(experiment: i64, revision: i64) -> Place {
 async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Database) {
     let db = database.open().await;
     assert_eq!(with_deliveries(&db).await, [1, 2]);
-    let pending = async |place, limit| {
-        read(&db, move |tx| deliveries::pending_after(tx, OWED, place, at(0), limit)).await.unwrap()
-    };
+    let look = |after, limit| Look { owed: OWED, after, due_by: at(0), reach: 100, limit };
+    let page = async |look| read(&db, move |tx| pending::read(tx, &look)).await.unwrap();
+    let pending = async |after, limit| page(look(after, limit)).await;
     let all = pending(Place::START, 100).await;
     assert_eq!(ids(&all), delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!((all[4].attempt_count, all[4].due_at, all[4].event.revision), (0, at(102), 2));
@@ -152,12 +153,17 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert_eq!(ids(&pending(behind(1, 2), 2).await), delivery_ids(&[131, 211]));
     assert_eq!(ids(&pending(behind(1, i64::MAX), 1).await), delivery_ids(&[211]));
     assert!(pending(behind(2, 3), 9).await.is_empty());
+    // With little reach there is one row more, which tells that there are more, and then the next experiment's turn.
+    let reaching = async |after, reach| ids(&page(Look { reach, ..look(after, 100) }).await);
+    assert_eq!(reaching(Place::START, 1).await, delivery_ids(&[111, 121, 211, 221]));
+    assert_eq!(reaching(Place::START, 2).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
+    assert_eq!(reaching(behind(1, 1), 1).await, delivery_ids(&[121, 131, 211, 221]));
     // One that was tried waits for its time; the others are due whatever the clock says.
     let failed = Outcome { due_at: at(1000), ..outcome(121, 1, DeliveryState::Pending) };
     write(&db, move |tx| outcomes::record(tx, &[&failed])).await.unwrap();
     assert_eq!(ids(&pending(behind(1, 1), 2).await), delivery_ids(&[131, 211]));
-    let due = async |by| read(&db, move |tx| deliveries::pending_after(tx, OWED, behind(1, 1), by, 1)).await;
-    assert_eq!(ids(&due(at(1000)).await.unwrap()), delivery_ids(&[121]));
+    let due = page(Look { due_by: at(1000), ..look(behind(1, 1), 1) }).await;
+    assert_eq!(ids(&due), delivery_ids(&[121]));
     assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(1))).await.unwrap(), 6);
     assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(9))).await.unwrap(), 0);
 

@@ -1,0 +1,104 @@
+//! What a lane reads: the pending deliveries of its endpoint with their events, in order, a page at a time. A page goes from
+//! experiment to experiment, so that one with a long backlog neither fills it nor costs more than its share to pass.
+
+use std::sync::Arc;
+
+use super::deliveries::Origin;
+use super::{StoreError, Tx, events, query_as};
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::id::{DeliveryId, EndpointId, ExperimentId};
+use crate::params;
+
+/// A pending delivery with the event it carries.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    pub id: DeliveryId,
+    /// Resent: it stands outside the order.
+    pub is_resent: bool,
+    pub attempt_count: u32,
+    pub failure_count: u32,
+    pub due_at: Timestamp,
+    pub event: Arc<Event>,
+}
+
+/// Where a pass over an endpoint's deliveries stands, in the order of experiment and revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub experiment: ExperimentId,
+    pub revision: i64,
+    pub delivery: DeliveryId,
+}
+
+impl Place {
+    pub const START: Self = Self { experiment: -1, revision: 0, delivery: DeliveryId::of(0) };
+}
+
+/// Which of an endpoint's pending deliveries: those in their time, or those that come behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owed {
+    pub endpoint: EndpointId,
+    pub is_behind: bool,
+}
+
+/// A page to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub owed: Owed,
+    pub after: Place,
+    /// Those that failed are left out if they are due later. What never failed is due, whatever the clock has done since
+    /// it was made.
+    pub due_by: Timestamp,
+    /// Rows of one experiment, and one more that only shows that there are more.
+    pub reach: u32,
+    pub limit: u32,
+}
+
+impl Pending {
+    fn place(&self) -> Place {
+        Place { experiment: self.event.experiment_id, revision: self.event.revision, delivery: self.id }
+    }
+}
+
+/// The pending deliveries behind `after`, in order.
+pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
+    let mut page: Vec<Pending> = Vec::new();
+    let (mut after, limit) = (look.after, look.limit as usize);
+    while page.len() < limit {
+        let most = (limit - page.len()).min((look.reach as usize).saturating_add(1));
+        let part = part(tx, look, after, most)?;
+        let Some((first, last)) = part.first().zip(part.last()).map(|(first, last)| (first.place(), last.place()))
+        else {
+            break;
+        };
+        let (is_end, is_of_one) = (part.len() < most, first.experiment == last.experiment);
+        // Behind the last revision there can be, the next experiment begins.
+        after = if is_of_one { Place { revision: i64::MAX, ..last } } else { last };
+        page.extend(part);
+        if is_end {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<Pending>, StoreError> {
+    let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
+               d.id AS delivery_id, d.origin, d.attempt_count, d.failure_count, d.due_at \
+               FROM deliveries d JOIN events e ON e.experiment_id = d.experiment_id AND e.revision = d.revision \
+               WHERE d.endpoint_id = $1 AND d.is_behind = $2 AND d.state = 'pending' \
+               AND (d.experiment_id, d.revision, d.id) > ($3, $4, $5) AND (d.due_at <= $7 OR d.failure_count = 0) \
+               ORDER BY d.experiment_id, d.revision, d.id LIMIT $6";
+    let Owed { endpoint, is_behind } = look.owed;
+    let values = params![endpoint, is_behind, after.experiment, after.revision, after.delivery, most, look.due_by];
+    query_as(tx, "deliveries", sql, values, |row| {
+        Ok(Pending {
+            id: row.get("delivery_id")?,
+            is_resent: row.word("origin", Origin::parse)? == Origin::Resend,
+            attempt_count: row.get("attempt_count")?,
+            failure_count: row.get("failure_count")?,
+            due_at: row.get("due_at")?,
+            event: events::decode(row)?.into(),
+        })
+    })
+}
