@@ -175,7 +175,7 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert_eq!(of_event.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), delivery_ids(&[231, 232]));
 }
 
-fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
+pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
     let is_ended = state != DeliveryState::Pending;
     Outcome {
         delivery_id: DeliveryId::of(delivery),
