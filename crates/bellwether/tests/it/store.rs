@@ -8,6 +8,7 @@ mod log;
 mod removal;
 mod runs;
 mod settings_and_keys;
+mod statements;
 mod transactions;
 
 use std::sync::Mutex;
