@@ -145,6 +145,10 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
+fn header_field(name: &str) -> String {
+    format!("headers.{}", name.chars().take(50).collect::<String>())
+}
+
 impl Settings {
     pub fn validate(&self, addresses: &AddressPolicy) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
@@ -183,7 +187,7 @@ impl Settings {
             format!("{count} were given; at most {MOST_HEADERS} are allowed")
         });
         for (name, value) in self.headers.iter().take(MOST_HEADERS) {
-            let field = format!("headers.{}", name.chars().take(50).collect::<String>());
+            let field = header_field(name);
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             let is_name = (1..=100).contains(&name.len()) && name.bytes().all(is_token);
             errors.check(is_name, &field, || {
@@ -202,6 +206,21 @@ impl Settings {
                 )
             });
         }
+    }
+
+    /// Puts the values of `stored` back where they were sent as they are shown. A header's name is the same in any case.
+    pub fn unhide_headers(&mut self, stored: &BTreeMap<String, String>) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        for (name, value) in self.headers.iter_mut().filter(|(_, value)| *value == HIDDEN) {
+            match stored.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                Some((_, kept)) => value.clone_from(kept),
+                None => errors.add(
+                    header_field(name),
+                    format!("{HIDDEN} stands for a value that is stored, and none is for this header; give the value"),
+                ),
+            }
+        }
+        errors.finish()
     }
 
     /// As it is shown: without what may hold a token.

@@ -38,6 +38,9 @@ pub use dialect::Dialect;
 pub use value::{FromValue, Row, Value};
 pub use write::{Write, together};
 
+/// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
+const MOST_PREPARED: usize = 512;
+
 /// What went wrong in the database, sorted by what the caller can do about it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {

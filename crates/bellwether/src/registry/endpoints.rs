@@ -50,10 +50,11 @@ impl Registry {
     pub async fn create_endpoint(
         &self,
         actor: Actor,
-        settings: Settings,
+        mut settings: Settings,
         secret: Option<String>,
         is_enabled: bool,
     ) -> Result<Endpoint> {
+        settings.unhide_headers(&Default::default())?;
         settings.validate(self.addresses())?;
         let seed = settings.asymmetric_signature.then(|| self.ids().secret_bytes());
         let keys = Keys::from(secret.as_deref(), self.ids().secret_bytes(), seed)?;
@@ -81,7 +82,11 @@ impl Registry {
 
     pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(command, move |context, _, endpoint| {
-            let settings: Settings = overlay(&endpoint.settings, without_hidden(edit.clone(), &endpoint.settings))?;
+            let mut settings: Settings =
+                overlay(&endpoint.settings, without_hidden_url(edit.clone(), &endpoint.settings))?;
+            if edit.contains_key("headers") {
+                settings.unhide_headers(&endpoint.settings.headers)?;
+            }
             settings.validate(&context.setup.addresses)?;
             let mut signing = endpoint.signing.clone();
             if settings.asymmetric_signature && signing.current.seed.is_none() {
@@ -203,16 +208,9 @@ pub(super) fn disabled(endpoint: &Endpoint, reason: &str) -> Endpoint {
 }
 
 /// Whoever sends back what was shown in place of a token does not mean to change it.
-fn without_hidden(mut edit: Map<String, Value>, settings: &Settings) -> Map<String, Value> {
+fn without_hidden_url(mut edit: Map<String, Value>, settings: &Settings) -> Map<String, Value> {
     if edit.get("url").and_then(Value::as_str) == Some(settings.shown_url().as_str()) {
         edit.shift_remove("url");
-    }
-    if let Some(Value::Object(headers)) = edit.get_mut("headers") {
-        for (name, value) in headers.iter_mut().filter(|(_, value)| value.as_str() == Some(HIDDEN)) {
-            if let Some(kept) = settings.headers.get(name) {
-                *value = kept.as_str().into();
-            }
-        }
     }
     edit
 }

@@ -51,7 +51,7 @@ impl Registry {
                 );
             }
             let gone = "the event is past retention; nothing is left to send";
-            let event = events::get(tx, of.event_id)?.ok_or_else(|| Refusal::conflict(Conflict::State, gone))?;
+            let event = events::hold(tx, of.event_id)?.ok_or_else(|| Refusal::conflict(Conflict::State, gone))?;
             let again = DeliveryId::of(context.setup.ids.next());
             let owed = [(again, of.endpoint_id)];
             deliveries::insert(tx, &event, Origin::Resend, context.setup.clock.now(), &owed)?;
@@ -190,6 +190,10 @@ impl Context {
             recovery.place = (event.experiment_id, event.revision);
             recovery.examined += 1;
             if !*is_candidate || unmet_then(tx, &endpoint.settings, event)?.is_some() {
+                continue;
+            }
+            // Retention may have removed it since the page was read.
+            if events::hold(tx, event.id)?.is_none() {
                 continue;
             }
             let owed = [(DeliveryId::of(self.setup.ids.next()), endpoint.id)];

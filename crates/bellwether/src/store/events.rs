@@ -39,6 +39,12 @@ pub fn get(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
     query_one(tx, "events", &sql, params![id], decode)
 }
 
+/// The same, held as it is until the transaction ends: retention waits, for something more is to be owed of it.
+pub fn hold(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1{}", tx.dialect().for_share());
+    query_one(tx, "events", &sql, params![id], decode)
+}
+
 /// What to pick from the log.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {

@@ -20,6 +20,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0002_delivery.sql"),
         postgres: include_str!("../../migrations/postgres/0002_delivery.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("../../migrations/sqlite/0003_references.sql"),
+        postgres: include_str!("../../migrations/postgres/0003_references.sql"),
+    },
 ];
 
 /// `run_script` runs several statements at once on the connection of `tx`.

@@ -1,5 +1,7 @@
 //! Attempts and what they came to: many at a time, for a delivery costs one batched write.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::deliveries::DeliveryState;
@@ -42,14 +44,17 @@ pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> 
         return outcomes.iter().try_for_each(|outcome| record_one(tx, outcome));
     }
     for chunk in outcomes.chunks(ROWS_A_STATEMENT) {
-        insert_attempts(tx, chunk)?;
         // Of several attempts for one delivery the last says where it stands.
         let is_last = |(i, outcome): (usize, &&Outcome)| {
             chunk[i + 1..].iter().all(|later| later.delivery_id != outcome.delivery_id)
         };
         let last: Vec<_> =
             chunk.iter().enumerate().filter(|item| is_last(*item)).map(|(_, outcome)| *outcome).collect();
-        move_pending(tx, &last)?;
+        let moved = move_pending(tx, &last)?;
+        let (of_moved, late): (Vec<_>, Vec<_>) =
+            chunk.iter().copied().partition(|outcome| moved.contains(&outcome.delivery_id));
+        insert_attempts(tx, &of_moved)?;
+        insert_late_attempts(tx, &late)?;
     }
     Ok(())
 }
@@ -61,29 +66,43 @@ fn record_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<(), StoreError> {
          WHERE id = $1 AND state = 'pending'",
         params![*delivery_id, state.as_str(), attempt.number, *failure_count, *due_at, *ended_at],
     )?;
-    // A delivery that retention has removed meanwhile takes no attempts any more.
-    if moved == 0 {
-        return insert_attempts(tx, &[outcome]);
-    }
-    tx.execute(
-        "INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (delivery_id, number) DO NOTHING",
-        params![
-            *delivery_id,
-            attempt.number,
-            attempt.started_at,
-            attempt.duration_us,
-            attempt.status_code,
-            attempt.error_class.clone(),
-            attempt.error.clone(),
-            attempt.response_body.clone()
-        ],
-    )
-    .map(drop)
+    if moved == 0 { insert_late_attempts(tx, &[outcome]) } else { insert_attempts(tx, &[outcome]) }
 }
 
+const ATTEMPT_COLUMNS: &str =
+    "delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body";
+const ATTEMPT_TYPES: [&str; 8] = ["TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"];
+
+/// Of deliveries that this transaction has moved, and that are therefore there.
 fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
-    let mut values = Vec::with_capacity(outcomes.len() * 8);
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES {} ON CONFLICT (delivery_id, number) DO NOTHING",
+        rows_of(outcomes.len(), ATTEMPT_TYPES.len(), |place| format!("${place}"))
+    );
+    tx.execute(&sql, &attempt_values(outcomes)).map(drop)
+}
+
+/// Of deliveries that had ended. One that retention has removed takes no attempts any more, and must not keep out the
+/// others'; the rest is held, so that it is not removed just now, and the attempt left behind.
+fn insert_late_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "WITH attempt ({ATTEMPT_COLUMNS}) AS (VALUES {}) INSERT INTO attempts ({ATTEMPT_COLUMNS}) \
+         SELECT * FROM attempt WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = attempt.delivery_id{}) \
+         ON CONFLICT (delivery_id, number) DO NOTHING",
+        typed_rows_of(outcomes.len(), &ATTEMPT_TYPES),
+        tx.dialect().for_share()
+    );
+    tx.execute(&sql, &attempt_values(outcomes)).map(drop)
+}
+
+fn attempt_values(outcomes: &[&Outcome]) -> Vec<Value> {
+    let mut values = Vec::with_capacity(outcomes.len() * ATTEMPT_TYPES.len());
     for outcome in outcomes {
         let attempt = &outcome.attempt;
         values.push(outcome.delivery_id.into());
@@ -95,18 +114,11 @@ fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreEr
         values.push(Value::from(attempt.error.clone()));
         values.push(Value::from(attempt.response_body.clone()));
     }
-    // A delivery that retention has removed meanwhile takes no attempts any more, and must not keep out the others'.
-    let sql = format!(
-        "WITH attempt (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) AS (VALUES {}) \
-         INSERT INTO attempts (delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body) \
-         SELECT * FROM attempt WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = attempt.delivery_id) \
-         ON CONFLICT (delivery_id, number) DO NOTHING",
-        rows_of(outcomes.len(), &["TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"])
-    );
-    tx.execute(&sql, &values).map(drop)
+    values
 }
 
-fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+/// Tells which of them were pending. Their rows are this transaction's until it ends.
+fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryId>, StoreError> {
     let mut values = Vec::with_capacity(outcomes.len() * 6);
     for outcome in outcomes {
         values.push(outcome.delivery_id.into());
@@ -119,18 +131,22 @@ fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError
     let sql = format!(
         "WITH outcome (id, state, attempt_count, failure_count, due_at, ended_at) AS (VALUES {}) \
          UPDATE deliveries SET state = outcome.state, attempt_count = outcome.attempt_count, \
-         failure_count = outcome.failure_count, due_at = outcome.due_at, ended_at = outcome.ended_at FROM outcome WHERE deliveries.id = outcome.id AND deliveries.state = 'pending'",
-        rows_of(outcomes.len(), &["TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"])
+         failure_count = outcome.failure_count, due_at = outcome.due_at, ended_at = outcome.ended_at \
+         FROM outcome WHERE deliveries.id = outcome.id AND deliveries.state = 'pending' RETURNING deliveries.id",
+        typed_rows_of(outcomes.len(), &["TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"])
     );
-    tx.execute(&sql, &values).map(drop)
+    Ok(query_as(tx, "deliveries", &sql, &values, |row| row.get("id"))?.into_iter().collect())
 }
 
-/// Placeholders for `rows` rows, each cast to the type of its column: `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), …`
-fn rows_of(rows: usize, types: &[&str]) -> String {
-    let place = |index: usize, sql_type: &&str| format!("CAST(${} AS {sql_type})", index + 1);
+/// Placeholders for `rows` rows, each cast to the type of its column: `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), …`. Where
+/// rows are not inserted as they are, PostgreSQL cannot tell their types otherwise.
+fn typed_rows_of(rows: usize, types: &[&str]) -> String {
+    rows_of(rows, types.len(), |place| format!("CAST(${place} AS {})", types[(place - 1) % types.len()]))
+}
+
+fn rows_of(rows: usize, columns: usize, place: impl Fn(usize) -> String) -> String {
     let row = |row: usize| {
-        let places: Vec<_> =
-            types.iter().enumerate().map(|(i, sql_type)| place(row * types.len() + i, sql_type)).collect();
+        let places: Vec<_> = (1..=columns).map(|column| place(row * columns + column)).collect();
         format!("({})", places.join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")

@@ -34,11 +34,16 @@ pub fn prune_deliveries(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Resul
     let sql = "SELECT id FROM deliveries WHERE id < $1 AND state <> 'pending' ORDER BY id LIMIT $2";
     let old: Vec<DeliveryId> =
         query_as(tx, "deliveries", sql, params![DeliveryId::first_at(cutoff), limit], |row| row.get("id"))?;
+    let mut removed = 0;
     for id in &old {
-        tx.execute("DELETE FROM attempts WHERE delivery_id = $1", params![*id])?;
-        tx.execute("DELETE FROM deliveries WHERE id = $1", params![*id])?;
+        // It may have been recovered meanwhile. Its attempts go afterwards: what was being written for it has then come to
+        // an end, and nothing is written for it any more.
+        if tx.execute("DELETE FROM deliveries WHERE id = $1 AND state <> 'pending'", params![*id])? == 1 {
+            tx.execute("DELETE FROM attempts WHERE delivery_id = $1", params![*id])?;
+            removed += 1;
+        }
     }
-    Ok(old.len() as u64)
+    Ok(removed)
 }
 
 /// Removes numbered events from before `cutoff` that nothing is owed of any more, from the log's beginning on.
@@ -49,22 +54,31 @@ pub fn prune_events(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u6
     if first.is_none_or(|id| id >= EventId::first_at(cutoff)) {
         return Ok(0);
     }
-    let sql = "SELECT id, sequence FROM events WHERE sequence IS NOT NULL AND id < $1 \
-               AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id) ORDER BY sequence LIMIT $2";
-    let old: Vec<(EventId, i64)> = query_as(tx, "events", sql, params![EventId::first_at(cutoff), limit], |row| {
+    // Locked against those who hold an event while they owe it once more: see `events::hold`.
+    let sql = format!(
+        "SELECT id, sequence FROM events WHERE sequence IS NOT NULL AND id < $1 \
+         AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id) ORDER BY sequence LIMIT $2{}",
+        tx.dialect().for_update()
+    );
+    let old: Vec<(EventId, i64)> = query_as(tx, "events", &sql, params![EventId::first_at(cutoff), limit], |row| {
         Ok((row.get("id")?, row.get("sequence")?))
     })?;
     if !old.is_empty() {
         lock_log(tx)?;
     }
-    for (id, _) in &old {
-        tx.execute("DELETE FROM events WHERE id = $1", params![*id])?;
+    // What they owed before the lock was had is seen only by statements that begin after it.
+    let sql = "DELETE FROM events WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = $1)";
+    let (mut removed, mut last) = (0, None);
+    for (id, sequence) in &old {
+        if tx.execute(sql, params![*id])? == 1 {
+            (removed, last) = (removed + 1, Some(*sequence));
+        }
     }
-    if let Some((_, sequence)) = old.last() {
-        let pruned_to = log_pruned_to(tx)?.max(*sequence);
+    if let Some(sequence) = last {
+        let pruned_to = log_pruned_to(tx)?.max(sequence);
         settings::set(tx, LOG_PRUNED_TO, &pruned_to.to_string())?;
     }
-    Ok(old.len() as u64)
+    Ok(removed)
 }
 
 /// Cursors below this have lost events; 0 if none was ever removed.

@@ -19,16 +19,39 @@ impl Write {
     }
 }
 
-/// Carries all of these out, in this order or as one statement: so none of them may look for what another writes.
-/// References between their rows hold, for these are checked at the end.
+/// Most values under one joined statement. PostgreSQL takes 65,535; long before that, a statement costs more to prepare,
+/// and to keep prepared, than the answers that it saves waiting for.
+const MOST_VALUES: usize = 1000;
+
+/// Carries all of these out, in this order or several as one statement: so none of them may look for what another writes.
+/// References between their rows hold, for these are checked at the end of each statement.
 pub fn together(tx: &mut dyn Tx, writes: &[Write]) -> Result<(), StoreError> {
-    match writes {
-        [first @ .., last] if !first.is_empty() && tx.dialect().joins_writes() => {
-            let (sql, params) = joined(first, last);
-            tx.execute(&sql, &params).map(drop)
-        }
-        _ => writes.iter().try_for_each(|write| write.execute(tx)),
+    if !tx.dialect().joins_writes() {
+        return writes.iter().try_for_each(|write| write.execute(tx));
     }
+    let mut rest = writes;
+    while !rest.is_empty() {
+        let (group, behind) = rest.split_at(joinable(rest));
+        match group {
+            [first @ .., last] if !first.is_empty() => {
+                let (sql, params) = joined(first, last);
+                tx.execute(&sql, &params)?;
+            }
+            alone => alone.iter().try_for_each(|write| write.execute(tx))?,
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// How many of these, from the first on, may be one statement: at least one.
+fn joinable(writes: &[Write]) -> usize {
+    let mut values = 0;
+    let fitting = writes.iter().take_while(|write| {
+        values += write.params.len();
+        values <= MOST_VALUES
+    });
+    fitting.count().max(1)
 }
 
 fn joined(first: &[Write], last: &Write) -> (String, Vec<Value>) {
@@ -62,6 +85,15 @@ fn push_renumbered(sql: &mut String, statement: &str, offset: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_so_many_values_are_joined() {
+        let with = |count: usize| Write::new("INSERT", vec![Value::Null; count]);
+        assert_eq!(joinable(&[with(1)]), 1);
+        assert_eq!(joinable(&[with(MOST_VALUES), with(0), with(1)]), 2);
+        assert_eq!(joinable(&[with(MOST_VALUES + 1), with(1)]), 1);
+        assert_eq!(joinable(&[with(MOST_VALUES - 1), with(2), with(1)]), 1);
+    }
 
     #[test]
     fn joined_statements_count_their_values_on() {

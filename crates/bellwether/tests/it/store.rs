@@ -5,10 +5,13 @@ mod definitions;
 mod delivery;
 mod experiments;
 mod log;
+mod removal;
 mod runs;
 mod settings_and_keys;
+mod statements;
 mod transactions;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bellwether::actor::Actor;
@@ -21,6 +24,8 @@ use bellwether::store::definitions::{Definition, Stored};
 use bellwether::store::{Db, StoreError, Tx, changes, events};
 use bellwether_webhook::EventType;
 use serde_json::json;
+
+use crate::receiver::PATIENCE;
 
 pub type Answered<T> = Result<T, StoreError>;
 
@@ -60,6 +65,40 @@ pub async fn read<T: Send + 'static>(
     work: impl Fn(&mut dyn Tx) -> Answered<T> + Send + 'static,
 ) -> Answered<T> {
     db.read(work).await
+}
+
+/// A transaction on PostgreSQL that has done its work, and is held open.
+pub struct Held<T> {
+    release: std::sync::mpsc::Sender<()>,
+    answer: tokio::task::JoinHandle<Answered<T>>,
+}
+
+impl<T: Send + 'static> Held<T> {
+    pub async fn open(db: &Db, work: impl Fn(&mut dyn Tx) -> Answered<T> + Send + 'static) -> Self {
+        let (done, mut is_done) = tokio::sync::mpsc::unbounded_channel();
+        let (release, released) = std::sync::mpsc::channel();
+        let (db, released) = (db.clone(), Mutex::new(released));
+        let answer = tokio::spawn(async move {
+            let work = move |tx: &mut dyn Tx| {
+                let answer = work(tx)?;
+                let _ = done.send(());
+                let _ = released.lock().unwrap().recv();
+                Ok(answer)
+            };
+            write(&db, work).await
+        });
+        is_done.recv().await.expect("its work is done");
+        Self { release, answer }
+    }
+
+    /// Commits, once some other transaction waits for it.
+    pub async fn commit_when_waited_for(self, db: &Db) -> Answered<T> {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        let waiting = async { while read(db, move |tx| tx.query(sql, &[])).await.unwrap().is_empty() {} };
+        tokio::time::timeout(PATIENCE, waiting).await.expect("somebody waits for it");
+        self.release.send(()).unwrap();
+        self.answer.await.unwrap()
+    }
 }
 
 pub fn configuration(key: &str) -> Configuration {

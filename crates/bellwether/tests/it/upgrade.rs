@@ -13,6 +13,8 @@ use crate::databases::{Database, on_both};
 
 const SQLITE_1: &str = include_str!("../../migrations/sqlite/0001_initial.sql");
 const POSTGRES_1: &str = include_str!("../../migrations/postgres/0001_initial.sql");
+const SQLITE_2: &str = include_str!("../../migrations/sqlite/0002_delivery.sql");
+const POSTGRES_2: &str = include_str!("../../migrations/postgres/0002_delivery.sql");
 
 /// Runs a script on a database that Bellwether has never opened.
 async fn run(database: &Database, script: String) {
@@ -22,6 +24,24 @@ async fn run(database: &Database, script: String) {
         None => rusqlite::Connection::open(path).unwrap().execute_batch(&script).unwrap(),
     });
     ran.await.unwrap();
+}
+
+/// The only column of each row that a statement gives.
+async fn lines(database: &Database, sql: &'static str) -> Vec<String> {
+    let (url, path) = (database.url().map(str::to_owned), database.folder().join("bellwether.db"));
+    let read = tokio::task::spawn_blocking(move || match url {
+        Some(url) => {
+            let rows = postgres::Client::connect(&url, postgres::NoTls).unwrap().query(sql, &[]).unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        }
+        None => {
+            let connection = rusqlite::Connection::open(path).unwrap();
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        }
+    });
+    read.await.unwrap()
 }
 
 /// One experiment with the revisions 1 to 3; the endpoint has got the first, is owed the second, and lost the third.
@@ -107,4 +127,50 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
     assert_eq!(log, [1, 2, 3, 10], "nobody's cursor meets a number again");
 }
 
-on_both!(the_first_version_opens_with_all_that_is_in_it);
+const DELIVERIES: &str = "SELECT concat_ws('|', id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, \
+     due_at, created_at, ended_at, origin, is_behind, failure_count) FROM deliveries ORDER BY id";
+const ATTEMPTS: &str = "SELECT concat_ws('|', delivery_id, number, started_at, duration_us, status_code, error_class, error, \
+     response_body) FROM attempts ORDER BY delivery_id, number";
+/// Both tables with what was asked of their rows, and their indexes.
+const SQLITE_TABLES: &str =
+    "SELECT sql FROM sqlite_schema WHERE tbl_name IN ('deliveries', 'attempts') AND sql IS NOT NULL ORDER BY name";
+const POSTGRES_TABLES: &str = "SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) AS line FROM pg_constraint \
+     WHERE conrelid IN ('deliveries'::regclass, 'attempts'::regclass) \
+     UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename IN ('deliveries', 'attempts') \
+     UNION ALL SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || COALESCE(column_default, '') \
+     FROM information_schema.columns WHERE table_name IN ('deliveries', 'attempts') ORDER BY line";
+
+async fn deliveries_and_attempts_lose_their_foreign_keys_and_nothing_else(database: Database) {
+    let is_postgres = database.url().is_some();
+    let (first, second) = if is_postgres { (POSTGRES_1, POSTGRES_2) } else { (SQLITE_1, SQLITE_2) };
+    let contents = contents(&Vault::with_key([7; 32]), is_postgres);
+    let attempt = |number: u32| format!("('{}', {number}, 5, 6, 500, 'status', NULL, 'a body')", DeliveryId::of(2));
+    let attempts = format!("INSERT INTO attempts VALUES {}, {};", attempt(1), attempt(2));
+    let version = "INSERT INTO schema_migrations VALUES (2);";
+    run(&database, format!("{first}\n{contents}\nBEGIN;\n{second}\n{version}\n{attempts}\nCOMMIT;")).await;
+
+    let tables = if is_postgres { POSTGRES_TABLES } else { SQLITE_TABLES };
+    let state = async || (lines(&database, DELIVERIES).await, lines(&database, ATTEMPTS).await);
+    let (before, tables_before) = (state().await, lines(&database, tables).await);
+    assert_eq!((before.0.len(), before.1.len()), (3, 2));
+    let db = database.open().await;
+    assert!(crate::databases::close(db).await);
+    assert_eq!(state().await, before);
+    let kept = |line: &String| {
+        let bare = ["events", "endpoints", "deliveries"]
+            .iter()
+            .fold(line.replace('"', ""), |line, name| line.replace(&format!(" REFERENCES {name} (id)"), ""));
+        let words: Vec<_> = bare.split_whitespace().collect();
+        words.join(" ")
+    };
+    let expected: Vec<_> = tables_before.iter().filter(|line| !line.contains("FOREIGN KEY")).map(kept).collect();
+    let found: Vec<_> = lines(&database, tables).await.iter().map(|line| line.replace('"', "")).collect();
+    let found: Vec<_> = found.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(found, expected);
+    assert!(!found.iter().any(|line| line.contains("REFERENCES")));
+}
+
+on_both!(
+    the_first_version_opens_with_all_that_is_in_it,
+    deliveries_and_attempts_lose_their_foreign_keys_and_nothing_else,
+);

@@ -8,7 +8,7 @@ use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
 
-use crate::store::{Dialect, Known, Row, StoreError, Tx, Value};
+use crate::store::{Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
@@ -61,6 +61,9 @@ impl PostgresTx {
     fn prepare(&mut self, sql: &str) -> Result<Prepared, StoreError> {
         if let Some(prepared) = self.prepared.get(sql) {
             return Ok(prepared.clone());
+        }
+        if self.prepared.len() >= MOST_PREPARED {
+            self.prepared.clear();
         }
         let result = self.client.prepare(sql);
         let statement = self.noting(result)?;

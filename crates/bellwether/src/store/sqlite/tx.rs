@@ -7,10 +7,7 @@ use std::sync::Arc;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 
-use crate::store::{Dialect, Known, Row, StoreError, Tx, Value};
-
-/// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
-const MOST_PREPARED: usize = 512;
+use crate::store::{Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
 type Wake = Box<dyn FnOnce() + Send>;
 

@@ -4,7 +4,7 @@ use bellwether::clock::{Clock, SystemClock};
 use bellwether_webhook::{Secret, Verifier, verify_body_signature};
 use serde_json::{Value, json};
 
-use super::refusals::problem;
+use super::refusals::{invalid, problem};
 use super::{rename, subscribe_with};
 use crate::databases::{Database, on_both};
 use crate::receiver::{Received, Receiver};
@@ -96,4 +96,30 @@ async fn headers_of_the_users_own_are_sent_and_hidden(database: Database) {
     server.stop().await;
 }
 
-on_both!(rotating_takes_two_steps_and_nothing_breaks, headers_of_the_users_own_are_sent_and_hidden);
+/// A header is the same in any case, so what was hidden is kept under any spelling; what is not stored cannot be.
+async fn a_hidden_header_is_kept_under_any_spelling_or_refused(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let hidden = |name: &str| json!({"headers": {name: "[hidden]"}});
+    let new = json!({"url": receiver.url("/"), "headers": {"x-none": "[hidden]"}});
+    invalid(server.post("/endpoints", new).await, "headers.x-none");
+    let headers = json!({"X-Token": "t0psecr3t"});
+    let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "headers": headers})).await;
+    let path = format!("/endpoints/{endpoint}");
+    let id = server.experiment(draft("k")).await;
+    receiver.wait_for(1).await;
+    let before = server.get(&path).await;
+    invalid(server.patch(&path, hidden("X-Other")).await, "headers.X-Other");
+    let both = json!({"headers": {"X-Token": "[hidden]", "x-token": "[hidden]"}});
+    invalid(server.patch(&path, both).await, "headers.x-token");
+    assert_eq!(server.get(&path).await["version"], before["version"], "what is refused changes nothing");
+    let after = server.patch(&path, hidden("x-tOKEN")).await.expect(200);
+    assert_eq!(after["headers"], json!({"x-tOKEN": "[hidden]"}));
+    assert_eq!(next(&server, &receiver, id).await.header("x-token"), "t0psecr3t");
+    server.stop().await;
+}
+
+on_both!(
+    rotating_takes_two_steps_and_nothing_breaks,
+    headers_of_the_users_own_are_sent_and_hidden,
+    a_hidden_header_is_kept_under_any_spelling_or_refused,
+);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether::store::{StoreError, Tx, events, experiments, retention};
+use bellwether_webhook::EventType;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use super::{items, rename};
 use crate::databases::{Database, on_both};
 use crate::receiver::PATIENCE;
 use crate::server::{ADMIN_KEY, Answer, Server, draft};
+use crate::store::event_of;
 
 /// What stands between two blank lines.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -217,6 +220,44 @@ async fn a_cursor_past_retention_is_gone(database: Database) {
     server.stop().await;
 }
 
+/// Retention passes a reader who was not told of what has come: the reader learns that something was lost, and where to
+/// begin anew.
+async fn a_reader_whom_retention_passes_is_told_and_ended(database: Database) {
+    let server = Server::start(&database).await;
+    let id = server.experiment(draft("k")).await;
+    server.eventually("/events", |page| items(page).len() == 1).await;
+    let (mut reader, begin) = Reader::open(&server, ADMIN_KEY, "", None).await;
+    let registry = server.running().registry();
+    let cutoff = registry.clock().now().plus(Duration::from_secs(60));
+    // Two more events come and go in one transaction, of which no reader is told.
+    let pass = move |tx: &mut dyn Tx| {
+        let experiment = experiments::get(tx, id)?.expect("it is there");
+        for number in [2_u32, 3] {
+            let event = event_of(&experiment, number.into(), EventType::ConfigurationUpdated, number.into());
+            events::inserting(&event).execute(tx)?;
+        }
+        if !tx.dialect().numbers_events_in_transaction() {
+            events::number_committed(tx, 9)?;
+        }
+        assert_eq!(retention::prune_events(tx, cutoff, 9)?, 3);
+        retention::log_pruned_to(tx)
+    };
+    let oldest = registry.db().write::<_, StoreError, _>(pass).await.unwrap();
+    assert_eq!(oldest, begin + 2);
+    server.experiment(draft("another")).await;
+
+    let message = reader.event().await;
+    assert_eq!((message.event.as_deref(), message.id), (Some("cursor-gone"), None), "{message:?}");
+    let problem = message.data.expect("a problem");
+    assert_eq!((&problem["type"], &problem["status"]), (&json!("urn:bellwether:problem:cursor-gone"), &json!(410)));
+    assert!(problem["detail"].as_str().unwrap().contains(&oldest.to_string()), "{problem}");
+    assert_eq!(reader.next().await, None, "nothing comes behind a gap");
+    let (mut anew, _) = Reader::open(&server, ADMIN_KEY, &format!("?after={oldest}"), None).await;
+    assert_eq!(anew.event().await.id, Some(oldest + 1));
+    drop((reader, anew));
+    server.stop().await;
+}
+
 async fn there_are_only_so_many_at_once(database: Database) {
     let server = Server::start(&database).await;
     let mut open = Vec::new();
@@ -235,5 +276,6 @@ on_both!(
     it_ends_with_its_key_and_with_the_process,
     what_cannot_be_followed_is_refused,
     a_cursor_past_retention_is_gone,
+    a_reader_whom_retention_passes_is_told_and_ended,
     there_are_only_so_many_at_once,
 );

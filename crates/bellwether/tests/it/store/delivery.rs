@@ -181,7 +181,7 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert_eq!(of_event.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), delivery_ids(&[231, 232]));
 }
 
-fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
+pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
     let is_ended = state != DeliveryState::Pending;
     Outcome {
         delivery_id: DeliveryId::of(delivery),
@@ -249,36 +249,8 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     assert_eq!(read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(122), 9)).await.unwrap().len(), 2);
 }
 
-/// More endpoints than one INSERT takes rows.
-async fn an_event_is_owed_to_many(database: Database) {
-    let db = database.open().await;
-    let vault = Arc::new(Vault::with_key([7; 32]));
-    let many = 120_u128;
-    let saving = vault.clone();
-    write(&db, move |tx| {
-        let ids = CountedIds::default();
-        (1..=many).try_for_each(|id| endpoints::save(tx, &saving, &ids, &endpoint(id, "https://example.com")))
-    })
-    .await
-    .unwrap();
-    let id = new_experiment(&db, "k").await;
-    let experiment = read(&db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();
-    let event = event_of(&experiment, 1, EventType::StatusUpdated, 1);
-    let owed: Vec<_> = (1..=many).map(|id| (DeliveryId::of(id), EndpointId::of(id))).collect();
-    write(&db, move |tx| {
-        record(tx, &event)?;
-        deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)
-    })
-    .await
-    .unwrap();
-    let found = read(&db, |tx| deliveries::list_of_event(tx, EventId::of(1))).await.unwrap();
-    let found: Vec<_> = found.iter().map(|delivery| (delivery.id, delivery.endpoint_id)).collect();
-    assert_eq!(found, (1..=many).map(|id| (DeliveryId::of(id), EndpointId::of(id))).collect::<Vec<_>>());
-}
-
 on_both!(
     an_endpoint_is_kept_encrypted_until_deleted,
     what_is_owed_comes_in_order_of_experiment_and_revision,
     outcomes_move_what_is_pending_and_nothing_else,
-    an_event_is_owed_to_many,
 );
