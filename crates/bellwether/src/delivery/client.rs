@@ -27,6 +27,11 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// How soon a dead connection of HTTP/2 is noticed while answers are awaited on it.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+const ID: HeaderName = HeaderName::from_static(header::ID);
+const TIMESTAMP: HeaderName = HeaderName::from_static(header::TIMESTAMP);
+const SIGNATURE: HeaderName = HeaderName::from_static(header::SIGNATURE);
+const REVISION: HeaderName = HeaderName::from_static(header::REVISION);
+const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
 /// Headers that frame the message. They are HTTP's own, whoever asks for them.
 const FRAMING: [HeaderName; 8] = [
     http::header::CONNECTION,
@@ -165,14 +170,14 @@ impl Client {
         let body = bellwether_webhook::body(message.event, message.data, &signature);
         let timestamp = now.as_seconds();
         let mut headers = self.headers.clone();
-        headers.insert(header::ID, message.id.parse()?);
-        headers.insert(header::TIMESTAMP, timestamp.into());
+        headers.insert(ID, message.id.parse()?);
+        headers.insert(TIMESTAMP, timestamp.into());
         let signatures = self.signatures(message.id, now, body.as_bytes());
-        headers.insert(header::SIGNATURE, signatures.parse()?);
-        headers.insert(header::ATTEMPT, message.attempt.into());
+        headers.insert(SIGNATURE, signatures.parse()?);
+        headers.insert(ATTEMPT, message.attempt.into());
         match message.revision {
-            Some(revision) => headers.insert(header::REVISION, revision.into()),
-            None => headers.remove(header::REVISION),
+            Some(revision) => headers.insert(REVISION, revision.into()),
+            None => headers.remove(REVISION),
         };
         let mut request = Request::post(self.uri.clone()).body(Full::new(Bytes::from(body)))?;
         *request.headers_mut() = headers;

@@ -130,7 +130,7 @@ impl Context {
             .filter(|(endpoint, settings)| Some(*endpoint) != about && settings.unmet_by(facts).is_none())
             .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
             .collect();
-        writes.extend(deliveries::inserting(&event, Origin::Change, event.occurred_at, &owed));
+        writes.extend(deliveries::inserting(tx.dialect(), &event, Origin::Change, event.occurred_at, &owed));
         together(tx, &writes)?;
         let (wakes, is_numbered) = (self.wakes.clone(), tx.dialect().numbers_events_in_transaction());
         tx.after_commit(Box::new(move || {

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, together};
+use super::{Dialect, Row, StoreError, Tx, Value, Write, query_as, query_one, together};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
@@ -121,11 +121,19 @@ pub fn insert(
     now: Timestamp,
     owed: &[(DeliveryId, EndpointId)],
 ) -> Result<(), StoreError> {
-    together(tx, &inserting(event, origin, now, owed))
+    let writes = inserting(tx.dialect(), event, origin, now, owed);
+    together(tx, &writes)
 }
 
 /// The same, to be written with other things.
-pub fn inserting(event: &Event, origin: Origin, now: Timestamp, owed: &[(DeliveryId, EndpointId)]) -> Vec<Write> {
+pub fn inserting(
+    dialect: Dialect,
+    event: &Event,
+    origin: Origin,
+    now: Timestamp,
+    owed: &[(DeliveryId, EndpointId)],
+) -> Vec<Write> {
+    let rows = if dialect.prefers_single_rows() { 1 } else { ROWS_A_STATEMENT };
     let insert = |chunk: &[(DeliveryId, EndpointId)]| {
         let mut values = vec![
             event.id.into(),
@@ -152,7 +160,7 @@ pub fn inserting(event: &Event, origin: Origin, now: Timestamp, owed: &[(Deliver
         );
         Write::new(sql, values)
     };
-    owed.chunks(ROWS_A_STATEMENT).map(insert).collect()
+    owed.chunks(rows).map(insert).collect()
 }
 
 pub fn get(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {

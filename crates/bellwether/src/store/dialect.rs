@@ -39,7 +39,7 @@ impl Dialect {
     }
 
     /// Whether many rows are written faster one by one than by one statement. SQLite has no round trips to save, and keeps
-    /// an intermediate table for every list of rows.
+    /// an intermediate table for every list of rows, or a copy of every page that it touches.
     pub const fn prefers_single_rows(self) -> bool {
         matches!(self, Self::Sqlite)
     }

@@ -19,7 +19,7 @@ async fn an_event_is_owed_to_many(database: Database) {
     let expected = owed.clone();
     write(&db, move |tx| {
         let mut writes = vec![changes::inserting(event.experiment_id, &change(1))?, events::inserting(&event)];
-        writes.extend(deliveries::inserting(&event, Origin::Change, event.occurred_at, &owed));
+        writes.extend(deliveries::inserting(tx.dialect(), &event, Origin::Change, event.occurred_at, &owed));
         together(tx, &writes)
     })
     .await
