@@ -209,6 +209,11 @@ impl Db {
         batch::submit(&self.queues.outcomes, false, work).await
     }
 
+    /// Whether a commit is about to come anyway, that outcomes could go along with.
+    pub fn has_waiting_changes(&self) -> bool {
+        !self.queues.changes.is_empty()
+    }
+
     /// Runs `work` over one consistent state of the database. It cannot write.
     pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where

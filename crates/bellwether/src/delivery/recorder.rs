@@ -13,10 +13,11 @@ use crate::kill_point;
 use crate::registry::{Error, Registry, Report};
 use crate::store::StoreError;
 
-/// The most outcomes under one transaction.
-const LARGEST_BATCH: usize = 256;
-/// So many are written at once; fewer wait this long for more, for a commit costs the same for all of them. It is half of
-/// what a lane may have unrecorded, which goes on sending while the other half is written.
+/// The most outcomes under one transaction: as many as a commit full of changes may have caused, for otherwise these would
+/// outrun their outcomes.
+const LARGEST_BATCH: usize = 1024;
+/// So many are worth a commit; fewer wait this long for more, or for a change to go along with. It is half of what a lane
+/// may have unrecorded: it goes on sending while the other half is written.
 const WORTH_WRITING: usize = MOST_UNRECORDED / 2;
 const PATIENCE: Duration = Duration::from_millis(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
@@ -34,7 +35,7 @@ pub async fn run(
     recorded: mpsc::UnboundedSender<Recorded>,
 ) {
     let mut batch = Vec::new();
-    while gather(&mut reports, &mut batch).await {
+    while gather(&registry, &mut reports, &mut batch).await {
         let mut done = Recorded::new();
         for report in &batch {
             done.entry(report.endpoint_id).or_default().push(report.outcome.delivery_id);
@@ -58,10 +59,10 @@ pub async fn run(
 }
 
 /// The next batch; `false` when there is none any more.
-async fn gather(reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) -> bool {
+async fn gather(registry: &Registry, reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) -> bool {
     reports.recv_many(batch, LARGEST_BATCH).await;
     let until = tokio::time::Instant::now() + PATIENCE;
-    while !batch.is_empty() && batch.len() < WORTH_WRITING {
+    while !batch.is_empty() && batch.len() < WORTH_WRITING && !registry.db().has_waiting_changes() {
         let more = reports.recv_many(batch, LARGEST_BATCH - batch.len());
         if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
             break;

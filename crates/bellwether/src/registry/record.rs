@@ -60,7 +60,8 @@ impl Context {
             experiment.version = experiment.revision;
         }
         experiment.updated_at = self.setup.clock.now();
-        let update = experiments::updating(experiment)?;
+        let is_key_edited = action.changes.iter().any(|change| change.field == "key");
+        let update = experiments::updating(experiment, is_key_edited)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)
     }
 

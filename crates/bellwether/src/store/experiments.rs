@@ -1,7 +1,7 @@
 //! Experiments, and which metrics and groups are attached to them.
 
 use super::value::to_json;
-use super::{Row, StoreError, Tx, Write, query_as, query_one};
+use super::{Row, StoreError, Tx, Value, Write, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::experiment::{AttachedMetric, Configuration, Experiment};
 use crate::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
@@ -38,34 +38,38 @@ pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) ->
 }
 
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
-    updating(experiment)?.execute(tx)
+    updating(experiment, true)?.execute(tx)
 }
 
-/// Writes everything that a change may have touched.
-pub fn updating(experiment: &Experiment) -> Result<Write, StoreError> {
+/// Writes everything that a change may have touched. The key only if it was: SQLite writes a column's index anew whenever
+/// the column is set, whatever to.
+pub fn updating(experiment: &Experiment, is_key_edited: bool) -> Result<Write, StoreError> {
     let c = &experiment.configuration;
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
-    Ok(Write::new(
-        "UPDATE experiments SET key = $2, status = $3, configuration = $4, decision = $5, revision = $6, version = $7, \
-         is_traffic_imbalance = $8, results_run_id = $9, results_updated_at = $10, updated_at = $11, entity_id = $12, \
-         assignment_source_id = $13, schedule_id = $14 WHERE id = $1",
-        params![
-            experiment.id,
-            &c.key,
-            experiment.status.as_str(),
-            to_json(c)?,
-            decision,
-            experiment.revision,
-            experiment.version,
-            experiment.is_traffic_imbalance,
-            experiment.results_run_id,
-            experiment.results_updated_at,
-            experiment.updated_at,
-            c.entity_id,
-            c.assignment_source_id,
-            c.schedule_id,
-        ],
-    ))
+    let mut values = params![
+        experiment.id,
+        experiment.status.as_str(),
+        to_json(c)?,
+        decision,
+        experiment.revision,
+        experiment.version,
+        experiment.is_traffic_imbalance,
+        experiment.results_run_id,
+        experiment.results_updated_at,
+        experiment.updated_at,
+        c.entity_id,
+        c.assignment_source_id,
+        c.schedule_id,
+    ]
+    .to_vec();
+    let sql = "UPDATE experiments SET status = $2, configuration = $3, decision = $4, revision = $5, version = $6, \
+               is_traffic_imbalance = $7, results_run_id = $8, results_updated_at = $9, updated_at = $10, entity_id = $11, \
+               assignment_source_id = $12, schedule_id = $13 WHERE id = $1";
+    if !is_key_edited {
+        return Ok(Write::new(sql, values));
+    }
+    values.push(Value::from(&c.key));
+    Ok(Write::new(sql.replace(" WHERE", ", key = $14 WHERE"), values))
 }
 
 pub fn get(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {

@@ -85,7 +85,7 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
 fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<Pending>, StoreError> {
     let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
                d.id AS delivery_id, d.origin, d.attempt_count, d.failure_count, d.due_at \
-               FROM deliveries d JOIN events e ON e.experiment_id = d.experiment_id AND e.revision = d.revision \
+               FROM deliveries d JOIN events e ON e.id = d.event_id \
                WHERE d.endpoint_id = $1 AND d.is_behind = $2 AND d.state = 'pending' \
                AND (d.experiment_id, d.revision, d.id) > ($3, $4, $5) AND (d.due_at <= $7 OR d.failure_count = 0) \
                ORDER BY d.experiment_id, d.revision, d.id LIMIT $6";

@@ -58,7 +58,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     // FULL: in WAL mode each commit is synced before it is answered. The log may grow to 48 MB before its pages are copied
     // home: those that every change writes, such as the ends of indexes, are then copied once for thousands of changes.
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                   PRAGMA busy_timeout = 10000; PRAGMA cache_size = -32000; PRAGMA temp_store = MEMORY; \
+                   PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; \
                    PRAGMA wal_autocheckpoint = 12000; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(pragmas).map_err(sort_error)?;
     limit_size(&connection)?;

@@ -1,7 +1,7 @@
 //! A row that was damaged by hand is reported by table, column and row, and never read as something else.
 
 use bellwether::params;
-use bellwether::store::{Db, StoreError, Tx, changes, definitions, experiments};
+use bellwether::store::{Db, Dialect, StoreError, Tx, changes, definitions, experiments};
 
 use super::{change, new_experiment, read, with_definitions, write};
 use crate::databases::{Database, on_both};
@@ -50,18 +50,24 @@ async fn damaged_rows_are_named(database: Database) {
     assert_corrupt(error, ("keys", "id", "not an id"));
 }
 
-/// What the schema forbids cannot be written even by hand.
+/// What the schema forbids cannot be written even by hand. What every change writes is guarded so in SQLite alone, where
+/// every test runs too: on PostgreSQL that costs too much.
 async fn the_schema_refuses_what_cannot_be(database: Database) {
     let db = database.open().await;
     new_experiment(&db, "k").await;
-    for sql in [
+    let of_changes = [
         "UPDATE experiments SET status = 'flying'",
         "UPDATE experiments SET status = 'concluded'",
         "UPDATE experiments SET version = revision + 1",
         "UPDATE experiments SET is_traffic_imbalance = 2",
         "UPDATE experiments SET id = 9007199254740992",
+    ];
+    let of_others = [
         "INSERT INTO keys (id, name, role, hash, created_at) VALUES ('k', 'n', 'owner', '', 0)",
-    ] {
+        "INSERT INTO nodes (id, heartbeat, started_at) VALUES ('n', NULL, 0)",
+    ];
+    let is_guarded = db.dialect() == Dialect::Sqlite;
+    for sql in of_others.into_iter().chain(of_changes.into_iter().filter(|_| is_guarded)) {
         let refused: Result<u64, StoreError> = db.write(move |tx: &mut dyn Tx| tx.execute(sql, &[])).await;
         assert!(matches!(refused, Err(StoreError::Failed(_))), "{sql}: {refused:?}");
     }
