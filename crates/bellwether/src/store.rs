@@ -34,6 +34,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 
 pub use batch::Job;
+use batch::Purpose;
 pub use dialect::Dialect;
 pub use value::{FromValue, Row, Value};
 pub use write::{Write, together};
@@ -186,7 +187,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.changes, false, work).await
+        batch::submit(&self.queues.changes, Purpose::Change, work).await
     }
 
     /// The same at low priority, for outcomes of deliveries: on SQLite they ride on the next change's commit, or wait a little.
@@ -196,7 +197,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, true, work).await
+        batch::submit(&self.queues.outcomes, Purpose::Outcomes, work).await
     }
 
     /// The same for so many that they are worth a commit of their own: they wait for no change.
@@ -206,12 +207,13 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, false, work).await
+        batch::submit(&self.queues.outcomes, Purpose::Change, work).await
     }
 
-    /// Whether a commit is about to come anyway, that outcomes could go along with.
-    pub fn has_waiting_changes(&self) -> bool {
-        !self.queues.changes.is_empty()
+    /// Whether a commit is about to come anyway that outcomes could go along with. PostgreSQL's have a connection of their
+    /// own.
+    pub fn has_commit_coming(&self) -> bool {
+        self.dialect() == Dialect::Sqlite && !self.queues.changes.is_empty()
     }
 
     /// Runs `work` over one consistent state of the database. It cannot write.
@@ -221,7 +223,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.reads, false, work).await
+        batch::submit(&self.queues.reads, Purpose::Read, work).await
     }
 
     /// Waits until all that was submitted has been carried out and the threads have ended.

@@ -1,6 +1,7 @@
 //! A lane: the ordered stream of deliveries to one endpoint. One task owns it, so nothing in it needs a lock, and a
 //! delivery needs no claim. A lane knows only its own endpoint: a dead one costs the others nothing.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
-use super::answer::Answer;
+use super::answer::{Answer, ErrorClass};
 use super::client::Client;
 use super::monitor::Meter;
 use super::rate::Rate;
@@ -247,7 +248,11 @@ impl Lane {
                 let id = taken.pending.event.id.to_string();
                 let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
                 kill_point!("request.before");
-                let answer = client.send(&message, started_at).await;
+                // A request that panics must not take the lane, and all that it has under way, along.
+                let answer = AssertUnwindSafe(client.send(&message, started_at)).catch_unwind().await;
+                let answer = answer.unwrap_or_else(|_| {
+                    Answer::failed(ErrorClass::Request, "the request could not be made; the server's log says why")
+                });
                 let duration = clock.monotonic().saturating_sub(start);
                 Sent { taken, is_behind, is_probe, answer, started_at, duration }
             }));

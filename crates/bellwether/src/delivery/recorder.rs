@@ -13,8 +13,8 @@ use crate::kill_point;
 use crate::registry::{Error, Registry, Report};
 use crate::store::StoreError;
 
-/// The most outcomes under one transaction: as many as a commit full of changes may have caused, for otherwise these would
-/// outrun their outcomes.
+/// The most outcomes under one transaction. Many, for a change may be owed to many endpoints: changes would otherwise outrun
+/// their outcomes, one commit after the other.
 const LARGEST_BATCH: usize = 1024;
 /// So many are worth a commit; fewer wait this long for more, or for a change to go along with. It is half of what a lane
 /// may have unrecorded: it goes on sending while the other half is written.
@@ -42,13 +42,8 @@ pub async fn run(
         }
         let whole: Arc<[Report]> = batch.drain(..).collect();
         if let Err(error) = write(&registry, whole.clone()).await {
-            // One of them cannot be written, ever. It must not keep the others out.
-            tracing::error!(%error, "some outcomes of deliveries cannot be recorded; writing them one by one");
-            for report in whole.iter() {
-                if let Err(error) = write(&registry, Arc::from([report.clone()])).await {
-                    tracing::error!(%error, delivery = %report.outcome.delivery_id, "an outcome was not recorded");
-                }
-            }
+            tracing::error!(%error, "some outcomes of deliveries cannot be recorded; looking for them");
+            write_apart(&registry, &whole).await;
         }
         kill_point!("outcomes.recorded");
         monitor.unrecorded.add(-i64::try_from(whole.len()).unwrap_or(0));
@@ -62,13 +57,30 @@ pub async fn run(
 async fn gather(registry: &Registry, reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) -> bool {
     reports.recv_many(batch, LARGEST_BATCH).await;
     let until = tokio::time::Instant::now() + PATIENCE;
-    while !batch.is_empty() && batch.len() < WORTH_WRITING && !registry.db().has_waiting_changes() {
+    while !batch.is_empty() && batch.len() < WORTH_WRITING && !registry.db().has_commit_coming() {
         let more = reports.recv_many(batch, LARGEST_BATCH - batch.len());
         if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
             break;
         }
     }
     !batch.is_empty()
+}
+
+/// One of them cannot be written, ever. It must not keep the others out: halved again and again, it is soon alone.
+async fn write_apart(registry: &Registry, reports: &[Report]) {
+    let mut parts = vec![reports];
+    while let Some(part) = parts.pop() {
+        let Err(error) = write(registry, part.into()).await else { continue };
+        match part {
+            [report] => {
+                tracing::error!(%error, delivery = %report.outcome.delivery_id, "an outcome was not recorded");
+            }
+            _ => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.extend([second, first]);
+            }
+        }
+    }
 }
 
 /// Tries until it holds, or until it is certain that it never will.

@@ -6,6 +6,8 @@
 //! - while the window is *behind* (something pending may lie only in the database), nothing comes in but by passes over
 //!   the database, so that nothing overtakes what was not loaded.
 
+mod pass;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -14,13 +16,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::endpoint::Ordering;
 use crate::id::{DeliveryId, ExperimentId};
 use crate::store::pending::{Pending, Place};
+use pass::Pass;
+pub use pass::Wish;
 
 /// The most deliveries held.
 pub const CAPACITY: usize = 1024;
-/// The part of them that a page brings of one experiment: so little while there are many experiments, so that many go at
-/// once, and so much when there is room.
-const LEAST_REACH: usize = 64;
-const MOST_REACH: usize = 4;
+/// A page brings at least a 64th of them of one experiment, while there are many experiments, so that many go at once, and
+/// at most an eighth, when there is room: a few that wait must not fill the window.
+const SMALLEST_PART: usize = 64;
+const LARGEST_PART: usize = 8;
 /// How far ahead of its time a delivery is held at all; the database keeps those that are due later.
 pub const LONGEST_AHEAD: Duration = Duration::from_secs(60);
 
@@ -50,18 +54,10 @@ impl Limits {
     fn reach(&self) -> (usize, usize) {
         let part = |part: usize| (self.capacity / part).max(1);
         match self.ordering {
-            Ordering::Experiment => (part(LEAST_REACH), part(MOST_REACH)),
+            Ordering::Experiment => (part(SMALLEST_PART), part(LARGEST_PART)),
             Ordering::None => (self.capacity, self.capacity),
         }
     }
-}
-
-/// What a window wants from the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
-    pub after: Place,
-    /// Deliveries of one experiment; one more shows that there are more.
-    pub reach: usize,
 }
 
 #[derive(Default)]
@@ -125,41 +121,6 @@ pub struct Window {
     pass: Pass,
 }
 
-/// Where the window stands against the database.
-struct Pass {
-    is_behind: bool,
-    is_under_way: bool,
-    /// The page under way begins too late, and is not to be used.
-    is_void: bool,
-    cursor: Place,
-    reach: usize,
-    /// Whether this pass began at the start and left nothing out.
-    is_whole: bool,
-    /// No more is read until so few are open.
-    low_water: usize,
-    /// Offers that came while a page was read.
-    offers: Vec<Pending>,
-    /// Recorded while a page was read, which may still show them as pending.
-    recorded: FxHashMap<DeliveryId, Leaving>,
-}
-
-impl Pass {
-    /// A new window knows nothing, and so begins behind.
-    fn new(limits: &Limits) -> Self {
-        Self {
-            is_behind: true,
-            is_under_way: false,
-            is_void: false,
-            cursor: Place::START,
-            reach: limits.reach().0,
-            is_whole: true,
-            low_water: limits.capacity,
-            offers: Vec::new(),
-            recorded: FxHashMap::default(),
-        }
-    }
-}
-
 impl Window {
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -203,120 +164,6 @@ impl Window {
         } else {
             self.take_in(pending, now, Duration::ZERO);
         }
-    }
-
-    /// Something may be pending that this window was not offered.
-    pub fn fall_behind(&mut self) {
-        if !self.pass.is_behind {
-            self.pass.low_water = self.open() / 2;
-        }
-        self.pass.is_behind = true;
-        self.pass.is_whole = false;
-    }
-
-    /// Where to read on from the database, if there is something to read and room for it. `is_overdue` asks for a look
-    /// even while much is open, for what is open may be waiting for long.
-    pub fn next_page(&mut self, is_overdue: bool) -> Option<Wish> {
-        let has_room = self.open() <= self.pass.low_water || (is_overdue && self.open() < self.limits.capacity);
-        if !self.pass.is_behind || self.pass.is_under_way || !has_room {
-            return None;
-        }
-        self.pass.is_under_way = true;
-        if self.pass.cursor == Place::START {
-            self.pass.is_whole = true;
-        }
-        Some(Wish { after: self.pass.cursor, reach: self.pass.reach })
-    }
-
-    /// The page wished for, of at most `limit` pending deliveries, in order of experiment and revision.
-    /// `due` tells when each is due. Tells whether anything of it was taken in.
-    pub fn page(&mut self, page: Vec<Pending>, limit: usize, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
-        let is_last = page.len() < limit;
-        let held = self.held.len();
-        self.pass.is_under_way = false;
-        self.pass.low_water = self.limits.capacity;
-        let is_void = std::mem::take(&mut self.pass.is_void);
-        let is_stopped = is_void || self.load(page, now, due);
-        let (least, most) = self.limits.reach();
-        if is_stopped {
-            self.pass.reach = (self.pass.reach / 2).max(least);
-        } else if is_last {
-            self.pass.cursor = Place::START;
-            self.pass.is_behind = !self.pass.is_whole;
-            if self.pass.is_behind && self.open() <= self.limits.capacity / 2 {
-                self.pass.reach = (self.pass.reach * 2).min(most);
-            }
-        }
-        if is_stopped || (is_last && self.pass.is_behind) {
-            self.pass.low_water = self.open() / 2;
-        }
-        let is_taken = self.held.len() > held;
-        self.pass.recorded.clear();
-        for offer in std::mem::take(&mut self.pass.offers) {
-            self.offer(offer, now);
-        }
-        is_taken
-    }
-
-    /// Takes in what fits of a page; `true` if there was no room for all of it.
-    fn load(&mut self, page: Vec<Pending>, now: Moment, due: impl Fn(&Pending) -> Due) -> bool {
-        let mut skipped = None;
-        let (mut experiment, mut count) = (None, 0);
-        for pending in page {
-            let place = Place {
-                experiment: pending.event.experiment_id,
-                revision: pending.event.revision,
-                delivery: pending.id,
-            };
-            if skipped == Some(place.experiment) {
-                continue;
-            }
-            count = if experiment == Some(place.experiment) { count + 1 } else { 1 };
-            experiment = Some(place.experiment);
-            if count > self.pass.reach {
-                self.pass.is_whole = false;
-                self.pass.cursor = Place { revision: i64::MAX, ..place };
-                skipped = experiment;
-                continue;
-            }
-            let leaving = self.leaving.get(&pending.id).or_else(|| self.pass.recorded.get(&pending.id));
-            if leaving == Some(&Leaving::Again) {
-                // Where it stands is not on disk yet; until then nothing of its experiment may pass it.
-                self.pass.is_whole = false;
-                self.pass.cursor = Place { revision: i64::MAX, ..place };
-                skipped = Some(place.experiment);
-                continue;
-            }
-            if self.held.contains(&pending.id) || self.pass.recorded.contains_key(&pending.id) {
-                self.pass.cursor = place;
-                continue;
-            }
-            if self.open() >= self.limits.capacity {
-                self.pass.is_whole = false;
-                return true;
-            }
-            let wait = match due(&pending) {
-                Due::InOrder(wait) => wait,
-                Due::Alone(wait) => {
-                    self.pass.cursor = place;
-                    self.held.insert(pending.id);
-                    self.wait(now + wait, Waiting::Alone(pending));
-                    continue;
-                }
-            };
-            self.pass.cursor = place;
-            self.take_in(pending, now, wait);
-        }
-        false
-    }
-
-    /// The page could not be read; it will be asked for again.
-    pub fn page_failed(&mut self) {
-        self.pass.is_under_way = false;
-        self.pass.is_void = false;
-        self.pass.is_whole = false;
-        self.pass.offers.clear();
-        self.pass.recorded.clear();
     }
 
     fn key(&self, pending: &Pending) -> StreamKey {
@@ -477,6 +324,7 @@ impl Window {
             }
             self.unrecorded.remove(&id);
         }
+        self.pass.is_in_vain = false;
         if let Some(leaving) = self.leaving.remove(&id) {
             self.held.remove(&id);
             if self.pass.is_under_way {

@@ -39,9 +39,20 @@ pub trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
+/// What a closure is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be answered as soon as it can be.
+    Change,
+    /// It may wait a little for a change to share its commit with.
+    Outcomes,
+    /// Nothing follows from it but its answer: when nobody waits for that any more, it is left undone.
+    Read,
+}
+
 struct Call<F, T, E> {
     work: F,
-    is_patient: bool,
+    purpose: Purpose,
     result: Option<Result<T, E>>,
     reply: oneshot::Sender<Result<T, E>>,
 }
@@ -53,10 +64,13 @@ where
     E: From<StoreError> + Send,
 {
     fn is_patient(&self) -> bool {
-        self.is_patient
+        self.purpose == Purpose::Outcomes
     }
 
     fn run(&mut self, tx: &mut dyn Tx) -> Ran {
+        if self.purpose == Purpose::Read && self.reply.is_closed() {
+            return Ran::RolledBack;
+        }
         let result = catch_unwind(AssertUnwindSafe(|| (self.work)(tx)));
         let result =
             result.unwrap_or_else(|_| Err(StoreError::Failed("the closure panicked; see the log".to_owned()).into()));
@@ -78,7 +92,7 @@ where
     }
 }
 
-pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, is_patient: bool, work: F) -> Result<T, E>
+pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, purpose: Purpose, work: F) -> Result<T, E>
 where
     F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
@@ -86,7 +100,7 @@ where
 {
     let (reply, answer) = oneshot::channel();
     let closed = || StoreError::Unavailable("the store is closed".to_owned());
-    queue.send(Box::new(Call { work, is_patient, result: None, reply })).map_err(|_| closed())?;
+    queue.send(Box::new(Call { work, purpose, result: None, reply })).map_err(|_| closed())?;
     answer.await.map_err(|_| closed())?
 }
 

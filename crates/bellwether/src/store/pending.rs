@@ -49,7 +49,8 @@ pub struct Look {
     /// Those that failed are left out if they are due later. What never failed is due, whatever the clock has done since
     /// it was made.
     pub due_by: Timestamp,
-    /// Rows of one experiment, and one more that only shows that there are more.
+    /// Of an experiment that has more than so many, at least one more is read, which shows that there are more, and the rest
+    /// may be left out.
     pub reach: u32,
     pub limit: u32,
 }
@@ -64,8 +65,10 @@ impl Pending {
 pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
     let mut page: Vec<Pending> = Vec::new();
     let (mut after, limit) = (look.after, look.limit as usize);
+    let least = (look.reach as usize).saturating_add(1);
+    let mut wanted = least;
     while page.len() < limit {
-        let most = (limit - page.len()).min((look.reach as usize).saturating_add(1));
+        let most = wanted.min(limit - page.len());
         let part = part(tx, look, after, most)?;
         let Some((first, last)) = part.first().zip(part.last()).map(|(first, last)| (first.place(), last.place()))
         else {
@@ -74,6 +77,8 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
         let (is_end, is_of_one) = (part.len() < most, first.experiment == last.experiment);
         // Behind the last revision there can be, the next experiment begins.
         after = if is_of_one { Place { revision: i64::MAX, ..last } } else { last };
+        // Where the experiments are short, there is nothing to pass over.
+        wanted = if is_of_one { least } else { wanted.saturating_mul(2) };
         page.extend(part);
         if is_end {
             break;

@@ -34,8 +34,6 @@ pub fn open(
     for _ in 0..READERS {
         let reader = connect(path)?;
         reader.pragma_update(None, "query_only", true).map_err(sort_error)?;
-        // Every commit makes it old, and so a large one would only take memory.
-        reader.pragma_update(None, "cache_size", -8000).map_err(sort_error)?;
         let reads = reads.clone();
         threads.push(spawn("store-read", move || {
             let mut tx = SqliteTx::on(&reader);
@@ -56,7 +54,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sort_error)?;
     // FULL: in WAL mode each commit is synced before it is answered. The log may grow to 48 MB before its pages are copied
-    // home: those that every change writes, such as the ends of indexes, are then copied once for thousands of changes.
+    // home: those that every change writes, such as the ends of indexes, are then copied once for thousands of changes. A larger
+    // cache costs more than it saves: SQLite goes through all of it at many a commit, and a commit makes readers' old.
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
                    PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; \
                    PRAGMA wal_autocheckpoint = 12000; PRAGMA journal_size_limit = 67108864;";

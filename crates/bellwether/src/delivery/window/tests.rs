@@ -320,10 +320,74 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
         assert!(window.is_behind());
         (window.open(), window.streams.len())
     };
-    assert_eq!(fill(100), (CAPACITY, LEAST_REACH), "many go at once where there are many");
-    let (open, streams) = fill(8);
-    assert!(open > CAPACITY / 2 && streams == 8, "{open} of {streams}");
-    assert_eq!(fill(1), (CAPACITY / MOST_REACH, 1), "one leaves room for others");
+    assert_eq!(fill(100), (1024, 64), "many go at once where there are many");
+    assert_eq!(fill(8), (8 * 32, 8), "what only waits takes no more room with every look");
+    assert_eq!(fill(1), (32, 1));
+}
+
+#[test]
+fn one_experiment_alone_is_read_in_longer_and_longer_pages() {
+    let mut window = window(CAPACITY);
+    let backlog: BTreeMap<_, _> = (1..=2000).map(|revision| ((1, revision), pending(1, revision))).collect();
+    let mut database = backlog.clone();
+    let mut reaches = Vec::new();
+    while !database.is_empty() {
+        while let Some(wish) = window.next_page(false) {
+            reaches.push(wish.reach);
+            window.page(page_of(&database, wish, 512), 512, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
+        }
+        let taken = window.take(Duration::ZERO).unwrap();
+        window.settle(&taken, None, Duration::ZERO);
+        window.recorded(taken.pending.id);
+        database.remove(&(1, taken.pending.event.revision));
+    }
+    assert_eq!((reaches[0], reaches.iter().max()), (16, Some(&128)));
+    assert!(reaches.len() < 60, "{} pages", reaches.len());
+}
+
+#[test]
+fn a_look_in_vain_waits_until_something_is_recorded() {
+    let mut window = window(CAPACITY);
+    let database: BTreeMap<_, _> = (1..=16).map(|revision| ((1, revision), pending(1, revision))).collect();
+    let look = |window: &mut Window, is_overdue| {
+        let wish = window.next_page(is_overdue)?;
+        Some(window.page(page_of(&database, wish, 512), 512, Duration::ZERO, |_| Due::InOrder(Duration::ZERO)))
+    };
+    assert_eq!(look(&mut window, false), Some(true));
+    for _ in 1..=16 {
+        let taken = window.take(Duration::ZERO).unwrap();
+        window.settle(&taken, None, Duration::ZERO);
+    }
+    window.fall_behind();
+    window.pass.is_whole = false;
+    let looks = std::iter::from_fn(|| look(&mut window, false)).take(50).count();
+    assert!(looks <= 2, "the database was read {looks} times for what it could not know yet");
+    assert!(!window.is_behind() || look(&mut window, true).is_some(), "when it is time, it looks all the same");
+    window.recorded(pending(1, 1).id);
+    assert!(!window.is_behind() || look(&mut window, false).is_some());
+}
+
+#[test]
+fn what_stands_outside_the_order_keeps_nobody_behind_it_out() {
+    for is_resent in [true, false] {
+        let mut window = window(CAPACITY);
+        let mut database: BTreeMap<_, _> = (1..=100).map(|revision| ((1, revision), pending(1, revision))).collect();
+        for tried in database.values_mut().take(80) {
+            (tried.is_resent, tried.failure_count) = (is_resent, 3);
+        }
+        let wait = Duration::from_secs(50);
+        let due = |pending: &Pending| match (pending.failure_count, is_resent) {
+            (0, _) => Due::InOrder(Duration::ZERO),
+            (_, true) => Due::InOrder(wait),
+            (_, false) => Due::Alone(wait),
+        };
+        for _ in 0..20 {
+            let Some(wish) = window.next_page(false) else { break };
+            window.page(page_of(&database, wish, 512), 512, Duration::ZERO, due);
+        }
+        let next = window.take(Duration::ZERO).map(|taken| taken.pending.event.revision);
+        assert_eq!(next, Some(81), "it does not wait for those before it, resent: {is_resent}");
+    }
 }
 
 #[test]

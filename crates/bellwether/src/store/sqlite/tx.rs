@@ -1,11 +1,11 @@
 //! A transaction on a connection of SQLite's: statements kept prepared, values in and out, errors sorted. When it begins
 //! and ends is not decided here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
+use rustc_hash::FxHashMap;
 
 use crate::store::{Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
@@ -14,7 +14,7 @@ type Wake = Box<dyn FnOnce() + Send>;
 /// One after the other, all transactions of a connection.
 pub struct SqliteTx<'a> {
     connection: &'a Connection,
-    prepared: HashMap<Box<str>, Prepared<'a>>,
+    prepared: FxHashMap<Box<str>, Prepared<'a>>,
     wakes: Vec<Wake>,
     known: Known,
     last_error: Option<StoreError>,
@@ -27,7 +27,13 @@ struct Prepared<'a> {
 
 impl<'a> SqliteTx<'a> {
     pub fn on(connection: &'a Connection) -> Self {
-        Self { connection, prepared: HashMap::new(), wakes: Vec::new(), known: Known::default(), last_error: None }
+        Self {
+            connection,
+            prepared: FxHashMap::default(),
+            wakes: Vec::new(),
+            known: Known::default(),
+            last_error: None,
+        }
     }
 
     /// Begins a transaction, and forgets the last one.

@@ -158,6 +158,10 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert_eq!(reaching(Place::START, 1).await, delivery_ids(&[111, 121, 211, 221]));
     assert_eq!(reaching(Place::START, 2).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!(reaching(behind(1, 1), 1).await, delivery_ids(&[121, 131, 211, 221]));
+    // A part that begins within an experiment, and pages that end within one.
+    assert_eq!(reaching(Place::START, 3).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
+    assert_eq!(ids(&page(Look { reach: 2, ..look(Place::START, 2) }).await), delivery_ids(&[111, 121]));
+    assert_eq!(ids(&page(Look { reach: 1, ..look(behind(1, 2), 2) }).await), delivery_ids(&[131, 211]));
     // One that was tried waits for its time; the others are due whatever the clock says.
     let failed = Outcome { due_at: at(1000), ..outcome(121, 1, DeliveryState::Pending) };
     write(&db, move |tx| outcomes::record(tx, &[&failed])).await.unwrap();

@@ -1,7 +1,8 @@
 //! What a transaction promises: whole or not at all, alone in its failure, durable when answered.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 
 use bellwether::params;
 use bellwether::store::{Db, StoreError, Tx, experiments, settings};
@@ -173,6 +174,29 @@ async fn nothing_is_left_open_behind_an_error(database: Database) {
     }
 }
 
+/// A lane that stops, or a client that goes, leaves nothing behind that the next must wait for.
+async fn a_read_that_nobody_waits_for_is_left_undone(database: Database) {
+    let db = database.open().await;
+    let (gate, is_run) = (Arc::new(tokio::sync::Mutex::new(0)), Arc::new(AtomicBool::new(false)));
+    let closed = gate.clone().lock_owned().await;
+    let mut busy = JoinSet::new();
+    // More than there are readers: the last of them, and what comes behind it, wait in the queue.
+    for _ in 0..8 {
+        let (db, gate) = (db.clone(), gate.clone());
+        let mut blocked = Box::pin(async move { read(&db, move |_| Ok(*gate.blocking_lock())).await });
+        assert!(std::future::poll_fn(|cx| Poll::Ready(blocked.as_mut().poll(cx))).await.is_pending());
+        busy.spawn(blocked);
+    }
+    let done = is_run.clone();
+    let mut abandoned = Box::pin(read(&db, move |_| Ok(done.fetch_or(true, Ordering::SeqCst))));
+    assert!(std::future::poll_fn(|cx| Poll::Ready(abandoned.as_mut().poll(cx))).await.is_pending());
+    drop(abandoned);
+    drop(closed);
+    assert!(busy.join_all().await.iter().all(Result::is_ok));
+    assert!(close(db).await, "the queue is empty");
+    assert!(!is_run.load(Ordering::SeqCst));
+}
+
 /// Closing carries out all that was submitted; a door that others hold stays open.
 async fn closing_waits_for_what_was_submitted(database: Database) {
     let db = database.open().await;
@@ -294,6 +318,7 @@ on_both!(
     a_read_sees_one_state,
     a_read_cannot_write,
     nothing_is_left_open_behind_an_error,
+    a_read_that_nobody_waits_for_is_left_undone,
     closing_waits_for_what_was_submitted,
     values_come_back_as_they_were,
 );
