@@ -245,11 +245,14 @@ impl Lane {
                 let _held = held;
                 let started_at = clock.now();
                 let start = clock.monotonic();
-                let id = taken.pending.event.id.to_string();
-                let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
-                kill_point!("request.before");
+                let request = async {
+                    let id = taken.pending.event.id.to_string();
+                    let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
+                    kill_point!("request.before");
+                    client.send(&message, started_at).await
+                };
                 // A request that panics must not take the lane, and all that it has under way, along.
-                let answer = AssertUnwindSafe(client.send(&message, started_at)).catch_unwind().await;
+                let answer = AssertUnwindSafe(request).catch_unwind().await;
                 let answer = answer.unwrap_or_else(|_| {
                     Answer::failed(ErrorClass::Request, "the request could not be made; the server's log says why")
                 });

@@ -8,6 +8,7 @@
 mod full;
 mod log;
 mod moments;
+mod panics;
 mod points;
 mod synced;
 mod verdict;
