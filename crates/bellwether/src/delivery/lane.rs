@@ -139,8 +139,8 @@ impl Lane {
                     Some(message) => self.receive(message),
                     None => return,
                 },
-                page = self.live.page() => self.live.take_page(page, &self.endpoint.settings),
-                page = self.behind.page() => self.behind.take_page(page, &self.endpoint.settings),
+                page = self.live.page() => self.live.take_page(page, &self.endpoint),
+                page = self.behind.page() => self.behind.take_page(page, &self.endpoint),
                 () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
             }
         }

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window, Wish};
-use crate::endpoint::Settings;
+use crate::endpoint::Endpoint;
 use crate::id::DeliveryId;
-use crate::store::StoreError;
 use crate::store::pending::{self, Look, Owed, Pending};
+use crate::store::{StoreError, Tx, endpoints};
 
 /// Rows read from the database at a time.
 const PAGE: u32 = 512;
@@ -19,7 +19,8 @@ const PAGE: u32 = 512;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_LATEST: Duration = Duration::from_secs(30);
 
-pub type Page = Result<Vec<Pending>, StoreError>;
+/// What is pending, and the version of the endpoint that this was read beside.
+pub type Page = Result<(Option<i64>, Vec<Pending>), StoreError>;
 
 pub struct Source {
     shared: Arc<Shared>,
@@ -28,7 +29,7 @@ pub struct Source {
     pages: JoinSet<Page>,
     looked_at: Duration,
     look_again: Duration,
-    /// The last page could not be read.
+    /// The last page could not be read, or was not fit for use.
     has_failed: bool,
 }
 
@@ -51,6 +52,7 @@ impl Source {
         self.pages = JoinSet::new();
         self.window.clear(limits);
         self.look_again = LOOK_AGAIN;
+        self.has_failed = false;
     }
 
     /// How long it is until the window asks for something; `None`: for ever. `is_full`: nothing can be taken anyway.
@@ -79,7 +81,8 @@ impl Source {
         let due_by = self.shared.clock.now().plus(LONGEST_AHEAD);
         let reach = u32::try_from(reach).unwrap_or(u32::MAX);
         let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE };
-        self.pages.spawn(async move { db.read(move |tx| pending::read(tx, &look)).await });
+        let read = move |tx: &mut dyn Tx| Ok((endpoints::version(tx, look.owed.endpoint)?, pending::read(tx, &look)?));
+        self.pages.spawn(async move { db.read(read).await });
     }
 
     /// The page under way, when it has come; pends for ever if there is none.
@@ -90,16 +93,19 @@ impl Source {
         }
     }
 
-    pub fn take_page(&mut self, page: Page, settings: &Settings) {
-        self.has_failed = page.is_err();
+    pub fn take_page(&mut self, page: Page, endpoint: &Endpoint) {
+        self.has_failed = true;
         let page = match page {
-            Ok(page) => page,
+            Ok((version, page)) if version == Some(endpoint.version) => page,
+            // It was edited, and the lane is about to hear of it. What was owed after that must not go out as before.
+            Ok(_) => return self.window.page_failed(),
             Err(error) => {
                 tracing::warn!(%error, endpoint = %self.owed.endpoint, "pending deliveries cannot be read yet; trying again");
                 return self.window.page_failed();
             }
         };
-        let now = self.shared.clock.now();
+        self.has_failed = false;
+        let (now, settings) = (self.shared.clock.now(), &endpoint.settings);
         let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
         let due = |pending: &Pending| {
             let wait = pending.due_at.since(now).min(LONGEST_AHEAD);

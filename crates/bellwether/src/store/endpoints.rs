@@ -111,7 +111,12 @@ pub fn get(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endp
     query_one(tx, "endpoints", &sql, params![id], |row| decode(vault, row))
 }
 
-/// The same, locked against other writers until the transaction ends.
+/// Which edit of it this is.
+pub fn version(tx: &mut dyn Tx, id: EndpointId) -> Result<Option<i64>, StoreError> {
+    query_one(tx, "endpoints", "SELECT version FROM endpoints WHERE id = $1", params![id], |row| row.get("version"))
+}
+
+/// An endpoint, locked against other writers until the transaction ends.
 pub fn lock(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
     let lock = tx.dialect().for_update();
     let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id = $1 AND state <> 'deleted'{lock}");
