@@ -29,6 +29,7 @@ impl Drain {
         let made = stage.subscribe(vec![Subscription { url: stage.receiver.url(), settings }]).await?;
         let (address, until) = (stage.server.address(), Until::Accepted(self.deliveries));
         load::closed_loop(address, &stage.experiments, CONNECTIONS, until).await?;
+        println!("{} deliveries are owed; enabling the endpoint", self.deliveries);
         let (before, start) = (stage.server.processor_time()?, now());
         let enable = request("POST", &format!("/endpoints/{}/enable", made[0]), r#"{"from":"stopped"}"#);
         load::send_all(address, 1, vec![enable]).await?;
