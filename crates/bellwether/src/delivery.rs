@@ -360,7 +360,7 @@ impl Delivery {
             }
             None => {
                 let (messages, inbox) = mpsc::unbounded_channel();
-                let start = Start { endpoint: Arc::new(endpoint), fence, health: row.health };
+                let start = Start { endpoint: Arc::new(endpoint), number: row.number, fence, health: row.health };
                 let lane = Lane::new(self.shared.clone(), start);
                 self.tasks.spawn(async move {
                     lane.run(inbox).await;

@@ -78,6 +78,12 @@ pub fn text(value: u128) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// The 16 bytes of an id in its text form, whatever its kind.
+pub fn bytes_of_text(text: &str) -> Result<[u8; 16], String> {
+    let digits = text.split_once('_').and_then(|(_, digits)| decode(digits));
+    digits.map(u128::to_be_bytes).ok_or_else(|| format!("'{text}' is no id"))
+}
+
 macro_rules! typed_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -94,6 +100,15 @@ macro_rules! typed_ids {
             /// Every id made earlier than `at` is smaller, every later one is not.
             pub fn first_at(at: Timestamp) -> Self {
                 Self(millis(at) << 80)
+            }
+
+            /// In whose order time goes, as in that of the text.
+            pub const fn to_bytes(self) -> [u8; 16] {
+                self.0.to_be_bytes()
+            }
+
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(u128::from_be_bytes(bytes))
             }
 
             /// When it was made, to the millisecond.
@@ -168,6 +183,29 @@ typed_ids! {
     GroupId = "grp";
     ScheduleId = "sch";
 }
+
+/// How many low bits of a change's delivery tell its lane.
+const LANE_BITS: u32 = 32;
+
+impl DeliveryId {
+    /// Of the delivery that a change makes of its event to a lane: the event's id with the lane's number at its end. So what
+    /// is owed of an event lies together, and needs no index of its own.
+    pub const fn of_event(event: EventId, lane: LaneNumber) -> Self {
+        Self(Self::first_of(event).0 | lane as u128)
+    }
+
+    /// From here to [`Self::last_of`] lie all that a change makes of its event.
+    pub const fn first_of(event: EventId) -> Self {
+        Self(event.0 >> LANE_BITS << LANE_BITS)
+    }
+
+    pub const fn last_of(event: EventId) -> Self {
+        Self::of_event(event, LaneNumber::MAX)
+    }
+}
+
+/// A lane's number, from 1 up: shorter than its endpoint's id, for tables with a row for every delivery.
+pub type LaneNumber = u32;
 
 /// An experiment's number: from 1 up, below 2^53, so that every JSON reader keeps it exact.
 pub type ExperimentId = i64;

@@ -22,9 +22,11 @@ pub mod pending;
 mod postgres;
 pub mod recoveries;
 pub mod retention;
+mod rows;
 pub mod runs;
 pub mod settings;
 mod sqlite;
+pub mod undelivered;
 mod value;
 mod write;
 
@@ -36,7 +38,7 @@ use crossbeam_channel::Sender;
 pub use batch::Job;
 use batch::Purpose;
 pub use dialect::Dialect;
-pub use value::{FromValue, Row, Value};
+pub use value::{Cell, FromCell, Row, Value};
 pub use write::{Write, together};
 
 /// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
@@ -72,7 +74,13 @@ pub trait Tx {
     /// Runs a statement and tells how many rows it touched.
     fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError>;
 
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError>;
+    /// Hands each row to `each`, whose first error ends it.
+    fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        each: &mut dyn FnMut(&Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError>;
 
     fn dialect(&self) -> Dialect;
 
@@ -97,24 +105,28 @@ macro_rules! params {
 }
 
 /// Reads every row by `decode`, naming `table` where one is corrupt.
-pub(crate) fn query_as<T>(
+pub fn query_as<T>(
     tx: &mut dyn Tx,
     table: &'static str,
     sql: &str,
     params: &[Value],
-    decode: impl Fn(&Row) -> Result<T, StoreError>,
+    decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
-    let rows = tx.query(sql, params)?;
-    rows.iter().map(|row| decode(row).map_err(|error| error.in_table(table))).collect()
+    let mut found = Vec::new();
+    tx.query(sql, params, &mut |row| {
+        found.push(decode(row).map_err(|error| error.in_table(table))?);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The same for at most one row.
-pub(crate) fn query_one<T>(
+pub fn query_one<T>(
     tx: &mut dyn Tx,
     table: &'static str,
     sql: &str,
     params: &[Value],
-    decode: impl Fn(&Row) -> Result<T, StoreError>,
+    decode: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
     Ok(query_as(tx, table, sql, params, decode)?.pop())
 }

@@ -1,5 +1,7 @@
 //! Deliveries and their attempts: what is owed to whom, what came of it, and having it sent again, or not at all.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,9 +14,10 @@ use super::body::Body;
 use super::experiments::Nothing;
 use super::query::{Handled, Ids, Params, check_limit, listed, parse_id, usual_page};
 use crate::error::Refusal;
-use crate::id::DeliveryId;
-use crate::store::deliveries::{self, DeliveryState};
+use crate::id::{DeliveryId, EndpointId};
+use crate::store::deliveries::{self, Delivery, DeliveryState};
 use crate::store::outcomes;
+use crate::store::undelivered::{Key, Queue};
 
 /// Attempts shown of one delivery.
 const MOST_ATTEMPTS: u32 = 100;
@@ -31,6 +34,8 @@ pub struct Listing {
     state: Option<String>,
 }
 
+/// All in order of their ids; those in a state other than delivered in the order in which they are sent, which is that of
+/// the table where they stand.
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
     let state = listing.state.as_deref().map(|text| {
         DeliveryState::parse(text).ok_or_else(|| {
@@ -38,16 +43,39 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
             Refusal::invalid("state", format!("'{text}' was given; one of {known} is allowed"))
         })
     });
-    let limit = check_limit(listing.limit)?;
-    let selection = deliveries::Selection {
-        after: listing.after,
-        endpoint: listing.endpoint.as_deref().map(parse_id).transpose()?,
-        event: listing.event.as_deref().map(parse_id).transpose()?,
-        state: state.transpose()?,
-        limit,
-    };
+    let (state, limit) = (state.transpose()?, check_limit(listing.limit)?);
+    let endpoint: Option<EndpointId> = listing.endpoint.as_deref().map(parse_id).transpose()?;
+    let id = |delivery: &Delivery| delivery.id.to_string();
+    if let Some(event) = listing.event.as_deref().map(parse_id).transpose()? {
+        let after = cursor::<DeliveryId>(&listing.after)?;
+        let mut found = api.read(move |tx| Ok(deliveries::list_of_event(tx, event)?)).await?;
+        found.retain(|delivery| {
+            endpoint.is_none_or(|endpoint| delivery.endpoint_id == endpoint)
+                && state.is_none_or(|state| delivery.state == state)
+                && after.is_none_or(|after| delivery.id > after)
+        });
+        found.truncate(limit as usize);
+        return Ok(listed(found, limit, id));
+    }
+    if let Some(state) = state.filter(|state| *state != DeliveryState::Delivered) {
+        let after = cursor::<Key>(&listing.after)?;
+        let queues: Vec<_> = Queue::ALL.into_iter().filter(|queue| queue.state() == state).collect();
+        let found = api.read(move |tx| Ok(deliveries::list_queued(tx, endpoint, &queues, after, limit)?)).await?;
+        return Ok(listed(found, limit, |delivery| delivery.key().map_or_else(String::new, |key| key.to_string())));
+    }
+    let after = cursor(&listing.after)?;
+    let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };
     let found = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
-    Ok(listed(found, limit, |delivery| delivery.id.to_string()))
+    Ok(listed(found, limit, id))
+}
+
+/// Where a page begins: behind what the page before gave as `next`, or at the beginning.
+fn cursor<T: FromStr<Err = String>>(after: &str) -> Result<Option<T>, Refusal> {
+    let wrong = |_| {
+        let allowed = "what a page of the same list gave as 'next' is allowed, or nothing";
+        Refusal::invalid("after", format!("'{after}' was given; {allowed}"))
+    };
+    if after.is_empty() { Ok(None) } else { after.parse().map(Some).map_err(wrong) }
 }
 
 /// One delivery with its attempts: the latest, where there are very many.

@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::id::EndpointId;
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{changes, deliveries, endpoints};
+use crate::store::{changes, endpoints, undelivered};
 
 /// Never a secret, a header's value or the URL's query: only the answer to its making tells them.
 fn view(endpoint: &Endpoint) -> Value {
@@ -129,7 +129,7 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
     let (endpoint, lane, pending) = api
         .read(move |tx| {
             let endpoint = endpoints::get(tx, &vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
-            Ok((endpoint, lanes::get(tx, id)?, deliveries::count_pending(tx, id)?))
+            Ok((endpoint, lanes::get(tx, id)?, undelivered::count_pending(tx, id)?))
         })
         .await?;
     let mut body = view(&endpoint);

@@ -22,7 +22,7 @@ use super::{MOST_UNRECORDED, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
-use crate::id::DeliveryId;
+use crate::id::{DeliveryId, LaneNumber};
 use crate::kill_point;
 use crate::registry::Report;
 use crate::store::deliveries::DeliveryState;
@@ -47,6 +47,7 @@ pub enum Message {
 /// What a lane begins with.
 pub struct Start {
     pub endpoint: Arc<Endpoint>,
+    pub number: LaneNumber,
     /// What its outcomes are written under.
     pub fence: i64,
     pub health: Health,
@@ -93,9 +94,9 @@ fn limits(endpoint: &Endpoint) -> Limits {
 
 impl Lane {
     pub fn new(shared: Arc<Shared>, start: Start) -> Self {
-        let Start { endpoint, fence, health } = start;
+        let Start { endpoint, number, fence, health } = start;
         let source = |is_behind| {
-            let owed = Owed { endpoint: endpoint.id, is_behind };
+            let owed = Owed { endpoint: endpoint.id, lane: number, is_behind };
             Source::new(shared.clone(), owed, limits(&endpoint))
         };
         let (now, wall) = (shared.clock.monotonic(), shared.clock.now());
@@ -317,7 +318,7 @@ impl Lane {
             _ => {}
         }
         let outcome = Outcome {
-            delivery_id: id,
+            key: source.owed.key(taken.pending.place()),
             attempt: attempt(number, started_at, duration, answer),
             state,
             failure_count,

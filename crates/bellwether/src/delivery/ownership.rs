@@ -37,6 +37,7 @@ mod tests {
     fn lane(number: u128, node: Option<u128>) -> LaneRow {
         LaneRow {
             endpoint_id: EndpointId::of(number),
+            number: u32::try_from(number).unwrap(),
             node_id: node.map(NodeId::of),
             fence: 0,
             revised: 0,

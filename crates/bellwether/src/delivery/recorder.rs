@@ -38,7 +38,7 @@ pub async fn run(
     while gather(&registry, &mut reports, &mut batch).await {
         let mut done = Recorded::new();
         for report in &batch {
-            done.entry(report.endpoint_id).or_default().push(report.outcome.delivery_id);
+            done.entry(report.endpoint_id).or_default().push(report.outcome.key.delivery);
         }
         let whole: Arc<[Report]> = batch.drain(..).collect();
         if let Err(error) = write(&registry, whole.clone()).await {
@@ -73,7 +73,7 @@ async fn write_apart(registry: &Registry, reports: &[Report]) {
         let Err(error) = write(registry, part.into()).await else { continue };
         match part {
             [report] => {
-                tracing::error!(%error, delivery = %report.outcome.delivery_id, "an outcome was not recorded");
+                tracing::error!(%error, delivery = %report.outcome.key.delivery, "an outcome was not recorded");
             }
             _ => {
                 let (first, second) = part.split_at(part.len() / 2);

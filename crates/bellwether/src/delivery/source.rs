@@ -24,7 +24,7 @@ pub type Page = Result<(Option<i64>, Vec<Pending>), StoreError>;
 
 pub struct Source {
     shared: Arc<Shared>,
-    owed: Owed,
+    pub owed: Owed,
     pub window: Window,
     pages: JoinSet<Page>,
     looked_at: Duration,

@@ -13,7 +13,7 @@ use crate::experiment::FieldChange;
 use crate::health::Health;
 use crate::id::{EndpointChangeId, EndpointId};
 use crate::signing::{Keys, Signing};
-use crate::store::{StoreError, Tx, changes, deliveries, endpoints, lanes};
+use crate::store::{StoreError, Tx, changes, endpoints, lanes, undelivered};
 
 /// Deliveries cancelled in one transaction.
 const BATCH: u32 = 500;
@@ -124,11 +124,11 @@ impl Registry {
                 let now = context.setup.clock.now();
                 if from == EnableFrom::Now {
                     reason = "from now on";
-                    endpoints::cancel_pending(tx, endpoint.id, FROM_NOW_ON, now, BATCH)?;
+                    undelivered::cancel_some(tx, endpoint.id, FROM_NOW_ON, now, BATCH)?;
                 }
                 // It begins with a clean slate, or the breaker of before would hold back what is owed.
                 lanes::save_health(tx, endpoint.id, &Default::default())?;
-                deliveries::make_due(tx, endpoint.id, now)?;
+                undelivered::make_due(tx, endpoint.id, now)?;
             }
             let endpoint = Endpoint { state: EndpointState::Enabled, disabled_reason: None, ..endpoint.clone() };
             Ok(Changed { endpoint, action: "enabled", reason: reason.to_owned() })
@@ -153,7 +153,7 @@ impl Registry {
         for id in deleted {
             let now = self.clock().now();
             let cancel =
-                move |tx: &mut dyn Tx| endpoints::cancel_pending(tx, id, "the endpoint was deleted", now, BATCH);
+                move |tx: &mut dyn Tx| undelivered::cancel_some(tx, id, "the endpoint was deleted", now, BATCH);
             while self.db().write_outcomes::<_, StoreError, _>(cancel).await? == u64::from(BATCH) {}
         }
         Ok(())
@@ -168,7 +168,7 @@ impl Registry {
                 if endpoint.state != EndpointState::Disabled {
                     return Ok(0);
                 }
-                Ok(endpoints::cancel_pending(tx, endpoint.id, FROM_NOW_ON, context.setup.clock.now(), BATCH)?)
+                Ok(undelivered::cancel_some(tx, endpoint.id, FROM_NOW_ON, context.setup.clock.now(), BATCH)?)
             })
             .await
     }
@@ -250,7 +250,7 @@ impl Context {
     fn lift_pause(&self, tx: &mut dyn Tx, id: EndpointId) -> Result<()> {
         let Some(lane) = lanes::get(tx, id)?.filter(|lane| lane.health.paused_until.is_some()) else { return Ok(()) };
         lanes::save_health(tx, id, &Health { paused_until: None, ..lane.health })?;
-        Ok(deliveries::make_due(tx, id, self.setup.clock.now())?)
+        Ok(undelivered::make_due(tx, id, self.setup.clock.now())?)
     }
 
     pub(super) fn save_endpoint(&self, tx: &mut dyn Tx, endpoint: &Endpoint) -> Result<()> {

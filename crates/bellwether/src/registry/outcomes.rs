@@ -14,7 +14,7 @@ use crate::event::EndpointTurn;
 use crate::health::{Health, Turn};
 use crate::id::EndpointId;
 use crate::store::outcomes::{self, Outcome};
-use crate::store::{Tx, deliveries, endpoints, lanes};
+use crate::store::{Tx, endpoints, lanes, undelivered};
 
 /// So many outcomes do not wait for a change to share its commit with.
 const WORTH_A_COMMIT: usize = 32;
@@ -81,7 +81,7 @@ impl Context {
                 self.tell_of_endpoint(tx, EndpointTurn::Failing, &endpoint, reason)
             }
             Turn::Recovered => {
-                deliveries::make_due(tx, id, self.setup.clock.now())?;
+                undelivered::make_due(tx, id, self.setup.clock.now())?;
                 self.note_endpoint(tx, &Actor::System, id, "recovered", Vec::new(), "")?;
                 self.tell_of_endpoint(tx, EndpointTurn::Recovered, &endpoint, "a request succeeded again")
             }

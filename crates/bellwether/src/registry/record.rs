@@ -8,7 +8,7 @@ use bellwether_webhook::EventType;
 use super::{Context, DeliveryWake, Error, Result};
 use crate::actor::Actor;
 use crate::change::Change;
-use crate::endpoint::{Endpoint, Settings};
+use crate::endpoint::Endpoint;
 use crate::error::{Conflict, Refusal};
 use crate::event::{EndpointTurn, Event, Topic};
 use crate::experiment::{Experiment, FieldChange};
@@ -16,6 +16,7 @@ use crate::filter::Facts;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::run::Run;
 use crate::store::deliveries::Origin;
+use crate::store::endpoints::Subscription;
 use crate::store::{StoreError, Tx, Write, changes, deliveries, endpoints, events, experiments, settings, together};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
@@ -37,7 +38,7 @@ impl Action {
 #[derive(Default, Clone)]
 pub struct Subscriptions {
     generation: String,
-    endpoints: Arc<[(EndpointId, Settings)]>,
+    all: Arc<[Subscription]>,
 }
 
 impl Context {
@@ -123,19 +124,16 @@ impl Context {
         facts: &Facts<'_>,
         about: Option<EndpointId>,
     ) -> Result<()> {
-        let ids = &self.setup.ids;
-        let owed: Vec<_> = self
-            .subscriptions(tx)?
-            .endpoints
-            .iter()
-            .filter(|(endpoint, settings)| Some(*endpoint) != about && settings.unmet_by(facts).is_none())
-            .map(|(endpoint, _)| (DeliveryId::of(ids.next()), *endpoint))
-            .collect();
+        let subscriptions = self.subscriptions(tx)?;
+        let is_wanted = |it: &&Subscription| Some(it.endpoint) != about && it.settings.unmet_by(facts).is_none();
+        let wanted = || subscriptions.all.iter().filter(is_wanted);
+        let owed: Vec<_> = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.lane)).collect();
+        let told = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.endpoint)).collect();
         writes.extend(deliveries::inserting(tx.dialect(), &event, Origin::Change, event.occurred_at, &owed));
         together(tx, &writes)?;
         let (wakes, is_numbered) = (self.wakes.clone(), tx.dialect().numbers_events_in_transaction());
         tx.after_commit(Box::new(move || {
-            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: owed });
+            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: told });
             if is_numbered {
                 wakes.log_grew();
             }
@@ -154,8 +152,8 @@ impl Context {
         let topic = Topic::Endpoint(turn);
         let facts = Facts { topic, experiment_key: "", tags: &[], entity_id: None, run: None };
         let is_wanted =
-            |(other, settings): &(EndpointId, Settings)| *other != endpoint.id && settings.unmet_by(&facts).is_none();
-        if !self.subscriptions(tx)?.endpoints.iter().any(is_wanted) {
+            |other: &Subscription| other.endpoint != endpoint.id && other.settings.unmet_by(&facts).is_none();
+        if !self.subscriptions(tx)?.all.iter().any(is_wanted) {
             return Ok(());
         }
         let number = settings::next_number(tx, settings::ENDPOINT_EVENTS)?;
@@ -176,7 +174,7 @@ impl Context {
                 return Ok(held.clone());
             }
         }
-        let fresh = Subscriptions { generation, endpoints: endpoints::subscriptions(tx)?.into() };
+        let fresh = Subscriptions { generation, all: endpoints::subscriptions(tx)?.into() };
         *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         Ok(fresh)
     }

@@ -15,9 +15,9 @@ use crate::error::{Conflict, Refusal};
 use crate::event::Event;
 use crate::filter::{Clause, Facts};
 use crate::id::{DeliveryId, EndpointId, EntityId, RecoveryId};
-use crate::store::deliveries::{self, Delivery, DeliveryState, Origin};
+use crate::store::deliveries::{self, Delivery, Origin};
 use crate::store::recoveries::{self, Kind, Recovery, State};
-use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lanes};
+use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lanes, undelivered};
 
 /// Rows moved in one transaction.
 const BATCH: u32 = 250;
@@ -53,7 +53,7 @@ impl Registry {
             let gone = "the event is past retention; nothing is left to send";
             let event = events::hold(tx, of.event_id)?.ok_or_else(|| Refusal::conflict(Conflict::State, gone))?;
             let again = DeliveryId::of(context.setup.ids.next());
-            let owed = [(again, of.endpoint_id)];
+            let owed = [(again, of.lane)];
             deliveries::insert(tx, &event, Origin::Resend, context.setup.clock.now(), &owed)?;
             context.wake_after_commit(tx, DeliveryWake::Look(of.endpoint_id));
             Ok(deliveries::get(tx, again)?.ok_or_else(|| Refusal::not_found("delivery", again))?)
@@ -64,17 +64,23 @@ impl Registry {
     /// Ends a pending delivery. What is on its way to the receiver just now may still arrive.
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<Delivery> {
         self.command(move |context, tx| {
-            let delivery = deliveries::lock(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?;
-            if delivery.state != DeliveryState::Pending {
-                let detail = format!("the delivery has ended already: {}", delivery.state.as_str());
+            let found = |tx: &mut dyn Tx| {
+                Ok::<_, super::Error>(deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?)
+            };
+            let delivery = found(tx)?;
+            let is_cancelled = match delivery.key() {
+                Some(key) => undelivered::cancel(tx, &key, "cancelled by hand", context.setup.clock.now())?,
+                None => false,
+            };
+            if !is_cancelled {
+                let detail = format!("the delivery has ended already: {}", found(tx)?.state.as_str());
                 return Err(Refusal::conflict(Conflict::State, detail).into());
             }
-            deliveries::cancel(tx, id, "cancelled by hand", context.setup.clock.now())?;
             // The lane may hold it in memory.
             lanes::revise(tx, delivery.endpoint_id)?;
             endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
             context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
-            Ok(deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?)
+            found(tx)
         })
         .await
     }
@@ -185,6 +191,7 @@ impl Context {
 
     fn replay_step(&self, tx: &mut dyn Tx, recovery: &mut Recovery, now: Timestamp) -> Result<usize> {
         let Some(endpoint) = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)? else { return Ok(0) };
+        let Some(lane) = lanes::get(tx, endpoint.id)? else { return Ok(0) };
         let page = recoveries::events_after(tx, recovery, BATCH)?;
         for (event, is_candidate) in &page {
             recovery.place = (event.experiment_id, event.revision);
@@ -196,7 +203,7 @@ impl Context {
             if events::hold(tx, event.id)?.is_none() {
                 continue;
             }
-            let owed = [(DeliveryId::of(self.setup.ids.next()), endpoint.id)];
+            let owed = [(DeliveryId::of(self.setup.ids.next()), lane.number)];
             deliveries::insert(tx, event, Origin::Replay, now, &owed)?;
             recovery.moved += 1;
         }

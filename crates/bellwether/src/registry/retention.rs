@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::Registry;
+use crate::clock::Timestamp;
+use crate::store::retention::Pruned;
 use crate::store::{StoreError, Tx, retention};
 
 /// Rows in one transaction.
@@ -28,28 +30,40 @@ pub async fn run(registry: Registry, keep: Duration, mut stop: watch::Receiver<b
 
 impl Registry {
     /// Removes all that is older than `keep`, and tells how many deliveries and events that were. What is still pending
-    /// then is ended as expired, and goes with the next round.
+    /// then is ended as expired, and is kept for as long again.
     pub async fn prune(&self, keep: Duration) -> Result<u64, StoreError> {
-        let mut count = 0;
         // Also what a change that crossed with its endpoint's deletion has left.
         self.cancel_owed_to_deleted().await?;
+        let cutoff = self.clock().now().minus(keep);
+        Ok(self.prune_deliveries(cutoff).await? + self.prune_events(cutoff).await?)
+    }
+
+    async fn prune_deliveries(&self, cutoff: Timestamp) -> Result<u64, StoreError> {
+        let (mut after, mut count) = (None, 0);
         loop {
             let now = self.clock().now();
-            let cutoff = now.minus(keep);
-            let expired = self
-                .db()
-                .write_outcomes(move |tx: &mut dyn Tx| retention::expire_pending(tx, cutoff, now, BATCH))
-                .await?;
+            let prune = move |tx: &mut dyn Tx| retention::prune_deliveries(tx, after, cutoff, now, BATCH);
+            let Pruned { expired, removed, last } = self.db().write_outcomes(prune).await?;
             if expired > 0 {
                 tracing::warn!(expired, "deliveries that were pending for longer than the retention were cancelled");
             }
-            let deliveries: u64 =
-                self.db().write_outcomes(move |tx: &mut dyn Tx| retention::prune_deliveries(tx, cutoff, BATCH)).await?;
-            let events: u64 =
-                self.db().write_outcomes(move |tx: &mut dyn Tx| retention::prune_events(tx, cutoff, BATCH)).await?;
-            count += deliveries + events;
-            if expired + deliveries + events == 0 {
+            count += removed;
+            if last.is_none() {
                 return Ok(count);
+            }
+            after = last;
+        }
+    }
+
+    async fn prune_events(&self, cutoff: Timestamp) -> Result<u64, StoreError> {
+        let (mut after, mut count) = (0, 0);
+        loop {
+            let prune = move |tx: &mut dyn Tx| retention::prune_events(tx, after, cutoff, BATCH);
+            let (removed, last) = self.db().write_outcomes(prune).await?;
+            count += removed;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(count),
             }
         }
     }

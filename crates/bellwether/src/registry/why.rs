@@ -13,7 +13,7 @@ use crate::filter::Clause;
 use crate::id::{DeliveryId, EndpointId, EventId};
 use crate::store::deliveries::{self, Delivery, DeliveryState};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{Tx, changes, endpoints, events};
+use crate::store::{Tx, changes, endpoints, events, undelivered};
 
 /// What became of an event for an endpoint.
 #[derive(Debug, Serialize)]
@@ -172,18 +172,19 @@ fn waits(
     if let Some((next_probe_at, health)) = health.and_then(|health| Some((health.probe_at?, health))) {
         return Ok(Waits::Breaker { next_probe_at, failing_since: health.failing_since });
     }
-    if delivery.failure_count > 0 && delivery.due_at > now {
-        return Ok(Waits::Retry { until: delivery.due_at });
+    if let Some(until) = delivery.due_at.filter(|due_at| delivery.failure_count > 0 && *due_at > now) {
+        return Ok(Waits::Retry { until });
     }
     if endpoint.settings.ordering == Ordering::Experiment
-        && let Some(earlier) = deliveries::held_back_by(tx, delivery)?
+        && let Some(key) = delivery.key()
+        && let Some((behind, revision)) = undelivered::held_back_by(tx, &key)?
     {
-        return Ok(Waits::Order { behind: earlier.id, revision: earlier.revision });
+        return Ok(Waits::Order { behind, revision });
     }
     Ok(Waits::Turn {
         max_in_flight: endpoint.settings.max_in_flight,
         rate_limit: endpoint.settings.rate_limit,
-        pending: deliveries::count_pending(tx, endpoint.id)?,
+        pending: undelivered::count_pending(tx, endpoint.id)?,
     })
 }
 

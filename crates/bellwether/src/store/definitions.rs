@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::value::to_json;
-use super::{FromValue, Row, StoreError, Tx, Value, query_as, query_one};
+use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::collection::Collection;
 use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
@@ -18,7 +18,7 @@ use crate::params;
 
 /// A kind of definition as it is stored.
 pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    type Id: Copy + Display + From<u128> + FromStr<Err = String> + FromValue + Into<Value> + Send + Sync + 'static;
+    type Id: Copy + Display + From<u128> + FromStr<Err = String> + FromCell + Into<Value> + Send + Sync + 'static;
     const TABLE: &'static str;
 
     fn name(&self) -> &str;

@@ -1,13 +1,19 @@
-//! Deliveries and their attempts: what is owed to whom, and what came of it.
+//! Deliveries: what is owed to whom, and what became of it.
 //!
-//! A delivery is pending until an attempt's outcome is recorded. Nobody claims one: the lane that owns its endpoint sends it.
+//! A delivery's row is written with its event and never changed. Until it is delivered it also stands in `undelivered`, and
+//! is pending as long as an attempt's outcome has not moved it there. Nobody claims one: the lane that owns its endpoint
+//! sends it.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{Dialect, Row, StoreError, Tx, Value, Write, query_as, query_one, together};
+use super::rows::Rows;
+use super::undelivered::{self, Key, Queue};
+use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, together};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
+use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId, LaneNumber};
 use crate::params;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,55 +77,97 @@ pub struct Delivery {
     pub id: DeliveryId,
     pub event_id: EventId,
     pub endpoint_id: EndpointId,
+    #[serde(skip)]
+    pub lane: LaneNumber,
     pub experiment_id: ExperimentId,
     pub revision: i64,
     pub state: DeliveryState,
+    /// Where it stands if it is not delivered.
+    #[serde(skip)]
+    pub queue: Option<Queue>,
     /// Why it was cancelled.
     pub reason: Option<String>,
     pub origin: Origin,
-    /// Whether it comes behind live traffic: it was recovered or replayed.
+    /// Whether it comes behind live traffic, while it is pending: it was recovered or replayed.
     pub is_behind: bool,
     pub attempt_count: u32,
     /// Failed attempts that count for the retry schedule; those made while the breaker was open do not.
     pub failure_count: u32,
     /// When the next attempt is due, while it is pending.
-    pub due_at: Timestamp,
+    pub due_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub ended_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, event_id, endpoint_id, experiment_id, revision, state, reason, origin, is_behind, attempt_count, failure_count, \
-     due_at, created_at, ended_at";
+impl Delivery {
+    /// Where it stands, if it is not delivered.
+    pub fn key(&self) -> Option<Key> {
+        let Self { lane, experiment_id, revision, id, .. } = *self;
+        Some(Key { lane, queue: self.queue?, experiment: experiment_id, revision, delivery: id })
+    }
+}
 
-fn decode(row: &Row) -> Result<Delivery, StoreError> {
+/// Events looked for at a time.
+const EVENTS_A_STATEMENT: usize = 50;
+
+const COLUMNS: &str = "d.id, d.event_id, l.endpoint_id, d.lane, d.experiment_id, d.revision, d.origin, d.created_at, u.queue, u.reason, \
+     u.attempt_count, u.failure_count, u.due_at, u.ended_at, \
+     (SELECT MAX(number) FROM attempts a WHERE u.queue IS NULL AND a.delivery_id = d.id) AS delivered_by, \
+     (SELECT MAX(started_at + duration_us) FROM attempts a WHERE u.queue IS NULL AND a.delivery_id = d.id AND error_class IS NULL) \
+     AS delivered_at";
+const SOURCE: &str = "deliveries d JOIN lanes l ON l.number = d.lane LEFT JOIN undelivered u ON u.lane = d.lane \
+     AND u.queue IN ('live', 'behind', 'exhausted', 'cancelled') AND u.experiment_id = d.experiment_id \
+     AND u.revision = d.revision AND u.delivery_id = d.id";
+
+fn decode(row: &Row<'_>) -> Result<Delivery, StoreError> {
+    let queue = row.optional_word("queue", Queue::parse)?;
+    let state = queue.map_or(DeliveryState::Delivered, Queue::state);
+    let is_pending = state == DeliveryState::Pending;
     Ok(Delivery {
         id: row.get("id")?,
         event_id: row.get("event_id")?,
         endpoint_id: row.get("endpoint_id")?,
+        lane: row.get("lane")?,
         experiment_id: row.get("experiment_id")?,
         revision: row.get("revision")?,
-        state: row.word("state", DeliveryState::parse)?,
+        state,
+        queue,
         reason: row.get("reason")?,
         origin: row.word("origin", Origin::parse)?,
-        is_behind: row.get("is_behind")?,
-        attempt_count: row.get("attempt_count")?,
-        failure_count: row.get("failure_count")?,
-        due_at: row.get("due_at")?,
+        is_behind: queue == Some(Queue::Behind),
+        attempt_count: match queue {
+            Some(_) => row.get("attempt_count")?,
+            None => row.get::<Option<u32>>("delivered_by")?.unwrap_or(0),
+        },
+        failure_count: row.get::<Option<u32>>("failure_count")?.unwrap_or(0),
+        due_at: row.get::<Option<Timestamp>>("due_at")?.filter(|_| is_pending),
         created_at: row.get("created_at")?,
-        ended_at: row.get("ended_at")?,
+        ended_at: if queue.is_some() { row.get("ended_at")? } else { row.get("delivered_at")? },
     })
 }
 
-/// Most rows under one INSERT, which bounds the statements that stay prepared.
-const ROWS_A_STATEMENT: usize = 50;
+static DELIVERIES: Rows = Rows::into(
+    "deliveries",
+    &[
+        ("id", "UUID"),
+        ("event_id", "UUID"),
+        ("lane", "BIGINT"),
+        ("experiment_id", "BIGINT"),
+        ("revision", "BIGINT"),
+        ("origin", "TEXT"),
+        ("is_apart", "BIGINT"),
+        ("created_at", "BIGINT"),
+    ],
+    "",
+);
 
-/// Owes `event` to each of these endpoints, due at `now`.
+/// Owes `event` to each of these lanes, due at `now`.
 pub fn insert(
     tx: &mut dyn Tx,
     event: &Event,
     origin: Origin,
     now: Timestamp,
-    owed: &[(DeliveryId, EndpointId)],
+    owed: &[(DeliveryId, LaneNumber)],
 ) -> Result<(), StoreError> {
     let writes = inserting(tx.dialect(), event, origin, now, owed);
     together(tx, &writes)
@@ -131,116 +179,135 @@ pub fn inserting(
     event: &Event,
     origin: Origin,
     now: Timestamp,
-    owed: &[(DeliveryId, EndpointId)],
+    owed: &[(DeliveryId, LaneNumber)],
 ) -> Vec<Write> {
-    let rows = if dialect.prefers_single_rows() { 1 } else { ROWS_A_STATEMENT };
-    let insert = |chunk: &[(DeliveryId, EndpointId)]| {
-        let mut values = vec![
+    let is_apart = origin != Origin::Change;
+    let (experiment, revision) = (event.experiment_id, event.revision);
+    let row = |(id, lane): &(DeliveryId, LaneNumber)| {
+        let origin = Value::Word(origin.as_str());
+        vec![
+            (*id).into(),
             event.id.into(),
-            Value::from(event.experiment_id),
-            Value::from(event.revision),
-            Value::from(now),
-            Value::from(origin.as_str()),
-            Value::from(origin == Origin::Replay),
-        ];
-        let mut rows = Vec::with_capacity(chunk.len());
-        for (id, endpoint) in chunk {
-            values.push((*id).into());
-            values.push((*endpoint).into());
-            rows.push(format!(
-                "(${}, $1, ${}, $2, $3, 'pending', $5, $6, 0, 0, $4, $4)",
-                values.len() - 1,
-                values.len()
-            ));
-        }
-        let sql = format!(
-            "INSERT INTO deliveries (id, event_id, endpoint_id, experiment_id, revision, state, origin, is_behind, \
-             attempt_count, failure_count, due_at, created_at) VALUES {}",
-            rows.join(", ")
-        );
-        Write::new(sql, values)
+            (*lane).into(),
+            experiment.into(),
+            revision.into(),
+            origin,
+            is_apart.into(),
+            now.into(),
+        ]
     };
-    owed.chunks(rows).map(insert).collect()
+    let mut writes = DELIVERIES.inserting(dialect, owed.iter().map(row).collect());
+    writes.extend(undelivered::inserting(dialect, event, origin, now, owed));
+    writes
 }
 
 pub fn get(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-    query_one(tx, "deliveries", &format!("SELECT {COLUMNS} FROM deliveries WHERE id = $1"), params![id], decode)
+    query_one(tx, "deliveries", &format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id = $1"), params![id], decode)
 }
 
+/// All of an event, in order of their ids.
 pub fn list_of_event(tx: &mut dyn Tx, event: EventId) -> Result<Vec<Delivery>, StoreError> {
-    query_as(
-        tx,
-        "deliveries",
-        &format!("SELECT {COLUMNS} FROM deliveries WHERE event_id = $1 ORDER BY id"),
-        params![event],
-        decode,
-    )
+    let sql = format!(
+        "SELECT {COLUMNS} FROM {SOURCE} WHERE d.id BETWEEN $1 AND $2 AND d.event_id = $3 AND d.is_apart = 0 \
+         UNION ALL SELECT {COLUMNS} FROM {SOURCE} WHERE d.event_id = $3 AND d.is_apart = 1 ORDER BY id"
+    );
+    let (first, last) = (DeliveryId::first_of(event), DeliveryId::last_of(event));
+    query_as(tx, "deliveries", &sql, params![first, last, event], decode)
 }
 
+/// Whether anything is or was owed of an event.
+pub fn is_any_of(tx: &mut dyn Tx, event: EventId) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM (SELECT id FROM deliveries WHERE id BETWEEN $1 AND $2 AND event_id = $3 AND is_apart = 0 \
+               UNION ALL SELECT id FROM deliveries WHERE event_id = $3 AND is_apart = 1) AS of_event LIMIT 1";
+    let (first, last) = (DeliveryId::first_of(event), DeliveryId::last_of(event));
+    let found = query_one(tx, "deliveries", sql, params![first, last, event], |row| row.get::<DeliveryId>("id"))?;
+    Ok(found.is_some())
+}
+
+/// Which of these events are or were owed to an endpoint.
+pub fn owed_among(tx: &mut dyn Tx, endpoint: EndpointId, events: &[EventId]) -> Result<HashSet<EventId>, StoreError> {
+    let Some(lane) = lanes::get(tx, endpoint)?.map(|lane| lane.number) else { return Ok(HashSet::new()) };
+    let mut owed = HashSet::new();
+    for chunk in events.chunks(EVENTS_A_STATEMENT) {
+        // Always as many, so that one statement is prepared for all.
+        let full = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(EVENTS_A_STATEMENT);
+        let (mut ids, mut apart) = (Vec::new(), vec![Value::from(lane)]);
+        for event in full {
+            ids.push(DeliveryId::of_event(*event, lane).into());
+            apart.push((*event).into());
+        }
+        let places =
+            |first: usize| (0..EVENTS_A_STATEMENT).map(|i| format!("${}", first + i)).collect::<Vec<_>>().join(", ");
+        let by_id = format!("SELECT event_id FROM deliveries WHERE id IN ({}) AND is_apart = 0", places(1));
+        let by_event =
+            format!("SELECT event_id FROM deliveries WHERE lane = $1 AND is_apart = 1 AND event_id IN ({})", places(2));
+        for (sql, values) in [(by_id, ids), (by_event, apart)] {
+            owed.extend(query_as(tx, "deliveries", &sql, &values, |row| row.get::<EventId>("event_id"))?);
+        }
+    }
+    Ok(owed)
+}
+
+/// What to list, in order of ids.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    pub after: String,
+    pub after: Option<DeliveryId>,
     pub endpoint: Option<EndpointId>,
-    pub event: Option<EventId>,
-    pub state: Option<DeliveryState>,
+    /// Those that are delivered, and no others.
+    pub is_delivered: bool,
     pub limit: u32,
 }
 
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<Delivery>, StoreError> {
-    let filters = [
-        ("endpoint_id", selection.endpoint.map(Value::from)),
-        ("event_id", selection.event.map(Value::from)),
-        ("state", selection.state.map(|state| Value::from(state.as_str()))),
-    ];
-    let mut values = vec![Value::from(&selection.after), Value::from(selection.limit)];
-    let mut sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id > $1");
+    let mut values = params![selection.after.unwrap_or(DeliveryId::of(0)), selection.limit].to_vec();
+    let mut sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id > $1");
     // Only what is asked for stands in the statement, so that the indexes serve.
-    for (column, value) in filters.into_iter().filter_map(|(column, value)| Some((column, value?))) {
-        values.push(value);
-        sql += &format!(" AND {column} = ${}", values.len());
+    if let Some(endpoint) = selection.endpoint {
+        values.push(endpoint.into());
+        sql += " AND d.lane = (SELECT number FROM lanes WHERE endpoint_id = $3)";
     }
-    sql += " ORDER BY id LIMIT $2";
+    if selection.is_delivered {
+        sql += " AND u.queue IS NULL";
+    }
+    sql += " ORDER BY d.id LIMIT $2";
     query_as(tx, "deliveries", &sql, &values, decode)
 }
 
-/// The same row, locked against other writers until the transaction ends.
-pub fn lock(tx: &mut dyn Tx, id: DeliveryId) -> Result<Option<Delivery>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM deliveries WHERE id = $1{}", tx.dialect().for_update());
-    query_one(tx, "deliveries", &sql, params![id], decode)
+/// Those with ids from `after` up to `end`, which is not among them, in order.
+pub fn list_before(
+    tx: &mut dyn Tx,
+    after: Option<DeliveryId>,
+    end: DeliveryId,
+    limit: u32,
+) -> Result<Vec<Delivery>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id > $1 AND d.id < $2 ORDER BY d.id LIMIT $3");
+    query_as(tx, "deliveries", &sql, params![after.unwrap_or(DeliveryId::of(0)), end, limit], decode)
 }
 
-/// Ends a pending delivery without sending it.
-pub fn cancel(tx: &mut dyn Tx, id: DeliveryId, reason: &str, now: Timestamp) -> Result<(), StoreError> {
-    let sql =
-        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 WHERE id = $1 AND state = 'pending'";
-    tx.execute(sql, params![id, reason, now]).map(drop)
-}
-
-/// What failed and waits for its next attempt is due at once: the most of it, for that is little while breakers open.
-pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE deliveries SET due_at = $2 WHERE id IN (SELECT id FROM deliveries \
-               WHERE endpoint_id = $1 AND state = 'pending' AND failure_count > 0 AND due_at > $2 LIMIT $3)";
-    tx.execute(sql, params![endpoint, now, MOST_MADE_DUE]).map(drop)
-}
-
-/// The earlier delivery of the same experiment that failed and holds this one back.
-pub fn held_back_by(tx: &mut dyn Tx, delivery: &Delivery) -> Result<Option<Delivery>, StoreError> {
+/// Deliveries in some queues of one lane or all, in the order in which they are sent, behind a place.
+pub fn list_queued(
+    tx: &mut dyn Tx,
+    endpoint: Option<EndpointId>,
+    queues: &[Queue],
+    after: Option<Key>,
+    limit: u32,
+) -> Result<Vec<Delivery>, StoreError> {
+    let after = after.unwrap_or(Key::START);
+    let mut values = after.values();
+    values.push(limit.into());
+    let queues: Vec<_> = queues.iter().map(|queue| format!("'{}'", queue.as_str())).collect();
+    let mut of_lane = "";
+    if let Some(endpoint) = endpoint {
+        values.push(endpoint.into());
+        of_lane = "lane = (SELECT number FROM lanes WHERE endpoint_id = $7) AND ";
+    }
     let sql = format!(
-        "SELECT {COLUMNS} FROM deliveries WHERE endpoint_id = $1 AND is_behind = $2 AND experiment_id = $3 \
-         AND revision < $4 AND state = 'pending' AND origin <> 'resend' ORDER BY revision LIMIT 1"
+        "SELECT {COLUMNS} FROM (SELECT * FROM undelivered WHERE {of_lane}queue IN ({}) \
+         AND (lane, queue, experiment_id, revision, delivery_id) > ($1, $2, $3, $4, $5) \
+         ORDER BY lane, queue, experiment_id, revision, delivery_id LIMIT $6) u \
+         JOIN deliveries d ON d.id = u.delivery_id JOIN lanes l ON l.number = d.lane \
+         ORDER BY u.lane, u.queue, u.experiment_id, u.revision, u.delivery_id",
+        queues.join(", ")
     );
-    let values = params![delivery.endpoint_id, delivery.is_behind, delivery.experiment_id, delivery.revision];
-    query_one(tx, "deliveries", &sql, values, decode)
-}
-
-/// Deliveries moved in one transaction.
-const MOST_MADE_DUE: u32 = 500;
-/// Pending deliveries are counted no further than this.
-pub const MOST_COUNTED: u32 = 100_000;
-
-/// How many deliveries of an endpoint are pending, counted up to [`MOST_COUNTED`].
-pub fn count_pending(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<u64, StoreError> {
-    let sql = "SELECT COUNT(*) AS count FROM \
-               (SELECT 1 AS one FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' LIMIT $2) counted";
-    Ok(query_one(tx, "deliveries", sql, params![endpoint, MOST_COUNTED], |row| row.get("count"))?.unwrap_or(0))
+    query_as(tx, "deliveries", &sql, &values, decode)
 }

@@ -3,12 +3,19 @@
 
 use super::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one, settings};
-use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
-use crate::id::{EndpointId, Ids};
+use crate::id::{EndpointId, Ids, LaneNumber};
 use crate::params;
 use crate::secret::{Vault, VaultError};
 use crate::signing::{Keys, Signing};
+
+/// Who wants which events.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    pub endpoint: EndpointId,
+    pub lane: LaneNumber,
+    pub settings: Settings,
+}
 
 const COLUMNS: &str =
     "id, url, secret, headers, signing, settings, state, disabled_reason, version, created_at, updated_at";
@@ -128,30 +135,18 @@ pub fn list(tx: &mut dyn Tx, vault: &Vault, after: &str, limit: u32) -> Result<V
     query_as(tx, "endpoints", &sql, params![after, limit], |row| decode(vault, row))
 }
 
-/// What the registry asks of an endpoint to know whether an event is owed to it; no secrets.
-pub fn subscriptions(tx: &mut dyn Tx) -> Result<Vec<(EndpointId, Settings)>, StoreError> {
-    let sql = "SELECT id, settings FROM endpoints WHERE state <> 'deleted' ORDER BY id";
-    query_as(tx, "endpoints", sql, &[], |row| Ok((row.get("id")?, row.json("settings")?)))
-}
-
-/// Cancels some of what is still owed to an endpoint, and tells how many: at most `limit`, for there may be very many.
-pub fn cancel_pending(
-    tx: &mut dyn Tx,
-    id: EndpointId,
-    reason: &str,
-    now: Timestamp,
-    limit: u32,
-) -> Result<u64, StoreError> {
-    tx.execute(
-        "UPDATE deliveries SET state = 'cancelled', reason = $2, ended_at = $3 \
-         WHERE id IN (SELECT id FROM deliveries WHERE endpoint_id = $1 AND state = 'pending' LIMIT $4)",
-        params![id, reason, now, limit],
-    )
+/// What the registry asks of an endpoint to know whether an event is owed to it, and in which lane; no secrets.
+pub fn subscriptions(tx: &mut dyn Tx) -> Result<Vec<Subscription>, StoreError> {
+    let sql = "SELECT e.id, l.number, e.settings FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id \
+               WHERE e.state <> 'deleted' ORDER BY e.id";
+    query_as(tx, "endpoints", sql, &[], |row| {
+        Ok(Subscription { endpoint: row.get("id")?, lane: row.get("number")?, settings: row.json("settings")? })
+    })
 }
 
 /// Endpoints that were deleted, and that something is still owed to.
 pub fn deleted_owing(tx: &mut dyn Tx) -> Result<Vec<EndpointId>, StoreError> {
-    let sql = "SELECT id FROM endpoints WHERE state = 'deleted' AND EXISTS \
-               (SELECT 1 FROM deliveries d WHERE d.endpoint_id = endpoints.id AND d.state = 'pending')";
+    let sql = "SELECT e.id FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id WHERE e.state = 'deleted' AND EXISTS \
+               (SELECT 1 FROM undelivered u WHERE u.lane = l.number AND u.queue IN ('live', 'behind'))";
     query_as(tx, "endpoints", sql, &[], |row| row.get("id"))
 }

@@ -45,6 +45,12 @@ pub fn hold(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
     query_one(tx, "events", &sql, params![id], decode)
 }
 
+/// Locks an event against those who would hold it, to remove it; `false` if it is gone.
+pub fn lock(tx: &mut dyn Tx, id: EventId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT id FROM events WHERE id = $1{}", tx.dialect().for_update());
+    Ok(query_one(tx, "events", &sql, params![id], |row| row.get::<EventId>("id"))?.is_some())
+}
+
 /// What to pick from the log.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {

@@ -42,7 +42,7 @@ pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreE
 /// Whether any admin key is in force.
 pub fn has_admin(tx: &mut dyn Tx, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) LIMIT 1";
-    Ok(!tx.query(sql, params![now])?.is_empty())
+    Ok(query_one(tx, "keys", sql, params![now], |row| row.get::<KeyId>("id"))?.is_some())
 }
 
 /// `false` if there is no such key in force.

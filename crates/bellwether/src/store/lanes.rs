@@ -1,15 +1,17 @@
 //! Lanes: which node sends to an endpoint, and how the endpoint fares. A fence rises with every new owner; what an owner
 //! learns is written only while the fence is still its own.
 
-use super::{Row, StoreError, Tx, Value, query_as, query_one};
+use super::{Row, StoreError, Tx, Value, query_as, query_one, settings};
 use crate::clock::Timestamp;
 use crate::health::Health;
-use crate::id::{EndpointId, NodeId};
+use crate::id::{EndpointId, LaneNumber, NodeId};
 use crate::params;
 
 #[derive(Debug, Clone)]
 pub struct LaneRow {
     pub endpoint_id: EndpointId,
+    /// By which its deliveries are found.
+    pub number: LaneNumber,
     pub node_id: Option<NodeId>,
     pub fence: i64,
     /// Rises when what is owed was changed by hand, so that the owner begins anew.
@@ -18,11 +20,12 @@ pub struct LaneRow {
 }
 
 const COLUMNS: &str =
-    "endpoint_id, node_id, fence, revised, failure_count, failing_since, failed_with, probe_at, paused_until";
+    "endpoint_id, number, node_id, fence, revised, failure_count, failing_since, failed_with, probe_at, paused_until";
 
 fn decode(row: &Row) -> Result<LaneRow, StoreError> {
     Ok(LaneRow {
         endpoint_id: row.get("endpoint_id")?,
+        number: row.get("number")?,
         node_id: row.get("node_id")?,
         fence: row.get("fence")?,
         revised: row.get("revised")?,
@@ -42,8 +45,9 @@ pub(super) fn decode_health(row: &Row) -> Result<Health, StoreError> {
 
 /// The lane of a new endpoint; nobody owns it yet.
 pub fn insert(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<(), StoreError> {
-    let sql = "INSERT INTO lanes (endpoint_id, fence, revised, failure_count) VALUES ($1, 0, 0, 0)";
-    tx.execute(sql, params![endpoint]).map(drop)
+    let number = settings::next_number(tx, settings::LANES)?;
+    let sql = "INSERT INTO lanes (endpoint_id, number, fence, revised, failure_count) VALUES ($1, $2, 0, 0, 0)";
+    tx.execute(sql, params![endpoint, number]).map(drop)
 }
 
 pub fn get(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<Option<LaneRow>, StoreError> {
@@ -107,7 +111,7 @@ pub fn revise(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<(), StoreError> {
 /// Endpoints that something is owed to, live or behind: those of a node, or all.
 pub fn owing(tx: &mut dyn Tx, node: Option<NodeId>) -> Result<Vec<EndpointId>, StoreError> {
     let sql = "SELECT endpoint_id FROM lanes WHERE (CAST($1 AS TEXT) IS NULL OR node_id = $1) AND EXISTS \
-               (SELECT 1 FROM deliveries d WHERE d.endpoint_id = lanes.endpoint_id AND d.state = 'pending')";
+               (SELECT 1 FROM undelivered u WHERE u.lane = lanes.number AND u.queue IN ('live', 'behind'))";
     query_as(tx, "lanes", sql, params![node], |row| row.get("endpoint_id"))
 }
 

@@ -1,6 +1,6 @@
 //! Brings a database's schema up to date, one numbered file after the other, each in a transaction of its own.
 
-use super::{Dialect, StoreError, Tx};
+use super::{Dialect, StoreError, Tx, query_one};
 use crate::params;
 
 struct Migration {
@@ -25,6 +25,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0003_references.sql"),
         postgres: include_str!("../../migrations/postgres/0003_references.sql"),
     },
+    Migration {
+        version: 4,
+        sqlite: include_str!("../../migrations/sqlite/0004_undelivered.sql"),
+        postgres: include_str!("../../migrations/postgres/0004_undelivered.sql"),
+    },
 ];
 
 /// `run_script` runs several statements at once on the connection of `tx`.
@@ -33,8 +38,8 @@ pub fn bring_up_to_date(
     mut run_script: impl FnMut(&str) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     run_script("CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY)")?;
-    let rows = tx.query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations", &[])?;
-    let current: i64 = rows.first().map_or(Ok(0), |row| row.get("version"))?;
+    let sql = "SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations";
+    let current = query_one(tx, "schema_migrations", sql, &[], |row| row.get("version"))?.unwrap_or(0);
     let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
     if current > newest {
         return Err(StoreError::Failed(format!(

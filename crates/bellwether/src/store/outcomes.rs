@@ -1,17 +1,16 @@
 //! Attempts and what they came to: many at a time, for a delivery costs one batched write.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
 use super::deliveries::DeliveryState;
-use super::{StoreError, Tx, Value, query_as};
+use super::rows::{Rows, as_lists, lists};
+use super::undelivered::{Key, Queue, is_key};
+use super::{Row, StoreError, Tx, Value, query_as, query_one, together};
 use crate::clock::Timestamp;
 use crate::id::DeliveryId;
 use crate::params;
-
-/// Most rows under one statement, which bounds the statements that stay prepared.
-const ROWS_A_STATEMENT: usize = 50;
 
 /// One HTTP request made for a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -30,7 +29,8 @@ pub struct Attempt {
 /// What an attempt leaves behind: the attempt, and where the delivery stands after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    pub delivery_id: DeliveryId,
+    /// Where the delivery stood while it was tried.
+    pub key: Key,
     pub attempt: Attempt,
     pub state: DeliveryState,
     pub failure_count: u32,
@@ -38,118 +38,140 @@ pub struct Outcome {
     pub ended_at: Option<Timestamp>,
 }
 
+static ATTEMPTS: Rows = Rows::into(
+    "attempts",
+    &[
+        ("delivery_id", "UUID"),
+        ("number", "BIGINT"),
+        ("started_at", "BIGINT"),
+        ("duration_us", "BIGINT"),
+        ("status_code", "BIGINT"),
+        ("error_class", "TEXT"),
+        ("error", "TEXT"),
+        ("response_body", "TEXT"),
+    ],
+    "ON CONFLICT (delivery_id, number) DO NOTHING",
+);
+
 /// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so.
 pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
     if tx.dialect().prefers_single_rows() {
-        return outcomes.iter().try_for_each(|outcome| record_one(tx, outcome));
-    }
-    for chunk in outcomes.chunks(ROWS_A_STATEMENT) {
-        // Of several attempts for one delivery the last says where it stands.
-        let is_last = |(i, outcome): (usize, &&Outcome)| {
-            chunk[i + 1..].iter().all(|later| later.delivery_id != outcome.delivery_id)
-        };
-        let last: Vec<_> =
-            chunk.iter().enumerate().filter(|item| is_last(*item)).map(|(_, outcome)| *outcome).collect();
-        let moved = move_pending(tx, &last)?;
-        let (of_moved, late): (Vec<_>, Vec<_>) =
-            chunk.iter().copied().partition(|outcome| moved.contains(&outcome.delivery_id));
-        insert_attempts(tx, &of_moved)?;
-        insert_late_attempts(tx, &late)?;
-    }
-    Ok(())
-}
-
-fn record_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<(), StoreError> {
-    let Outcome { delivery_id, attempt, state, failure_count, due_at, ended_at } = outcome;
-    let moved = tx.execute(
-        "UPDATE deliveries SET state = $2, attempt_count = $3, failure_count = $4, due_at = $5, ended_at = $6 \
-         WHERE id = $1 AND state = 'pending'",
-        params![*delivery_id, state.as_str(), attempt.number, *failure_count, *due_at, *ended_at],
-    )?;
-    if moved == 0 { insert_late_attempts(tx, &[outcome]) } else { insert_attempts(tx, &[outcome]) }
-}
-
-const ATTEMPT_COLUMNS: &str =
-    "delivery_id, number, started_at, duration_us, status_code, error_class, error, response_body";
-const ATTEMPT_TYPES: [&str; 8] = ["TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT"];
-
-/// Of deliveries that this transaction has moved, and that are therefore there.
-fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
-    if outcomes.is_empty() {
+        for outcome in outcomes {
+            let moved = move_one(tx, outcome)?;
+            if moved || is_kept(tx, outcome.key.delivery)? {
+                insert_attempts(tx, &[outcome])?;
+            }
+        }
         return Ok(());
     }
-    let sql = format!(
-        "INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES {} ON CONFLICT (delivery_id, number) DO NOTHING",
-        rows_of(outcomes.len(), ATTEMPT_TYPES.len(), |place| format!("${place}"))
-    );
-    tx.execute(&sql, &attempt_values(outcomes)).map(drop)
-}
-
-/// Of deliveries that had ended. One that retention has removed takes no attempts any more, and must not keep out the
-/// others'; the rest is held, so that it is not removed just now, and the attempt left behind.
-fn insert_late_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
-    if outcomes.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "WITH attempt ({ATTEMPT_COLUMNS}) AS (VALUES {}) INSERT INTO attempts ({ATTEMPT_COLUMNS}) \
-         SELECT * FROM attempt WHERE EXISTS (SELECT 1 FROM deliveries d WHERE d.id = attempt.delivery_id{}) \
-         ON CONFLICT (delivery_id, number) DO NOTHING",
-        typed_rows_of(outcomes.len(), &ATTEMPT_TYPES),
-        tx.dialect().for_share()
-    );
-    tx.execute(&sql, &attempt_values(outcomes)).map(drop)
-}
-
-fn attempt_values(outcomes: &[&Outcome]) -> Vec<Value> {
-    let mut values = Vec::with_capacity(outcomes.len() * ATTEMPT_TYPES.len());
+    let moved = move_many(tx, outcomes)?;
+    let mut kept = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        let attempt = &outcome.attempt;
-        values.push(outcome.delivery_id.into());
-        values.push(Value::from(attempt.number));
-        values.push(Value::from(attempt.started_at));
-        values.push(Value::from(attempt.duration_us));
-        values.push(Value::from(attempt.status_code));
-        values.push(Value::from(attempt.error_class.clone()));
-        values.push(Value::from(attempt.error.clone()));
-        values.push(Value::from(attempt.response_body.clone()));
+        if moved.contains(&outcome.key.delivery) || is_kept(tx, outcome.key.delivery)? {
+            kept.push(*outcome);
+        }
     }
+    insert_attempts(tx, &kept)
+}
+
+/// Whether a delivery that has ended is there: one that retention has removed takes no attempts any more. It is held, so
+/// that it is not removed just now, and the attempt left behind.
+fn is_kept(tx: &mut dyn Tx, delivery: DeliveryId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT id FROM deliveries WHERE id = $1{}", tx.dialect().for_share());
+    let found = query_one(tx, "deliveries", &sql, params![delivery], |row| row.get::<DeliveryId>("id"))?;
+    Ok(found.is_some())
+}
+
+fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
+    let row = |outcome: &&Outcome| {
+        let Attempt { number, started_at, duration_us, status_code, error_class, error, response_body } =
+            outcome.attempt.clone();
+        params![outcome.key.delivery, number, started_at, duration_us, status_code, error_class, error, response_body]
+            .to_vec()
+    };
+    let writes = ATTEMPTS.inserting(tx.dialect(), outcomes.iter().map(row).collect());
+    together(tx, &writes)
+}
+
+/// The queue in which a delivery stands after `outcome`; `None`: it is delivered.
+fn queue_after(outcome: &Outcome) -> Option<Queue> {
+    match outcome.state {
+        DeliveryState::Delivered => None,
+        DeliveryState::Pending => Some(outcome.key.queue),
+        DeliveryState::Exhausted => Some(Queue::Exhausted),
+        DeliveryState::Cancelled => Some(Queue::Cancelled),
+    }
+}
+
+fn values_after(outcome: &Outcome, queue: Queue) -> Vec<Value> {
+    let mut values = outcome.key.values();
+    values.extend([
+        Value::Word(queue.as_str()),
+        outcome.attempt.number.into(),
+        outcome.failure_count.into(),
+        outcome.due_at.into(),
+        outcome.ended_at.into(),
+    ]);
     values
 }
 
-/// Tells which of them were pending. Their rows are this transaction's until it ends.
-fn move_pending(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryId>, StoreError> {
-    let mut values = Vec::with_capacity(outcomes.len() * 6);
-    for outcome in outcomes {
-        values.push(outcome.delivery_id.into());
-        values.push(Value::from(outcome.state.as_str()));
-        values.push(Value::from(outcome.attempt.number));
-        values.push(Value::from(outcome.failure_count));
-        values.push(Value::from(outcome.due_at));
-        values.push(Value::from(outcome.ended_at));
-    }
-    let sql = format!(
-        "WITH outcome (id, state, attempt_count, failure_count, due_at, ended_at) AS (VALUES {}) \
-         UPDATE deliveries SET state = outcome.state, attempt_count = outcome.attempt_count, \
-         failure_count = outcome.failure_count, due_at = outcome.due_at, ended_at = outcome.ended_at \
-         FROM outcome WHERE deliveries.id = outcome.id AND deliveries.state = 'pending' RETURNING deliveries.id",
-        typed_rows_of(outcomes.len(), &["TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT", "BIGINT"])
-    );
-    Ok(query_as(tx, "deliveries", &sql, &values, |row| row.get("id"))?.into_iter().collect())
-}
-
-/// Placeholders for `rows` rows, each cast to the type of its column: `(CAST($1 AS TEXT), CAST($2 AS BIGINT)), …`. Where
-/// rows are not inserted as they are, PostgreSQL cannot tell their types otherwise.
-fn typed_rows_of(rows: usize, types: &[&str]) -> String {
-    rows_of(rows, types.len(), |place| format!("CAST(${place} AS {})", types[(place - 1) % types.len()]))
-}
-
-fn rows_of(rows: usize, columns: usize, place: impl Fn(usize) -> String) -> String {
-    let row = |row: usize| {
-        let places: Vec<_> = (1..=columns).map(|column| place(row * columns + column)).collect();
-        format!("({})", places.join(", "))
+/// `false` if it was not pending any more.
+fn move_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<bool, StoreError> {
+    let moved = match queue_after(outcome) {
+        None => tx.execute(concat!("DELETE FROM undelivered WHERE ", is_key!()), &outcome.key.values())?,
+        Some(queue) => {
+            let sql = concat!(
+                "UPDATE undelivered SET queue = $6, attempt_count = $7, failure_count = $8, due_at = $9, ended_at = $10 WHERE ",
+                is_key!()
+            );
+            tx.execute(sql, &values_after(outcome, queue))?
+        }
     };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    Ok(moved == 1)
+}
+
+const KEY_COLUMNS: [(&str, &str); 5] = [
+    ("lane", "BIGINT"),
+    ("queue", "TEXT"),
+    ("experiment_id", "BIGINT"),
+    ("revision", "BIGINT"),
+    ("delivery_id", "UUID"),
+];
+const STAND_COLUMNS: [(&str, &str); 5] = [
+    ("next_queue", "TEXT"),
+    ("attempt_count", "BIGINT"),
+    ("failure_count", "BIGINT"),
+    ("due_at", "BIGINT"),
+    ("ended_at", "BIGINT"),
+];
+
+/// Tells which of them were pending. Their rows are this transaction's until it ends.
+fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryId>, StoreError> {
+    // Of several attempts for one delivery the last says where it stands.
+    let last: HashMap<DeliveryId, &Outcome> = outcomes.iter().map(|outcome| (outcome.key.delivery, *outcome)).collect();
+    let (mut gone, mut staying) = (Vec::new(), Vec::new());
+    for outcome in outcomes.iter().filter(|outcome| std::ptr::eq(last[&outcome.key.delivery], **outcome)) {
+        match queue_after(outcome) {
+            None => gone.push(outcome.key.values()),
+            Some(queue) => staying.push(values_after(outcome, queue)),
+        }
+    }
+    let is_key = "u.lane = given.lane AND u.queue = given.queue AND u.experiment_id = given.experiment_id \
+                  AND u.revision = given.revision AND u.delivery_id = given.delivery_id RETURNING u.delivery_id";
+    let delete = format!("DELETE FROM undelivered u USING {} WHERE {is_key}", lists(&KEY_COLUMNS));
+    let update = format!(
+        "UPDATE undelivered u SET queue = given.next_queue, attempt_count = given.attempt_count, \
+         failure_count = given.failure_count, due_at = given.due_at, ended_at = given.ended_at FROM {} WHERE {is_key}",
+        lists(&[KEY_COLUMNS, STAND_COLUMNS].concat())
+    );
+    let mut moved = HashSet::new();
+    for (sql, rows) in [(delete, gone), (update, staying)] {
+        if !rows.is_empty() {
+            let id = |row: &Row<'_>| row.get::<DeliveryId>("delivery_id");
+            moved.extend(query_as(tx, "undelivered", &sql, &as_lists(rows), id)?);
+        }
+    }
+    Ok(moved)
 }
 
 /// The latest `limit` attempts, in order. While a breaker is open there can be very many.

@@ -1,6 +1,7 @@
 //! A look over what is stored, for metrics: what is owed and for how long, how lanes and runs stand. Every statement is
 //! bounded, however much there is, and uses an index; where the bound is reached a figure is a lower one.
 
+use super::undelivered::Queue;
 use super::{StoreError, Tx, lanes, query_as, query_one};
 use crate::endpoint::EndpointState;
 use crate::health::Health;
@@ -45,15 +46,18 @@ fn pending(
     is_behind: bool,
     most: usize,
 ) -> Result<(u64, Option<DeliveryId>), StoreError> {
-    // Ids are ordered by time, and stand in the index of what is pending, whose order this is.
-    let sql = "SELECT COUNT(*) AS count, MIN(id) AS oldest FROM (SELECT id FROM deliveries \
-               WHERE endpoint_id = $1 AND is_behind = $2 AND state = 'pending' \
-               ORDER BY experiment_id, revision, id LIMIT $3) counted";
+    // Ids are ordered by time, and stand in the key of what is pending, whose order this is.
+    let sql = "SELECT delivery_id FROM undelivered WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) \
+               AND queue = $2 ORDER BY experiment_id, revision, delivery_id LIMIT $3";
+    let (mut count, mut oldest) = (0, None);
     let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let counted = query_one(tx, "deliveries", sql, params![endpoint, is_behind, most], |row| {
-        Ok((row.get("count")?, row.get("oldest")?))
+    tx.query(sql, params![endpoint, Queue::pending(is_behind).as_str(), most], &mut |row| {
+        let id: DeliveryId = row.get("delivery_id")?;
+        count += 1;
+        oldest = Some(oldest.map_or(id, |oldest: DeliveryId| oldest.min(id)));
+        Ok(())
     })?;
-    Ok(counted.unwrap_or((0, None)))
+    Ok((count, oldest))
 }
 
 /// How each endpoint's lane stands.
@@ -76,5 +80,5 @@ pub fn count_nodes(tx: &mut dyn Tx) -> Result<u64, StoreError> {
 
 /// Asks the database for nothing but an answer.
 pub fn ping(tx: &mut dyn Tx) -> Result<(), StoreError> {
-    tx.query("SELECT 1 AS one", &[]).map(drop)
+    tx.query("SELECT 1 AS one", &[], &mut |_| Ok(()))
 }

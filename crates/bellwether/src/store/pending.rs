@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use super::deliveries::Origin;
+use super::undelivered::{Key, Queue};
 use super::{StoreError, Tx, events, query_as};
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, ExperimentId};
-use crate::params;
+use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 
 /// A pending delivery with the event it carries.
 #[derive(Debug, Clone)]
@@ -38,7 +37,16 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owed {
     pub endpoint: EndpointId,
+    pub lane: LaneNumber,
     pub is_behind: bool,
+}
+
+impl Owed {
+    /// Where one of them stands.
+    pub fn key(&self, place: Place) -> Key {
+        let Place { experiment, revision, delivery } = place;
+        Key { lane: self.lane, queue: Queue::pending(self.is_behind), experiment, revision, delivery }
+    }
 }
 
 /// A page to be read.
@@ -56,7 +64,7 @@ pub struct Look {
 }
 
 impl Pending {
-    fn place(&self) -> Place {
+    pub fn place(&self) -> Place {
         Place { experiment: self.event.experiment_id, revision: self.event.revision, delivery: self.id }
     }
 }
@@ -89,17 +97,16 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
 
 fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<Pending>, StoreError> {
     let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
-               d.id AS delivery_id, d.origin, d.attempt_count, d.failure_count, d.due_at \
-               FROM deliveries d JOIN events e ON e.id = d.event_id \
-               WHERE d.endpoint_id = $1 AND d.is_behind = $2 AND d.state = 'pending' \
-               AND (d.experiment_id, d.revision, d.id) > ($3, $4, $5) AND (d.due_at <= $7 OR d.failure_count = 0) \
-               ORDER BY d.experiment_id, d.revision, d.id LIMIT $6";
-    let Owed { endpoint, is_behind } = look.owed;
-    let values = params![endpoint, is_behind, after.experiment, after.revision, after.delivery, most, look.due_by];
-    query_as(tx, "deliveries", sql, values, |row| {
+               u.delivery_id, u.is_resent, u.attempt_count, u.failure_count, u.due_at \
+               FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
+               AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0) \
+               ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
+    let mut values = look.owed.key(after).values();
+    values.extend([look.due_by.into(), most.into()]);
+    query_as(tx, "undelivered", sql, &values, |row| {
         Ok(Pending {
             id: row.get("delivery_id")?,
-            is_resent: row.word("origin", Origin::parse)? == Origin::Resend,
+            is_resent: row.get("is_resent")?,
             attempt_count: row.get("attempt_count")?,
             failure_count: row.get("failure_count")?,
             due_at: row.get("due_at")?,

@@ -126,8 +126,13 @@ impl Tx for Shared<'_> {
         self.0.borrow_mut().execute(sql, params)
     }
 
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
-        self.0.borrow_mut().query(sql, params)
+    fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        each: &mut dyn FnMut(&Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.0.borrow_mut().query(sql, params, each)
     }
 
     fn dialect(&self) -> Dialect {

@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::value::to_json;
-use super::{Row, StoreError, Tx, query_as, query_one};
+use super::{Row, StoreError, Tx, deliveries, query_as, query_one};
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::event::Event;
-use crate::id::{EndpointId, ExperimentId, RecoveryId};
+use crate::id::{EndpointId, EventId, ExperimentId, RecoveryId};
 use crate::params;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,11 +149,12 @@ pub fn exhausted_after(
     recovery: &Recovery,
     limit: u32,
 ) -> Result<Vec<(ExperimentId, i64)>, StoreError> {
-    let sql = "SELECT experiment_id, revision FROM deliveries WHERE endpoint_id = $1 AND state = 'exhausted' \
+    let sql = "SELECT experiment_id, revision FROM undelivered \
+               WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND queue = 'exhausted' \
                AND (experiment_id, revision) > ($2, $3) ORDER BY experiment_id, revision LIMIT $4";
     let (experiment, revision) = recovery.place;
     let values = params![recovery.endpoint_id, experiment, revision, limit];
-    query_as(tx, "deliveries", sql, values, |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
+    query_as(tx, "undelivered", sql, values, |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
 }
 
 /// Makes what is exhausted at `place` pending again, behind live traffic, with a fresh schedule; tells how many.
@@ -163,24 +164,30 @@ pub fn revive(
     (experiment, revision): (ExperimentId, i64),
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let sql = "UPDATE deliveries SET state = 'pending', is_behind = 1, failure_count = 0, due_at = $4, ended_at = NULL \
-               WHERE endpoint_id = $1 AND experiment_id = $2 AND revision = $3 AND state = 'exhausted' \
-               AND created_at >= $5 AND ended_at <= $6";
+    let sql = "UPDATE undelivered SET queue = 'behind', failure_count = 0, due_at = $4, ended_at = NULL \
+               WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND queue = 'exhausted' \
+               AND experiment_id = $2 AND revision = $3 AND ended_at <= $6 \
+               AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id = undelivered.delivery_id AND d.created_at >= $5)";
     tx.execute(sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
 }
 
 /// Events of experiments behind the recovery's place, in order, and whether each is still to be looked at: it is of the
 /// time that was asked for, and the endpoint was never owed it.
 pub fn events_after(tx: &mut dyn Tx, recovery: &Recovery, limit: u32) -> Result<Vec<(Event, bool)>, StoreError> {
-    let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed, \
-               CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id AND d.endpoint_id = $1) THEN 1 ELSE 0 END AS is_owed \
-               FROM events WHERE (experiment_id, revision) > ($2, $3) AND experiment_id > 0 \
-               ORDER BY experiment_id, revision LIMIT $4";
+    let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed \
+               FROM events WHERE (experiment_id, revision) > ($1, $2) AND experiment_id > 0 \
+               ORDER BY experiment_id, revision LIMIT $3";
     let (experiment, revision) = recovery.place;
-    let values = params![recovery.endpoint_id, experiment, revision, limit];
-    query_as(tx, "events", sql, values, |row| {
-        let (event, is_owed): (Event, i64) = (super::events::decode(row)?, row.get("is_owed")?);
-        let is_asked_for = (recovery.since..=recovery.created_at).contains(&event.occurred_at);
-        Ok((event, is_asked_for && is_owed == 0))
-    })
+    let found = query_as(tx, "events", sql, params![experiment, revision, limit], super::events::decode)?;
+    let is_asked_for = |event: &Event| (recovery.since..=recovery.created_at).contains(&event.occurred_at);
+    let asked: Vec<EventId> = found.iter().filter(|event| is_asked_for(event)).map(|event| event.id).collect();
+    let owed = deliveries::owed_among(tx, recovery.endpoint_id, &asked)?;
+    let is_candidate = |event: &Event| is_asked_for(event) && !owed.contains(&event.id);
+    Ok(found
+        .into_iter()
+        .map(|event| {
+            let it = is_candidate(&event);
+            (event, it)
+        })
+        .collect())
 }

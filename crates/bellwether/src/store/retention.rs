@@ -1,10 +1,14 @@
 //! What is old leaves, a little at a time. Ids are ordered by time, so that their keys find what is old.
 //! History, runs and results stay.
 
-use super::{StoreError, Tx, query_as, query_one, settings};
+use super::deliveries::{self, DeliveryState};
+use super::{StoreError, Tx, events, query_as, query_one, settings, undelivered};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId};
 use crate::params;
+
+/// Why a delivery is cancelled that was pending for too long.
+const EXPIRED: &str = "expired";
 
 /// The highest number of the log that is gone.
 const LOG_PRUNED_TO: &str = "log_pruned_to";
@@ -15,70 +19,81 @@ const LOG_LOCK: i64 = 0x6265_6c6c_6c6f;
 /// What the log's numbers are is one transaction's business at a time.
 pub(super) fn lock_log(tx: &mut dyn Tx) -> Result<(), StoreError> {
     match tx.dialect().exclusive_lock() {
-        Some(sql) => tx.query(sql, params![LOG_LOCK]).map(drop),
+        Some(sql) => tx.query(sql, params![LOG_LOCK], &mut |_| Ok(())),
         None => Ok(()),
     }
 }
 
-/// Ends deliveries that were owed before `cutoff` and are still pending, and tells how many: at most `limit`.
-pub fn expire_pending(tx: &mut dyn Tx, cutoff: Timestamp, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    tx.execute(
-        "UPDATE deliveries SET state = 'cancelled', reason = 'expired', ended_at = $2 \
-         WHERE id IN (SELECT id FROM deliveries WHERE id < $1 AND state = 'pending' ORDER BY id LIMIT $3)",
-        params![DeliveryId::first_at(cutoff), now, limit],
-    )
+/// What became of a part of the old deliveries.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Pruned {
+    /// Ended, for they were still pending.
+    pub expired: u64,
+    pub removed: u64,
+    /// The last that was looked at; `None`: there are no more.
+    pub last: Option<DeliveryId>,
 }
 
-/// Removes deliveries that were made before `cutoff` and have ended, with their attempts.
-pub fn prune_deliveries(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    let sql = "SELECT id FROM deliveries WHERE id < $1 AND state <> 'pending' ORDER BY id LIMIT $2";
-    let old: Vec<DeliveryId> =
-        query_as(tx, "deliveries", sql, params![DeliveryId::first_at(cutoff), limit], |row| row.get("id"))?;
-    let mut removed = 0;
-    for id in &old {
-        // It may have been recovered meanwhile. Its attempts go afterwards: what was being written for it has then come to
-        // an end, and nothing is written for it any more.
-        if tx.execute("DELETE FROM deliveries WHERE id = $1 AND state <> 'pending'", params![*id])? == 1 {
-            tx.execute("DELETE FROM attempts WHERE delivery_id = $1", params![*id])?;
-            removed += 1;
+/// Looks at deliveries that were made before `cutoff`, behind `after`: at most `limit`. Those that are pending are ended;
+/// those that ended before `cutoff` too are removed, with their attempts.
+pub fn prune_deliveries(
+    tx: &mut dyn Tx,
+    after: Option<DeliveryId>,
+    cutoff: Timestamp,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Pruned, StoreError> {
+    let old = deliveries::list_before(tx, after, DeliveryId::first_at(cutoff), limit)?;
+    let mut pruned = Pruned { last: old.last().map(|delivery| delivery.id), ..Pruned::default() };
+    for delivery in &old {
+        match delivery.key() {
+            Some(key) if delivery.state == DeliveryState::Pending => {
+                pruned.expired += u64::from(undelivered::cancel(tx, &key, EXPIRED, now)?);
+            }
+            _ if delivery.ended_at.is_some_and(|ended| ended >= cutoff) => {}
+            // It may have been recovered meanwhile, and then is there no more.
+            Some(key) if !undelivered::remove(tx, &key)? => {}
+            _ => {
+                // Attempts go last: what was being written for it has then come to an end, and nothing is written for it
+                // any more.
+                pruned.removed += tx.execute("DELETE FROM deliveries WHERE id = $1", params![delivery.id])?;
+                tx.execute("DELETE FROM attempts WHERE delivery_id = $1", params![delivery.id])?;
+            }
         }
     }
-    Ok(removed)
+    Ok(pruned)
 }
 
-/// Removes numbered events from before `cutoff` that nothing is owed of any more, from the log's beginning on.
-pub fn prune_events(tx: &mut dyn Tx, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
-    // Where the first is young, all are; nothing else would keep this from reading the whole log in vain.
-    let first = "SELECT id FROM events WHERE sequence IS NOT NULL ORDER BY sequence LIMIT 1";
-    let first: Option<EventId> = query_one(tx, "events", first, &[], |row| row.get("id"))?;
-    if first.is_none_or(|id| id >= EventId::first_at(cutoff)) {
-        return Ok(0);
-    }
-    // Locked against those who hold an event while they owe it once more: see `events::hold`.
-    let sql = format!(
-        "SELECT id, sequence FROM events WHERE sequence IS NOT NULL AND id < $1 \
-         AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = events.id) ORDER BY sequence LIMIT $2{}",
-        tx.dialect().for_update()
-    );
-    let old: Vec<(EventId, i64)> = query_as(tx, "events", &sql, params![EventId::first_at(cutoff), limit], |row| {
-        Ok((row.get("id")?, row.get("sequence")?))
-    })?;
-    if !old.is_empty() {
-        lock_log(tx)?;
-    }
-    // What they owed before the lock was had is seen only by statements that begin after it.
-    let sql = "DELETE FROM events WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = $1)";
-    let (mut removed, mut last) = (0, None);
+/// Looks at numbered events behind the number `after`: at most `limit`. Those from before `cutoff` that nothing is owed of
+/// any more are removed. Gives how many, and the number of the last that was looked at; `None`: all that follow are young.
+pub fn prune_events(
+    tx: &mut dyn Tx,
+    after: i64,
+    cutoff: Timestamp,
+    limit: u32,
+) -> Result<(u64, Option<i64>), StoreError> {
+    let sql = "SELECT id, sequence FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+    let next: Vec<(EventId, i64)> =
+        query_as(tx, "events", sql, params![after, limit], |row| Ok((row.get("id")?, row.get("sequence")?)))?;
+    let old: Vec<_> = next.iter().copied().filter(|(id, _)| *id < EventId::first_at(cutoff)).collect();
+    let mut free = Vec::new();
     for (id, sequence) in &old {
-        if tx.execute(sql, params![*id])? == 1 {
-            (removed, last) = (removed + 1, Some(*sequence));
+        // Locked against those who hold an event while they owe it once more: see `events::hold`. What they owed before the
+        // lock was had is seen only by statements that begin after it.
+        if events::lock(tx, *id)? && !deliveries::is_any_of(tx, *id)? {
+            free.push((*id, *sequence));
         }
     }
-    if let Some(sequence) = last {
-        let pruned_to = log_pruned_to(tx)?.max(sequence);
+    if let Some((_, last)) = free.last() {
+        lock_log(tx)?;
+        let pruned_to = log_pruned_to(tx)?.max(*last);
         settings::set(tx, LOG_PRUNED_TO, &pruned_to.to_string())?;
     }
-    Ok(removed)
+    for (id, _) in &free {
+        tx.execute("DELETE FROM events WHERE id = $1", params![*id])?;
+    }
+    let last = next.last().filter(|_| !old.is_empty()).map(|(_, sequence)| *sequence);
+    Ok((free.len() as u64, last))
 }
 
 /// Cursors below this have lost events; 0 if none was ever removed.

@@ -12,6 +12,9 @@ pub const ENDPOINTS_GENERATION: &str = "endpoints_generation";
 /// How many events about endpoints there have been.
 pub const ENDPOINT_EVENTS: &str = "endpoint_events";
 
+/// How many lanes there have been.
+pub const LANES: &str = "lanes";
+
 pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
     query_one(tx, "settings", "SELECT value FROM settings WHERE name = $1", params![name], |row| row.get("value"))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 
@@ -23,6 +24,7 @@ pub fn open(
     reads: Receiver<Box<dyn Job>>,
 ) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let writer = connect(path)?;
+    add_functions(&writer)?;
     migrate::bring_up_to_date(&mut SqliteTx::on(&writer), |sql| writer.execute_batch(sql).map_err(sort_error))?;
     let runtime = Handle::try_current().ok();
     let mut threads = vec![spawn("store-write", move || {
@@ -62,6 +64,16 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.execute_batch(pragmas).map_err(sort_error)?;
     limit_size(&connection)?;
     Ok(connection)
+}
+
+/// What migrations need beyond SQLite's own: the bytes of an id's text.
+fn add_functions(connection: &Connection) -> Result<(), StoreError> {
+    let flags = FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8;
+    let added = connection.create_scalar_function("id_bytes", 1, flags, |context| {
+        let bytes = crate::id::bytes_of_text(&context.get::<String>(0)?);
+        bytes.map(|bytes| bytes.to_vec()).map_err(|reason| rusqlite::Error::UserFunctionError(reason.into()))
+    });
+    added.map_err(sort_error)
 }
 
 /// SQLite then fails as it does on a full disk, with a rollback of its own.

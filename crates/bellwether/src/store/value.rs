@@ -1,6 +1,4 @@
-//! The values that go to and come from both databases, and rows that know their columns by name.
-
-use std::sync::Arc;
+//! The values that go to both databases, and what comes back: rows that know their columns by name and are read in place.
 
 use serde::de::DeserializeOwned;
 
@@ -13,7 +11,13 @@ pub enum Value {
     Int(i64),
     Real(f64),
     Text(String),
+    /// Of a few that the program knows.
+    Word(&'static str),
     Blob(Vec<u8>),
+    /// An id of what there is very much of: 16 bytes, in whose order time goes.
+    Id([u8; 16]),
+    /// A column of many rows under one statement. SQLite takes rows one by one.
+    List(Vec<Value>),
 }
 
 impl From<i64> for Value {
@@ -76,6 +80,12 @@ impl From<Vec<u8>> for Value {
     }
 }
 
+impl From<Vec<Value>> for Value {
+    fn from(values: Vec<Value>) -> Self {
+        Self::List(values)
+    }
+}
+
 impl From<Timestamp> for Value {
     fn from(value: Timestamp) -> Self {
         Self::Int(value.as_micros())
@@ -91,77 +101,87 @@ where
     }
 }
 
-/// What a column can be read as; the error says what stands there instead.
-pub trait FromValue: Sized {
-    fn from_value(value: &Value) -> Result<Self, String>;
+/// A value as the database has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Cell<'a> {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(&'a str),
+    Blob(&'a [u8]),
 }
 
-fn mismatch<T>(expected: &str, found: &Value) -> Result<T, String> {
+/// What a column can be read as; the error says what stands there instead.
+pub trait FromCell: Sized {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String>;
+}
+
+fn mismatch<T>(expected: &str, found: Cell<'_>) -> Result<T, String> {
     let kind = match found {
-        Value::Null => "NULL",
-        Value::Int(_) => "an integer",
-        Value::Real(_) => "a float",
-        Value::Text(_) => "text",
-        Value::Blob(_) => "a blob",
+        Cell::Null => "NULL",
+        Cell::Int(_) => "an integer",
+        Cell::Real(_) => "a float",
+        Cell::Text(_) => "text",
+        Cell::Blob(_) => "a blob",
     };
     Err(format!("{expected} was expected, {kind} was found"))
 }
 
-impl FromValue for i64 {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Int(int) = value { Ok(*int) } else { mismatch("an integer", value) }
+impl FromCell for i64 {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        if let Cell::Int(int) = cell { Ok(int) } else { mismatch("an integer", cell) }
     }
 }
 
-impl FromValue for u32 {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        Self::try_from(i64::from_value(value)?).map_err(|error| error.to_string())
+impl FromCell for u32 {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        Self::try_from(i64::from_cell(cell)?).map_err(|error| error.to_string())
     }
 }
 
-impl FromValue for u64 {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        Self::try_from(i64::from_value(value)?).map_err(|error| error.to_string())
+impl FromCell for u64 {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        Self::try_from(i64::from_cell(cell)?).map_err(|error| error.to_string())
     }
 }
 
-impl FromValue for bool {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        match value {
-            Value::Int(0) => Ok(false),
-            Value::Int(1) => Ok(true),
+impl FromCell for bool {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        match cell {
+            Cell::Int(0) => Ok(false),
+            Cell::Int(1) => Ok(true),
             other => mismatch("0 or 1", other),
         }
     }
 }
 
-impl FromValue for f64 {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Real(real) = value { Ok(*real) } else { mismatch("a float", value) }
+impl FromCell for f64 {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        if let Cell::Real(real) = cell { Ok(real) } else { mismatch("a float", cell) }
     }
 }
 
-impl FromValue for String {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Text(text) = value { Ok(text.clone()) } else { mismatch("text", value) }
+impl FromCell for String {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        if let Cell::Text(text) = cell { Ok(text.to_owned()) } else { mismatch("text", cell) }
     }
 }
 
-impl FromValue for Vec<u8> {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        if let Value::Blob(bytes) = value { Ok(bytes.clone()) } else { mismatch("a blob", value) }
+impl FromCell for Vec<u8> {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        if let Cell::Blob(bytes) = cell { Ok(bytes.to_vec()) } else { mismatch("a blob", cell) }
     }
 }
 
-impl FromValue for Timestamp {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        i64::from_value(value).map(Self::from_micros)
+impl FromCell for Timestamp {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        i64::from_cell(cell).map(Self::from_micros)
     }
 }
 
-impl<T: FromValue> FromValue for Option<T> {
-    fn from_value(value: &Value) -> Result<Self, String> {
-        if *value == Value::Null { Ok(None) } else { T::from_value(value).map(Some) }
+impl<T: FromCell> FromCell for Option<T> {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        if cell == Cell::Null { Ok(None) } else { T::from_cell(cell).map(Some) }
     }
 }
 
@@ -173,19 +193,17 @@ macro_rules! ids_as_text {
             }
         }
 
-        impl FromValue for crate::id::$name {
-            fn from_value(value: &Value) -> Result<Self, String> {
-                if let Value::Text(text) = value { text.parse() } else { mismatch("an id", value) }
+        impl FromCell for crate::id::$name {
+            fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+                if let Cell::Text(text) = cell { text.parse() } else { mismatch("an id", cell) }
             }
         }
     )*};
 }
 
 ids_as_text!(
-    EventId,
     EndpointId,
     EndpointChangeId,
-    DeliveryId,
     RecoveryId,
     NodeId,
     RunId,
@@ -201,42 +219,87 @@ ids_as_text!(
     ScheduleId
 );
 
-/// One row of a result.
-#[derive(Debug, Clone)]
-pub struct Row {
-    pub(super) columns: Arc<[String]>,
-    pub(super) values: Vec<Value>,
+macro_rules! ids_as_bytes {
+    ($($name:ident),*) => {$(
+        impl From<crate::id::$name> for Value {
+            fn from(id: crate::id::$name) -> Self {
+                Self::Id(id.to_bytes())
+            }
+        }
+
+        impl FromCell for crate::id::$name {
+            fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+                let bytes = if let Cell::Blob(bytes) = cell { bytes } else { return mismatch("an id", cell) };
+                bytes.try_into().map(Self::from_bytes).map_err(|_| format!("an id has 16 bytes, not {}", bytes.len()))
+            }
+        }
+    )*};
 }
 
-impl Row {
-    pub fn get<T: FromValue>(&self, column: &'static str) -> Result<T, StoreError> {
-        let value = self.columns.iter().position(|name| name == column).and_then(|index| self.values.get(index));
-        let value = value.ok_or_else(|| self.corrupt(column, "the statement does not give this column".to_owned()))?;
-        T::from_value(value).map_err(|reason| self.corrupt(column, reason))
+ids_as_bytes!(EventId, DeliveryId);
+
+/// A row as a database's client gives it.
+pub(super) trait Cells {
+    fn cell(&self, index: usize) -> Result<Cell<'_>, String>;
+}
+
+/// One row of a result, while it is read.
+pub struct Row<'a> {
+    columns: &'a [String],
+    cells: &'a dyn Cells,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn of(columns: &'a [String], cells: &'a dyn Cells) -> Self {
+        Self { columns, cells }
+    }
+
+    fn cell(&self, column: &'static str) -> Result<Cell<'_>, StoreError> {
+        let index = self.columns.iter().position(|name| name == column);
+        let index = index.ok_or_else(|| self.corrupt(column, "the statement does not give this column".to_owned()))?;
+        self.cells.cell(index).map_err(|reason| self.corrupt(column, reason))
+    }
+
+    pub fn get<T: FromCell>(&self, column: &'static str) -> Result<T, StoreError> {
+        T::from_cell(self.cell(column)?).map_err(|reason| self.corrupt(column, reason))
+    }
+
+    /// A column of text, where it stands.
+    pub fn text(&self, column: &'static str) -> Result<&str, StoreError> {
+        match self.cell(column)? {
+            Cell::Text(text) => Ok(text),
+            other => mismatch("text", other).map_err(|reason| self.corrupt(column, reason)),
+        }
     }
 
     /// A column of JSON text.
     pub fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
-        let text: String = self.get(column)?;
-        serde_json::from_str(&text).map_err(|error| self.corrupt(column, error.to_string()))
+        serde_json::from_str(self.text(column)?).map_err(|error| self.corrupt(column, error.to_string()))
     }
 
     pub fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
-        let text: Option<String> = self.get(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.corrupt(column, error.to_string())))
-            .transpose()
+        if self.cell(column)? == Cell::Null { Ok(None) } else { self.json(column).map(Some) }
     }
 
     /// A column of one of a few words.
     pub fn word<T>(&self, column: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
-        let text: String = self.get(column)?;
-        parse(&text).ok_or_else(|| self.corrupt(column, format!("'{text}' is not one of its words")))
+        let text = self.text(column)?;
+        parse(text).ok_or_else(|| self.corrupt(column, format!("'{text}' is not one of its words")))
+    }
+
+    pub fn optional_word<T>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        if self.cell(column)? == Cell::Null { Ok(None) } else { self.word(column, parse).map(Some) }
     }
 
     pub fn corrupt(&self, column: &'static str, reason: String) -> StoreError {
-        let row = match self.values.first() {
-            Some(Value::Text(text)) => text.clone(),
-            Some(Value::Int(int)) => int.to_string(),
+        let row = match self.cells.cell(0) {
+            Ok(Cell::Text(text)) => text.to_owned(),
+            Ok(Cell::Int(int)) => int.to_string(),
+            Ok(Cell::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
             other => format!("{other:?}"),
         };
         StoreError::Corrupt { table: "?", column, row, reason }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{StoreError, Tx, Value};
 
+#[derive(Debug, Clone, PartialEq)]
 pub struct Write {
     sql: Cow<'static, str>,
     params: Vec<Value>,

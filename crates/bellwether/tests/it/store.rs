@@ -4,6 +4,7 @@ mod corruption;
 mod definitions;
 mod delivery;
 mod experiments;
+mod lists;
 mod log;
 mod removal;
 mod runs;
@@ -21,7 +22,7 @@ use bellwether::event::Event;
 use bellwether::experiment::{Configuration, Experiment, FieldChange};
 use bellwether::id::{EntityId, EventId, ExperimentId, FactId, Ids};
 use bellwether::store::definitions::{Definition, Stored};
-use bellwether::store::{Db, StoreError, Tx, changes, events};
+use bellwether::store::{Db, FromCell, StoreError, Tx, changes, events, query_as};
 use bellwether_webhook::EventType;
 use serde_json::json;
 
@@ -67,6 +68,11 @@ pub async fn read<T: Send + 'static>(
     db.read(work).await
 }
 
+/// One column of what a statement gives.
+pub async fn column<T: FromCell + Send + 'static>(db: &Db, sql: &'static str, name: &'static str) -> Vec<T> {
+    read(db, move |tx| query_as(tx, "t", sql, &[], |row| row.get(name))).await.unwrap()
+}
+
 /// A transaction on PostgreSQL that has done its work, and is held open.
 pub struct Held<T> {
     release: std::sync::mpsc::Sender<()>,
@@ -94,7 +100,7 @@ impl<T: Send + 'static> Held<T> {
     /// Commits, once some other transaction waits for it.
     pub async fn commit_when_waited_for(self, db: &Db) -> Answered<T> {
         let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        let waiting = async { while read(db, move |tx| tx.query(sql, &[])).await.unwrap().is_empty() {} };
+        let waiting = async { while column::<i64>(db, sql, "pid").await.is_empty() {} };
         tokio::time::timeout(PATIENCE, waiting).await.expect("somebody waits for it");
         self.release.send(()).unwrap();
         self.answer.await.unwrap()

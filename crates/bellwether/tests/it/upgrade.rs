@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bellwether::clock::Timestamp;
-use bellwether::id::{DeliveryId, EndpointId};
+use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
-use bellwether::store::deliveries::{self, Origin};
+use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::pending::{self, Look, Owed, Place};
-use bellwether::store::{StoreError, Tx, endpoints, events, lanes};
+use bellwether::store::{StoreError, Tx, endpoints, events, lanes, outcomes};
 
 use crate::databases::{Database, on_both};
 
@@ -15,6 +15,8 @@ const SQLITE_1: &str = include_str!("../../migrations/sqlite/0001_initial.sql");
 const POSTGRES_1: &str = include_str!("../../migrations/postgres/0001_initial.sql");
 const SQLITE_2: &str = include_str!("../../migrations/sqlite/0002_delivery.sql");
 const POSTGRES_2: &str = include_str!("../../migrations/postgres/0002_delivery.sql");
+const SQLITE_3: &str = include_str!("../../migrations/sqlite/0003_references.sql");
+const POSTGRES_3: &str = include_str!("../../migrations/postgres/0003_references.sql");
 
 /// Runs a script on a database that Bellwether has never opened.
 async fn run(database: &Database, script: String) {
@@ -24,24 +26,6 @@ async fn run(database: &Database, script: String) {
         None => rusqlite::Connection::open(path).unwrap().execute_batch(&script).unwrap(),
     });
     ran.await.unwrap();
-}
-
-/// The only column of each row that a statement gives.
-async fn lines(database: &Database, sql: &'static str) -> Vec<String> {
-    let (url, path) = (database.url().map(str::to_owned), database.folder().join("bellwether.db"));
-    let read = tokio::task::spawn_blocking(move || match url {
-        Some(url) => {
-            let rows = postgres::Client::connect(&url, postgres::NoTls).unwrap().query(sql, &[]).unwrap();
-            rows.iter().map(|row| row.get(0)).collect()
-        }
-        None => {
-            let connection = rusqlite::Connection::open(path).unwrap();
-            let mut statement = connection.prepare(sql).unwrap();
-            let rows = statement.query_map([], |row| row.get(0)).unwrap();
-            rows.collect::<Result<_, _>>().unwrap()
-        }
-    });
-    read.await.unwrap()
 }
 
 /// One experiment with the revisions 1 to 3; the endpoint has got the first, is owed the second, and lost the third.
@@ -64,7 +48,7 @@ fn contents(vault: &Vault, is_postgres: bool) -> String {
     for (revision, state, attempts, ended) in
         [(1, "delivered", 1, "7"), (2, "pending", 2, "NULL"), (3, "exhausted", 10, "8")]
     {
-        let (event, delivery) = (bellwether::id::EventId::of(revision), DeliveryId::of(revision));
+        let (event, delivery) = (EventId::of(revision), DeliveryId::of(revision));
         script += &format!(
             "INSERT INTO changes VALUES (1, {revision}, 'edited', '{{\"type\":\"system\"}}', 1, '[]', '');\n\
              INSERT INTO events (sequence, id, experiment_id, revision, type, occurred_at, data, detailed) \
@@ -91,7 +75,7 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
     let endpoint = EndpointId::of(1);
     let (found, lane, pending, all) = db
         .read(move |tx: &mut dyn Tx| {
-            let owed = Owed { endpoint, is_behind: false };
+            let owed = Owed { endpoint, lane: 1, is_behind: false };
             let due_by = Timestamp::from_micros(9);
             let pending = pending::read(tx, &Look { owed, after: Place::START, due_by, reach: 9, limit: 9 })?;
             let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?;
@@ -114,7 +98,7 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
             let selection = events::Selection { limit: 9, ..Default::default() };
             let before = events::list(tx, &selection)?;
             let mut event = before[0].1.clone();
-            (event.id, event.revision) = (bellwether::id::EventId::of(4), 4);
+            (event.id, event.revision) = (EventId::of(4), 4);
             events::inserting(&event).execute(tx)?;
             if !tx.dialect().numbers_events_in_transaction() {
                 events::number_committed(tx, 9)?;
@@ -127,51 +111,91 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
     assert_eq!(log, [1, 2, 3, 10], "nobody's cursor meets a number again");
 }
 
-const DELIVERIES: &str = "SELECT concat_ws('|', id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, \
-     due_at, created_at, ended_at, origin, is_behind, failure_count) FROM deliveries ORDER BY id";
-const ATTEMPTS: &str = "SELECT concat_ws('|', delivery_id, number, started_at, duration_us, status_code, error_class, error, \
-     response_body) FROM attempts ORDER BY delivery_id, number";
-/// Both tables with what was asked of their rows, and their indexes.
-const SQLITE_TABLES: &str =
-    "SELECT sql FROM sqlite_schema WHERE tbl_name IN ('deliveries', 'attempts') AND sql IS NOT NULL ORDER BY name";
-const POSTGRES_TABLES: &str = "SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) AS line FROM pg_constraint \
-     WHERE conrelid IN ('deliveries'::regclass, 'attempts'::regclass) \
-     UNION ALL SELECT indexdef FROM pg_indexes WHERE tablename IN ('deliveries', 'attempts') \
-     UNION ALL SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || COALESCE(column_default, '') \
-     FROM information_schema.columns WHERE table_name IN ('deliveries', 'attempts') ORDER BY line";
+/// A delivery of the third version: its number, and what stands in its row from `state` on.
+const ROWS: [(u128, &str); 6] = [
+    (1, "'delivered', NULL, 2, 30, 10, 40, 'change', 0, 1"),
+    (2, "'pending', NULL, 1, 50, 11, NULL, 'change', 0, 1"),
+    (3, "'pending', NULL, 10, 60, 12, NULL, 'replay', 1, 0"),
+    (4, "'exhausted', NULL, 3, 70, 13, 80, 'change', 0, 3"),
+    (5, "'cancelled', 'by hand', 0, 14, 14, 90, 'change', 0, 0"),
+    (6, "'pending', NULL, 0, 15, 15, NULL, 'resend', 0, 0"),
+];
 
-async fn deliveries_and_attempts_lose_what_costs_too_much_and_nothing_else(database: Database) {
-    let is_postgres = database.url().is_some();
-    let (first, second) = if is_postgres { (POSTGRES_1, POSTGRES_2) } else { (SQLITE_1, SQLITE_2) };
-    let contents = contents(&Vault::with_key([7; 32]), is_postgres);
-    let attempt = |number: u32| format!("('{}', {number}, 5, 6, 500, 'status', NULL, 'a body')", DeliveryId::of(2));
-    let attempts = format!("INSERT INTO attempts VALUES {}, {};", attempt(1), attempt(2));
-    let version = "INSERT INTO schema_migrations VALUES (2);";
-    run(&database, format!("{first}\n{contents}\nBEGIN;\n{second}\n{version}\n{attempts}\nCOMMIT;")).await;
-
-    let tables = if is_postgres { POSTGRES_TABLES } else { SQLITE_TABLES };
-    let state = async || (lines(&database, DELIVERIES).await, lines(&database, ATTEMPTS).await);
-    let (before, tables_before) = (state().await, lines(&database, tables).await);
-    assert_eq!((before.0.len(), before.1.len()), (3, 2));
-    let db = database.open().await;
-    assert!(crate::databases::close(db).await);
-    assert_eq!(state().await, before);
-    let kept = |line: &String| {
-        let bare = ["events", "endpoints", "deliveries"]
-            .iter()
-            .fold(line.replace('"', ""), |line, name| line.replace(&format!(" REFERENCES {name} (id)"), ""));
-        let words: Vec<_> = bare.split_whitespace().collect();
-        words.join(" ")
-    };
-    let is_dropped = |line: &&String| line.contains("FOREIGN KEY") || (is_postgres && line.contains(" CHECK ("));
-    let expected: Vec<_> = tables_before.iter().filter(|line| !is_dropped(line)).map(kept).collect();
-    let found: Vec<_> = lines(&database, tables).await.iter().map(|line| line.replace('"', "")).collect();
-    let found: Vec<_> = found.iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    assert_eq!(found, expected);
-    assert!(!found.iter().any(|line| line.contains("REFERENCES")));
+/// With bits at both ends.
+fn long(number: u128) -> u128 {
+    (0x019a << 112) | (number << 64) | 0xfffe
 }
 
-on_both!(
-    the_first_version_opens_with_all_that_is_in_it,
-    deliveries_and_attempts_lose_what_costs_too_much_and_nothing_else,
-);
+fn third_version(is_postgres: bool) -> String {
+    let versions = if is_postgres { [POSTGRES_1, POSTGRES_2, POSTGRES_3] } else { [SQLITE_1, SQLITE_2, SQLITE_3] };
+    let (vault, endpoint) = (Vault::with_key([7; 32]), EndpointId::of(1));
+    let mut script = versions[0].to_owned() + &contents(&vault, is_postgres);
+    script += "DELETE FROM deliveries; DELETE FROM events;";
+    for (version, migration) in (2..).zip(&versions[1..]) {
+        script += &format!("BEGIN;\n{migration}\nINSERT INTO schema_migrations VALUES ({version});\nCOMMIT;\n");
+    }
+    for (number, rest) in ROWS {
+        let (id, event) = (DeliveryId::of(long(number)), EventId::of(long(number + 100)));
+        script += &format!(
+            "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed) VALUES \
+             ('{event}', 1, {number}, 'experiment.configuration.updated', 1, '{{}}', '{{\"detailed\":1}}');\n\
+             INSERT INTO deliveries (id, event_id, endpoint_id, experiment_id, revision, state, reason, attempt_count, due_at, \
+             created_at, ended_at, origin, is_behind, failure_count) VALUES ('{id}', '{event}', '{endpoint}', 1, {number}, {rest});\n"
+        );
+    }
+    let delivered = DeliveryId::of(long(1));
+    script
+        + &format!(
+            "INSERT INTO attempts VALUES ('{delivered}', 1, 20, 5, 500, 'status', 'why', 'a body'), \
+             ('{delivered}', 2, 30, 9, 204, NULL, NULL, NULL);"
+        )
+}
+
+/// Where each delivery stood there it stands here, under the same id.
+async fn deliveries_of_the_third_version_stand_where_they_stood(database: Database) {
+    run(&database, third_version(database.url().is_some())).await;
+    let db = database.open().await;
+    let at = Timestamp::from_micros;
+    for (number, state, attempts, failures, due_at, ended_at) in [
+        (1, DeliveryState::Delivered, 2, 0, None, Some(at(39))),
+        (2, DeliveryState::Pending, 1, 1, Some(at(50)), None),
+        (3, DeliveryState::Pending, 10, 0, Some(at(60)), None),
+        (4, DeliveryState::Exhausted, 3, 3, None, Some(at(80))),
+        (5, DeliveryState::Cancelled, 0, 0, None, Some(at(90))),
+        (6, DeliveryState::Pending, 0, 0, Some(at(15)), None),
+    ] {
+        let id = DeliveryId::of(long(number));
+        let read =
+            move |tx: &mut dyn Tx| Ok::<_, StoreError>((deliveries::get(tx, id)?, outcomes::attempts(tx, id, 9)?));
+        let (found, of_it) = db.read(read).await.unwrap();
+        let found = found.unwrap();
+        assert_eq!((found.state, found.attempt_count, found.failure_count), (state, attempts, failures), "{number}");
+        assert_eq!(
+            (found.due_at, found.ended_at, found.created_at),
+            (due_at, ended_at, at(9 + number as i64)),
+            "{number}"
+        );
+        assert_eq!(
+            (found.event_id, found.endpoint_id),
+            (EventId::of(long(number + 100)), EndpointId::of(1)),
+            "{number}"
+        );
+        assert_eq!(found.reason.as_deref(), (number == 5).then_some("by hand"));
+        assert_eq!(of_it.len(), if number == 1 { 2 } else { 0 });
+        let of_event = db.read(move |tx: &mut dyn Tx| deliveries::list_of_event(tx, found.event_id)).await.unwrap();
+        assert_eq!(of_event.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [id], "found by its event");
+    }
+    for (is_behind, expected) in [(false, vec![(2, false), (6, true)]), (true, vec![(3, false)])] {
+        let owed = Owed { endpoint: EndpointId::of(1), lane: 1, is_behind };
+        let look = Look { owed, after: Place::START, due_by: at(99), reach: 9, limit: 9 };
+        let pending = db.read(move |tx: &mut dyn Tx| pending::read(tx, &look)).await.unwrap();
+        let pending: Vec<_> = pending.iter().map(|one| (one.event.revision, one.is_resent)).collect();
+        assert_eq!(pending, expected);
+    }
+    let next = db
+        .write(|tx: &mut dyn Tx| bellwether::store::settings::next_number(tx, bellwether::store::settings::LANES))
+        .await;
+    assert_eq!(next.unwrap(), 2, "the next lane's number");
+}
+
+on_both!(the_first_version_opens_with_all_that_is_in_it, deliveries_of_the_third_version_stand_where_they_stood,);

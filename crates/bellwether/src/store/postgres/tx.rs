@@ -1,14 +1,15 @@
 //! A transaction on a connection of PostgreSQL's: statements kept prepared, values in and out, errors sorted. When it
 //! begins and ends is not decided here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use postgres::error::SqlState;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
+use rustc_hash::FxHashMap;
 
-use crate::store::{Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
+use crate::store::value::Cells;
+use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
@@ -27,7 +28,7 @@ struct Prepared {
 /// One after the other, all transactions of a connection.
 pub struct PostgresTx {
     pub client: Client,
-    prepared: HashMap<String, Prepared>,
+    prepared: FxHashMap<Box<str>, Prepared>,
     pub wakes: Vec<Wake>,
     known: Known,
     pub failure: Option<Failure>,
@@ -41,7 +42,7 @@ impl PostgresTx {
     pub fn on(client: Client) -> Self {
         Self {
             client,
-            prepared: HashMap::new(),
+            prepared: FxHashMap::default(),
             wakes: Vec::new(),
             known: Known::default(),
             failure: None,
@@ -69,7 +70,7 @@ impl PostgresTx {
         let statement = self.noting(result)?;
         let columns = statement.columns().iter().map(|column| column.name().to_owned()).collect();
         let prepared = Prepared { statement, columns };
-        self.prepared.insert(sql.to_owned(), prepared.clone());
+        self.prepared.insert(sql.into(), prepared.clone());
         Ok(prepared)
     }
 
@@ -97,21 +98,18 @@ impl Tx for PostgresTx {
         Ok(count)
     }
 
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+    fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        each: &mut dyn FnMut(&Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let Prepared { statement, columns } = self.prepare(sql)?;
         let result = self.client.query(&statement, &as_params(params));
         let rows = self.noting(result)?;
         // A lock, as of SELECT … FOR UPDATE, harms nobody who goes on in the same transaction.
         self.has_written |= !sql.starts_with("SELECT");
-        rows.iter()
-            .map(|row| {
-                let values = (0..columns.len()).map(|i| row.try_get::<_, Value>(i)).collect::<Result<_, _>>();
-                Ok(Row {
-                    columns: columns.clone(),
-                    values: values.map_err(|error| StoreError::Failed(error.to_string()))?,
-                })
-            })
-            .collect()
+        rows.iter().try_for_each(|row| each(&Row::of(&columns, row)))
     }
 
     fn dialect(&self) -> Dialect {
@@ -141,7 +139,13 @@ impl ToSql for Value {
             Self::Int(int) => int.to_sql(ty, out),
             Self::Real(real) => real.to_sql(ty, out),
             Self::Text(text) => text.to_sql(ty, out),
+            Self::Word(text) => text.to_sql(ty, out),
             Self::Blob(bytes) => bytes.to_sql(ty, out),
+            Self::Id(bytes) => {
+                out.extend_from_slice(bytes);
+                Ok(IsNull::No)
+            }
+            Self::List(values) => values.to_sql(ty, out),
         }
     }
 
@@ -152,16 +156,16 @@ impl ToSql for Value {
     to_sql_checked!();
 }
 
-impl<'a> FromSql<'a> for Value {
+impl<'a> FromSql<'a> for Cell<'a> {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Conversion<Self> {
         Ok(match *ty {
             Type::INT8 => Self::Int(i64::from_sql(ty, raw)?),
             Type::INT4 => Self::Int(i32::from_sql(ty, raw)?.into()),
             Type::FLOAT8 => Self::Real(f64::from_sql(ty, raw)?),
-            Type::BYTEA => Self::Blob(Vec::from_sql(ty, raw)?),
+            Type::BYTEA | Type::UUID => Self::Blob(raw),
             Type::BOOL => Self::Int(bool::from_sql(ty, raw)?.into()),
             Type::VOID => Self::Null,
-            _ => Self::Text(String::from_sql(ty, raw)?),
+            _ => Self::Text(<&str>::from_sql(ty, raw)?),
         })
     }
 
@@ -171,6 +175,12 @@ impl<'a> FromSql<'a> for Value {
 
     fn accepts(_: &Type) -> bool {
         true
+    }
+}
+
+impl Cells for postgres::Row {
+    fn cell(&self, index: usize) -> Result<Cell<'_>, String> {
+        self.try_get(index).map_err(|error| error.to_string())
     }
 }
 

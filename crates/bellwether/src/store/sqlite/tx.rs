@@ -1,13 +1,12 @@
 //! A transaction on a connection of SQLite's: statements kept prepared, values in and out, errors sorted. When it begins
 //! and ends is not decided here.
 
-use std::sync::Arc;
-
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use rustc_hash::FxHashMap;
 
-use crate::store::{Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
+use crate::store::value::Cells;
+use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
 type Wake = Box<dyn FnOnce() + Send>;
 
@@ -22,7 +21,7 @@ pub struct SqliteTx<'a> {
 
 struct Prepared<'a> {
     statement: Statement<'a>,
-    columns: Arc<[String]>,
+    columns: Box<[String]>,
 }
 
 impl<'a> SqliteTx<'a> {
@@ -112,15 +111,21 @@ impl Tx for SqliteTx<'_> {
         self.noting(result).map(|count| count as u64)
     }
 
-    fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+    fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        each: &mut dyn FnMut(&Row<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut refused = Ok(());
         let result = self.prepared(sql).and_then(|Prepared { statement, columns }| {
-            let rows = statement.query_map(params_from_iter(params), |row| {
-                let values = (0..columns.len()).map(|i| Ok(owned(row.get_ref(i)?))).collect::<rusqlite::Result<_>>()?;
-                Ok(Row { columns: columns.clone(), values })
-            })?;
-            rows.collect()
+            let mut rows = statement.query(params_from_iter(params))?;
+            while let (Some(row), true) = (rows.next()?, refused.is_ok()) {
+                refused = each(&Row::of(columns, row));
+            }
+            Ok(())
         });
-        self.noting(result)
+        self.noting(result).and(refused)
     }
 
     fn dialect(&self) -> Dialect {
@@ -141,13 +146,15 @@ fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 
-fn owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(int) => Value::Int(int),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+impl Cells for rusqlite::Row<'_> {
+    fn cell(&self, index: usize) -> Result<Cell<'_>, String> {
+        Ok(match self.get_ref(index).map_err(|error| error.to_string())? {
+            ValueRef::Null => Cell::Null,
+            ValueRef::Integer(int) => Cell::Int(int),
+            ValueRef::Real(real) => Cell::Real(real),
+            ValueRef::Text(text) => Cell::Text(std::str::from_utf8(text).map_err(|error| error.to_string())?),
+            ValueRef::Blob(bytes) => Cell::Blob(bytes),
+        })
     }
 }
 
@@ -158,7 +165,10 @@ impl rusqlite::ToSql for Value {
             Self::Int(int) => ToSqlOutput::Owned(SqlValue::Integer(*int)),
             Self::Real(real) => ToSqlOutput::Owned(SqlValue::Real(*real)),
             Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Word(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Self::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Self::Id(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Self::List(_) => return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no lists".into())),
         })
     }
 }

@@ -214,7 +214,7 @@ async fn all_that_is_stored(server: &Server, database: &Database) -> Vec<u8> {
     }
     let read = |tx: &mut dyn bellwether::store::Tx| {
         let mut stored = Vec::new();
-        for table in ["keys", "settings", "endpoints", "changes", "events", "deliveries", "attempts"] {
+        for table in ["keys", "settings", "endpoints", "changes", "events", "deliveries", "undelivered", "attempts"] {
             // encode(…, 'escape') shows the bytes of a blob that are text as such.
             let sql = match table {
                 "endpoints" => {
@@ -223,9 +223,8 @@ async fn all_that_is_stored(server: &Server, database: &Database) -> Vec<u8> {
                 "keys" => "SELECT encode(hash, 'escape') || t::text AS line FROM keys t",
                 _ => &format!("SELECT t::text AS line FROM {table} t"),
             };
-            for row in tx.query(sql, &[])? {
-                stored.extend(row.get::<String>("line")?.into_bytes());
-            }
+            let lines = bellwether::store::query_as(tx, "t", sql, &[], |row| row.get::<String>("line"))?;
+            stored.extend(lines.concat().into_bytes());
         }
         Ok::<_, bellwether::store::StoreError>(stored)
     };

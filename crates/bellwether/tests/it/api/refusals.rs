@@ -1,6 +1,6 @@
 //! What every refusal promises: a problem answer of one form, and nothing changed.
 
-use bellwether::store::{StoreError, Tx};
+use bellwether::store::{Tx, query_as};
 use serde_json::Value;
 
 use crate::server::{Answer, Server};
@@ -53,10 +53,8 @@ impl State {
             resources.push((resource.to_owned(), server.get(&format!("/{resource}?limit=250")).await));
         }
         let events = |tx: &mut dyn Tx| {
-            let rows = tx.query("SELECT experiment_id, revision FROM events ORDER BY experiment_id, revision", &[])?;
-            rows.iter()
-                .map(|row| Ok((row.get("experiment_id")?, row.get("revision")?)))
-                .collect::<Result<_, StoreError>>()
+            let sql = "SELECT experiment_id, revision FROM events ORDER BY experiment_id, revision";
+            query_as(tx, "events", sql, &[], |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
         };
         let events = server.running().registry().db().read(events).await.unwrap();
         Self { resources, events }

@@ -239,7 +239,7 @@ async fn a_reader_whom_retention_passes_is_told_and_ended(database: Database) {
         if !tx.dialect().numbers_events_in_transaction() {
             events::number_committed(tx, 9)?;
         }
-        assert_eq!(retention::prune_events(tx, cutoff, 9)?, 3);
+        assert_eq!(retention::prune_events(tx, 0, cutoff, 9)?.0, 3);
         retention::log_pruned_to(tx)
     };
     let oldest = registry.db().write::<_, StoreError, _>(pass).await.unwrap();

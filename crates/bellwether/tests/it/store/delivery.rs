@@ -6,17 +6,18 @@ use bellwether::endpoint::{Endpoint, EndpointState, Settings};
 use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
 use bellwether::signing::{Keys, Signing};
-use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
+use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::outcomes::{self, Attempt, Outcome};
 use bellwether::store::pending::{self, Look, Owed, Pending, Place};
-use bellwether::store::{Db, StoreError, endpoints, experiments};
+use bellwether::store::undelivered;
+use bellwether::store::{Db, StoreError, endpoints, experiments, lanes};
 use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::{CountedIds, at, event_of, new_experiment, read, record, write};
 use crate::databases::{Database, on_both};
 
-fn endpoint(id: u128, url: &str) -> Endpoint {
+pub fn endpoint(id: u128, url: &str) -> Endpoint {
     let settings: Settings =
         serde_json::from_value(json!({"url": url, "description": "ünï", "events": ["experiment.status.updated"],
                                       "retry_schedule": [], "format": "detailed", "ordering": "none", "headers": {"x-token": "t0ps3cret"},
@@ -34,10 +35,15 @@ fn endpoint(id: u128, url: &str) -> Endpoint {
     }
 }
 
-async fn save(db: &Db, vault: &Arc<Vault>, endpoint: &Endpoint) {
+pub async fn save(db: &Db, vault: &Arc<Vault>, endpoint: &Endpoint) {
     let (vault, endpoint) = (vault.clone(), endpoint.clone());
     let ids = CountedIds::from(endpoint.version.unsigned_abs() * 1000);
-    write(db, move |tx| endpoints::save(tx, &vault, &ids, &endpoint)).await.unwrap();
+    write(db, move |tx| {
+        endpoints::save(tx, &vault, &ids, &endpoint)?;
+        if endpoint.version == 1 { lanes::insert(tx, endpoint.id) } else { Ok(()) }
+    })
+    .await
+    .unwrap();
 }
 
 fn shown(endpoint: &Endpoint) -> impl PartialEq + std::fmt::Debug {
@@ -77,8 +83,8 @@ async fn an_endpoint_is_kept_encrypted_until_deleted(database: Database) {
     assert_eq!(shown(&locked), shown(&made));
     assert_ne!(read(&db, endpoints::generation).await.unwrap(), generation, "every change makes another generation");
     let subscriptions = read(&db, endpoints::subscriptions).await.unwrap();
-    let told: Vec<_> = subscriptions.iter().map(|(id, settings)| (*id, settings.url.as_str())).collect();
-    assert_eq!(told, [(EndpointId::of(1), ""), (EndpointId::of(2), "")], "with no URL, for it may hold a token");
+    let told: Vec<_> = subscriptions.iter().map(|it| (it.endpoint, it.lane, it.settings.url.as_str())).collect();
+    assert_eq!(told, [(EndpointId::of(1), 1, ""), (EndpointId::of(2), 2, "")], "with no URL, for it may hold a token");
 
     made.state = EndpointState::Deleted;
     made.version = 3;
@@ -97,9 +103,19 @@ async fn an_endpoint_is_kept_encrypted_until_deleted(database: Database) {
     assert!(matches!(error, StoreError::Corrupt { table: "endpoints", column: "url", .. }), "{error:?}");
 }
 
+/// Of the event that with_deliveries makes for experiment × 100 + revision × 10.
+pub const fn event_id(place: u128) -> EventId {
+    EventId::of(place << 32)
+}
+
+/// Of its delivery to the endpoint whose number is the last digit.
+pub fn delivery_id(number: u128) -> DeliveryId {
+    let lane = u32::try_from(number % 10).unwrap();
+    DeliveryId::of_event(event_id(number - number % 10), lane)
+}
+
 /// Two endpoints, and two experiments with the revisions 1 to 3 each, all of them owed to both.
-/// Delivery ids are experiment × 100 + revision × 10 + endpoint; event ids the same without the endpoint.
-async fn with_deliveries(db: &Db) -> [i64; 2] {
+pub async fn with_deliveries(db: &Db) -> [i64; 2] {
     let vault = Arc::new(Vault::with_key([7; 32]));
     for id in [1, 2] {
         save(db, &vault, &endpoint(id, "https://example.com")).await;
@@ -112,8 +128,9 @@ async fn with_deliveries(db: &Db) -> [i64; 2] {
         // Stored against their order, for nothing may depend on it.
         for revision in [3, 1, 2] {
             let place = u128::from(id.unsigned_abs()) * 100 + u128::from(revision as u32) * 10;
-            let event = event_of(&experiment, place, EventType::StatusUpdated, revision);
-            let owed = [1, 2].map(|endpoint| (DeliveryId::of(place + endpoint), EndpointId::of(endpoint)));
+            let id = u128::from_be_bytes(event_id(place).to_bytes());
+            let event = event_of(&experiment, id, EventType::StatusUpdated, revision);
+            let owed = [1, 2].map(|lane| (DeliveryId::of_event(event.id, lane), lane));
             write(db, move |tx| {
                 record(tx, &event)?;
                 deliveries::insert(tx, &event, Origin::Change, event.occurred_at, &owed)
@@ -129,14 +146,14 @@ fn ids(pending: &[Pending]) -> Vec<DeliveryId> {
     pending.iter().map(|pending| pending.id).collect()
 }
 
-fn delivery_ids(numbers: &[u128]) -> Vec<DeliveryId> {
-    numbers.iter().map(|number| DeliveryId::of(*number)).collect()
+pub fn delivery_ids(numbers: &[u128]) -> Vec<DeliveryId> {
+    numbers.iter().map(|number| delivery_id(*number)).collect()
 }
 
-const OWED: Owed = Owed { endpoint: EndpointId::of(1), is_behind: false };
+pub const OWED: Owed = Owed { endpoint: EndpointId::of(1), lane: 1, is_behind: false };
 
 /// Behind all deliveries of this revision.
-fn behind(experiment: i64, revision: i64) -> Place {
+pub fn behind(experiment: i64, revision: i64) -> Place {
     Place { experiment, revision, delivery: DeliveryId::of(u128::MAX) }
 }
 
@@ -168,27 +185,21 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert_eq!(ids(&pending(behind(1, 1), 2).await), delivery_ids(&[131, 211]));
     let due = page(Look { due_by: at(1000), ..look(behind(1, 1), 1) }).await;
     assert_eq!(ids(&due), delivery_ids(&[121]));
-    assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(1))).await.unwrap(), 6);
-    assert_eq!(read(&db, |tx| deliveries::count_pending(tx, EndpointId::of(9))).await.unwrap(), 0);
+    assert_eq!(read(&db, |tx| undelivered::count_pending(tx, EndpointId::of(1))).await.unwrap(), 6);
+    assert_eq!(read(&db, |tx| undelivered::count_pending(tx, EndpointId::of(9))).await.unwrap(), 0);
+}
 
-    let list = async |selection: Selection| {
-        let listed = read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap();
-        listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>()
-    };
-    let ten = || Selection { limit: 10, ..Selection::default() };
-    assert_eq!(list(Selection { limit: 3, ..ten() }).await, delivery_ids(&[111, 112, 121]));
-    let after = DeliveryId::of(222).to_string();
-    assert_eq!(list(Selection { after, endpoint: Some(EndpointId::of(2)), ..ten() }).await, delivery_ids(&[232]));
-    assert_eq!(list(Selection { event: Some(EventId::of(120)), ..ten() }).await, delivery_ids(&[121, 122]));
-    assert!(list(Selection { state: Some(DeliveryState::Exhausted), ..ten() }).await.is_empty());
-    let of_event = read(&db, |tx| deliveries::list_of_event(tx, EventId::of(230))).await.unwrap();
-    assert_eq!(of_event.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), delivery_ids(&[231, 232]));
+/// The place of a delivery of with_deliveries.
+pub fn place(number: u128) -> Place {
+    let part = |of: u128| i64::try_from(of).unwrap();
+    Place { experiment: part(number / 100), revision: part(number / 10 % 10), delivery: delivery_id(number) }
 }
 
 pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
     let is_ended = state != DeliveryState::Pending;
+    let lane = u32::try_from(delivery % 10).unwrap();
     Outcome {
-        delivery_id: DeliveryId::of(delivery),
+        key: Owed { endpoint: EndpointId::of(delivery % 10), lane, is_behind: false }.key(place(delivery)),
         attempt: Attempt {
             number,
             started_at: at(500),
@@ -208,7 +219,8 @@ pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
 async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     let db = database.open().await;
     with_deliveries(&db).await;
-    let get = async |id: u128| read(&db, move |tx| deliveries::get(tx, DeliveryId::of(id))).await.unwrap().unwrap();
+    let get = async |id: u128| read(&db, move |tx| deliveries::get(tx, delivery_id(id))).await.unwrap().unwrap();
+    let attempts = async |id: u128| read(&db, move |tx| outcomes::attempts(tx, delivery_id(id), 9)).await.unwrap();
     let record = async |outcomes: Vec<Outcome>| -> Result<(), StoreError> {
         db.write_outcomes(move |tx| outcomes::record(tx, &outcomes.iter().collect::<Vec<_>>())).await
     };
@@ -220,20 +232,21 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     .await
     .unwrap();
     let waiting = get(111).await;
-    assert_eq!((waiting.state, waiting.attempt_count, waiting.due_at), (DeliveryState::Pending, 1, at(900)));
+    assert_eq!((waiting.state, waiting.attempt_count, waiting.due_at), (DeliveryState::Pending, 1, Some(at(900))));
     assert_eq!((waiting.failure_count, waiting.origin, waiting.is_behind), (1, Origin::Change, false));
-    assert_eq!((get(121).await.state, get(121).await.ended_at), (DeliveryState::Delivered, Some(at(600))));
-    assert_eq!(get(211).await.state, DeliveryState::Exhausted);
+    let delivered = get(121).await;
+    assert_eq!((delivered.state, delivered.attempt_count, delivered.due_at), (DeliveryState::Delivered, 1, None));
+    assert_eq!(delivered.ended_at, Some(at(500 + 1234)), "when its attempt was answered");
+    assert_eq!((get(211).await.state, get(211).await.ended_at), (DeliveryState::Exhausted, Some(at(600))));
 
     // The same outcome again, and one of a delivery that has ended, change nothing but the log of attempts.
     record(vec![outcome(121, 1, DeliveryState::Exhausted), outcome(121, 2, DeliveryState::Pending)]).await.unwrap();
-    assert_eq!((get(121).await.state, get(121).await.attempt_count), (DeliveryState::Delivered, 1));
-    let attempts = read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(121), 9)).await.unwrap();
+    assert_eq!((get(121).await.state, get(121).await.ended_at), (DeliveryState::Delivered, Some(at(500 + 1234))));
     let expected = [outcome(121, 1, DeliveryState::Delivered).attempt, outcome(121, 2, DeliveryState::Pending).attempt];
-    assert_eq!(attempts, expected);
+    assert_eq!(attempts(121).await, expected);
 
     let cancelled =
-        write(&db, |tx| endpoints::cancel_pending(tx, EndpointId::of(1), "deleted", at(700), 9)).await.unwrap();
+        write(&db, |tx| undelivered::cancel_some(tx, EndpointId::of(1), "deleted", at(700), 9)).await.unwrap();
     assert_eq!(cancelled, 4, "all of the six but those that have ended");
     let one = get(111).await;
     assert_eq!(
@@ -246,11 +259,11 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     // One that retention has removed does not keep out the others.
     record(vec![outcome(999, 1, DeliveryState::Delivered), outcome(112, 1, DeliveryState::Delivered)]).await.unwrap();
     assert_eq!(get(112).await.state, DeliveryState::Delivered);
-    assert!(read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(999), 9)).await.unwrap().is_empty());
+    assert!(attempts(999).await.is_empty());
     // Of two attempts in one batch the last says where it stands, and both are kept.
     record(vec![outcome(122, 1, DeliveryState::Pending), outcome(122, 2, DeliveryState::Exhausted)]).await.unwrap();
     assert_eq!((get(122).await.state, get(122).await.attempt_count), (DeliveryState::Exhausted, 2));
-    assert_eq!(read(&db, |tx| outcomes::attempts(tx, DeliveryId::of(122), 9)).await.unwrap().len(), 2);
+    assert_eq!(attempts(122).await.len(), 2);
 }
 
 on_both!(

@@ -1,27 +1,32 @@
 //! What retention removes leaves nothing behind, whatever is written meanwhile: no foreign key sees to it.
 
-use bellwether::id::{DeliveryId, EndpointId};
+use std::sync::Arc;
+
+use bellwether::id::DeliveryId;
+use bellwether::secret::Vault;
 use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::{experiments, outcomes, retention};
 use tokio::task::JoinHandle;
 
-use super::delivery::outcome;
+use super::delivery::{endpoint, event_id, outcome, save};
 use super::*;
 use crate::databases::{Database, on_both};
 
-const DELIVERY: DeliveryId = DeliveryId::of(1);
-const EVENT: EventId = EventId::of(1);
+const EVENT: EventId = event_id(110);
+const DELIVERY: DeliveryId = DeliveryId::of_event(EVENT, 1);
 
 /// An event in the log with a delivery that an attempt has ended; all of it is old.
 async fn with_an_ended_delivery(db: &Db) -> Event {
     let id = new_experiment(db, "k").await;
     let experiment = read(db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();
-    let event = event_of(&experiment, 1, EventType::StatusUpdated, 1);
+    let event = event_of(&experiment, u128::from_be_bytes(EVENT.to_bytes()), EventType::StatusUpdated, 1);
     let writing = event.clone();
+    let vault = Arc::new(Vault::with_key([7; 32]));
+    save(db, &vault, &endpoint(1, "https://example.com")).await;
     write(db, move |tx| {
         record(tx, &writing)?;
-        deliveries::insert(tx, &writing, Origin::Change, at(1), &[(DELIVERY, EndpointId::of(1))])?;
-        outcomes::record(tx, &[&outcome(1, 1, DeliveryState::Exhausted)])
+        deliveries::insert(tx, &writing, Origin::Change, at(1), &[(DELIVERY, 1)])?;
+        outcomes::record(tx, &[&outcome(111, 1, DeliveryState::Exhausted)])
     })
     .await
     .unwrap();
@@ -32,15 +37,15 @@ async fn with_an_ended_delivery(db: &Db) -> Event {
 }
 
 fn prune_deliveries(tx: &mut dyn Tx) -> Answered<u64> {
-    retention::prune_deliveries(tx, at(1_000_000), 9)
+    Ok(retention::prune_deliveries(tx, None, at(1_000_000), at(2_000_000), 9)?.removed)
 }
 
 fn prune_events(tx: &mut dyn Tx) -> Answered<u64> {
-    retention::prune_events(tx, at(1_000_000), 9)
+    Ok(retention::prune_events(tx, 0, at(1_000_000), 9)?.0)
 }
 
 fn record_late(tx: &mut dyn Tx) -> Answered<()> {
-    outcomes::record(tx, &[&outcome(1, 2, DeliveryState::Delivered)])
+    outcomes::record(tx, &[&outcome(111, 2, DeliveryState::Delivered)])
 }
 
 async fn attempts(db: &Db) -> Vec<u32> {
@@ -97,7 +102,7 @@ async fn what_is_recovered_meanwhile_is_not_removed() {
     let database = Database::postgres();
     let db = database.open().await;
     with_an_ended_delivery(&db).await;
-    let recover = |tx: &mut dyn Tx| tx.execute("UPDATE deliveries SET state = 'pending', ended_at = NULL", &[]);
+    let recover = |tx: &mut dyn Tx| tx.execute("UPDATE undelivered SET queue = 'behind', ended_at = NULL", &[]);
     let recovering = Held::open(&db, recover).await;
     let removing = begin(&db, prune_deliveries);
     recovering.commit_when_waited_for(&db).await.unwrap();
@@ -113,7 +118,7 @@ async fn an_event_that_is_owed_once_more_is_not_removed() {
     write(&db, prune_deliveries).await.unwrap();
     let owing = Held::open(&db, move |tx| {
         events::hold(tx, EVENT)?.expect("it is there");
-        deliveries::insert(tx, &event, Origin::Resend, at(2), &[(DeliveryId::of(2), EndpointId::of(1))])
+        deliveries::insert(tx, &event, Origin::Resend, at(2), &[(DeliveryId::of(2), 1)])
     })
     .await;
     let removing = begin(&db, prune_events);

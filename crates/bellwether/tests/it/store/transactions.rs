@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use bellwether::params;
-use bellwether::store::{Db, StoreError, Tx, experiments, settings};
+use bellwether::store::{Db, StoreError, Tx, experiments, query_as, settings};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
-use super::{Answered, at, configuration, new_experiment, read, write};
+use super::{Answered, at, column, configuration, new_experiment, read, write};
 use crate::databases::{Database, close, on_both};
 
 async fn get(db: &Db, name: &str) -> Option<String> {
@@ -65,8 +65,7 @@ async fn an_error_or_a_panic_rolls_back_its_own(database: Database) {
             (_, other) => panic!("{i} was answered {other:?}"),
         }
     }
-    let names = read(&db, |tx| tx.query("SELECT name FROM settings ORDER BY name", &[])).await.unwrap();
-    let names: Vec<String> = names.iter().map(|row| row.get("name").unwrap()).collect();
+    let names: Vec<String> = column(&db, "SELECT name FROM settings ORDER BY name", "name").await;
     let mut expected: Vec<_> = (0..COUNT).step_by(3).flat_map(|i| [format!("{i}"), format!("{i} too")]).collect();
     expected.sort();
     assert_eq!(names, expected);
@@ -165,7 +164,7 @@ async fn a_read_cannot_write(database: Database) {
 async fn nothing_is_left_open_behind_an_error(database: Database) {
     let db = database.open().await;
     for _ in 0..20 {
-        let error = read(&db, |tx| tx.query("SELECT nothing FROM nowhere", &[]).map(drop)).await.unwrap_err();
+        let error = read(&db, |tx| tx.query("SELECT nothing FROM nowhere", &[], &mut |_| Ok(()))).await.unwrap_err();
         assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
         let error = write(&db, |tx| tx.execute("SELECT nothing FROM nowhere", &[]).map(drop)).await.unwrap_err();
         assert!(matches!(error, StoreError::Failed(_)), "{error:?}");
@@ -221,8 +220,7 @@ async fn closing_waits_for_what_was_submitted(database: Database) {
     submitted.join_all().await;
     assert!(close(db).await);
     let db = database.open().await;
-    let rows = read(&db, |tx| tx.query("SELECT COUNT(*) AS count FROM settings", &[])).await.unwrap();
-    assert_eq!(rows[0].get::<i64>("count").unwrap(), 100);
+    assert_eq!(column::<i64>(&db, "SELECT COUNT(*) AS count FROM settings", "count").await, [100]);
 }
 
 /// Every value comes back as it was given.
@@ -235,12 +233,14 @@ async fn values_come_back_as_they_were(database: Database) {
     })
     .await
     .unwrap();
-    let rows = read(&db, |tx| tx.query("SELECT * FROM keys", &[])).await.unwrap();
-    assert_eq!(rows[0].get::<String>("name").unwrap(), text);
-    assert_eq!(rows[0].get::<Vec<u8>>("hash").unwrap(), (0..=255).collect::<Vec<u8>>());
-    assert_eq!(rows[0].get::<i64>("created_at").unwrap(), i64::MIN);
-    assert_eq!(rows[0].get::<Option<i64>>("expires_at").unwrap(), None);
-    assert!(matches!(rows[0].get::<i64>("nowhere"), Err(StoreError::Corrupt { column: "nowhere", .. })));
+    let found = read(&db, |tx| {
+        query_as(tx, "keys", "SELECT * FROM keys", &[], |row| {
+            assert!(matches!(row.get::<i64>("nowhere"), Err(StoreError::Corrupt { column: "nowhere", .. })));
+            assert_eq!(row.get::<Option<i64>>("expires_at")?, None);
+            Ok((row.get::<String>("name")?, row.get::<Vec<u8>>("hash")?, row.get::<i64>("created_at")?))
+        })
+    });
+    assert_eq!(found.await.unwrap(), [(text.to_owned(), (0..=255).collect::<Vec<u8>>(), i64::MIN)]);
 }
 
 /// Two transactions lock two experiments in opposite order. PostgreSQL kills one of them; it is run again.
@@ -294,7 +294,7 @@ async fn a_broken_connection_is_replaced() {
         let answer = write(&db, move |tx| {
             settings::set(tx, &i.to_string(), "x")?;
             if counted.fetch_add(1, Ordering::SeqCst) == 0 {
-                tx.query("SELECT pg_terminate_backend(pg_backend_pid())", &[])?;
+                tx.query("SELECT pg_terminate_backend(pg_backend_pid())", &[], &mut |_| Ok(()))?;
             }
             Ok(())
         })

@@ -1,0 +1,89 @@
+//! Rows that are inserted many at a time: one by one on SQLite, which has no round trips to save and keeps an intermediate
+//! table for every list of rows; as columns under one statement on PostgreSQL, whatever their number.
+
+use std::sync::OnceLock;
+
+use super::{Dialect, Value, Write};
+
+/// What is inserted: a table, and its columns with their types on PostgreSQL.
+pub struct Rows {
+    table: &'static str,
+    columns: &'static [(&'static str, &'static str)],
+    /// Behind the rows.
+    suffix: &'static str,
+    one: OnceLock<String>,
+    many: OnceLock<String>,
+}
+
+impl Rows {
+    pub const fn into(
+        table: &'static str,
+        columns: &'static [(&'static str, &'static str)],
+        suffix: &'static str,
+    ) -> Self {
+        Self { table, columns, suffix, one: OnceLock::new(), many: OnceLock::new() }
+    }
+
+    /// Inserts all of these; each row has a value for each column.
+    pub fn inserting(&'static self, dialect: Dialect, rows: Vec<Vec<Value>>) -> Vec<Write> {
+        if rows.len() <= 1 || dialect.prefers_single_rows() {
+            let sql = self.one.get_or_init(|| self.statement(&format!("VALUES ({})", places(self.columns.len()))));
+            return rows.into_iter().map(|row| Write::new(sql.as_str(), row)).collect();
+        }
+        let sql = self.many.get_or_init(|| self.statement(&format!("SELECT * FROM {}", lists(self.columns))));
+        vec![Write::new(sql.as_str(), as_lists(rows))]
+    }
+
+    fn statement(&self, rows: &str) -> String {
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| *name).collect();
+        format!("INSERT INTO {} ({}) {rows} {}", self.table, names.join(", "), self.suffix)
+    }
+}
+
+fn places(count: usize) -> String {
+    (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A source of rows for PostgreSQL, whose values are the lists `$1`, `$2`, …, one for each column.
+pub fn lists(columns: &[(&str, &str)]) -> String {
+    let list = |(i, (_, kind)): (usize, &(&str, &str))| format!("CAST(${} AS {kind}[])", i + 1);
+    let lists: Vec<_> = columns.iter().enumerate().map(list).collect();
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
+    format!("UNNEST({}) AS given ({})", lists.join(", "), names.join(", "))
+}
+
+/// Rows as the lists that [`lists`] reads.
+pub fn as_lists(rows: Vec<Vec<Value>>) -> Vec<Value> {
+    let mut lists: Vec<Vec<Value>> = Vec::new();
+    let count = rows.len();
+    for row in rows {
+        lists.resize_with(row.len(), || Vec::with_capacity(count));
+        lists.iter_mut().zip(row).for_each(|(list, value)| list.push(value));
+    }
+    lists.into_iter().map(Value::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static TWO: Rows = Rows::into("t", &[("a", "BIGINT"), ("b", "TEXT")], "ON CONFLICT DO NOTHING");
+
+    fn rows() -> Vec<Vec<Value>> {
+        vec![vec![1_i64.into(), "x".into()], vec![2_i64.into(), Value::Null]]
+    }
+
+    #[test]
+    fn rows_go_to_sqlite_one_by_one_and_to_postgresql_as_lists() {
+        let values: Vec<Value> = rows().concat();
+        let sql = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        let expected = [Write::new(sql, &values[..2]), Write::new(sql, &values[2..])];
+        assert_eq!(TWO.inserting(Dialect::Sqlite, rows()), expected);
+        let sql = "INSERT INTO t (a, b) SELECT * FROM UNNEST(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[])) AS given (a, b) \
+                   ON CONFLICT DO NOTHING";
+        let lists = [Value::List(vec![1_i64.into(), 2_i64.into()]), Value::List(vec!["x".into(), Value::Null])];
+        assert_eq!(TWO.inserting(Dialect::Postgres, rows()), [Write::new(sql, lists)]);
+        assert_eq!(TWO.inserting(Dialect::Postgres, rows()[..1].to_vec()), expected[..1], "one is no list");
+        assert!(TWO.inserting(Dialect::Postgres, Vec::new()).is_empty());
+    }
+}

@@ -1,0 +1,215 @@
+//! What has not been delivered: which queue of its lane each delivery stands in, in the order in which it is sent, and how
+//! its attempts fare. One that is delivered stands here no more.
+
+use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use super::deliveries::{DeliveryState, Origin};
+use super::rows::Rows;
+use super::{Dialect, StoreError, Tx, Value, Write, query_one};
+use crate::clock::Timestamp;
+use crate::event::Event;
+use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
+use crate::params;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Pending, in its time.
+    Live,
+    /// Pending, behind live traffic: recovered, or replayed.
+    Behind,
+    Exhausted,
+    Cancelled,
+}
+
+impl Queue {
+    pub const ALL: [Self; 4] = [Self::Live, Self::Behind, Self::Exhausted, Self::Cancelled];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Behind => "behind",
+            Self::Exhausted => "exhausted",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|queue| queue.as_str() == text)
+    }
+
+    pub const fn state(self) -> DeliveryState {
+        match self {
+            Self::Live | Self::Behind => DeliveryState::Pending,
+            Self::Exhausted => DeliveryState::Exhausted,
+            Self::Cancelled => DeliveryState::Cancelled,
+        }
+    }
+
+    /// Where pending deliveries stand.
+    pub const fn pending(is_behind: bool) -> Self {
+        if is_behind { Self::Behind } else { Self::Live }
+    }
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    pub lane: LaneNumber,
+    pub queue: Queue,
+    pub experiment: ExperimentId,
+    pub revision: i64,
+    pub delivery: DeliveryId,
+}
+
+impl Key {
+    /// Before all there are.
+    pub const START: Self =
+        Self { lane: 0, queue: Queue::Behind, experiment: 0, revision: 0, delivery: DeliveryId::of(0) };
+
+    pub fn values(&self) -> Vec<Value> {
+        let Self { lane, queue, experiment, revision, delivery } = *self;
+        vec![lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
+    }
+}
+
+/// `7.live.42.3.dlv_…`, for those who list what stands behind it.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lane, queue, experiment, revision, delivery } = self;
+        write!(f, "{lane}.{}.{experiment}.{revision}.{delivery}", queue.as_str())
+    }
+}
+
+impl FromStr for Key {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.split('.');
+        let mut next = || parts.next().ok_or_else(|| format!("'{text}' is no place in a queue"));
+        let number = |error: ParseIntError| error.to_string();
+        Ok(Self {
+            lane: next()?.parse().map_err(number)?,
+            queue: Queue::parse(next()?).ok_or_else(|| format!("'{text}' names no queue"))?,
+            experiment: next()?.parse().map_err(number)?,
+            revision: next()?.parse().map_err(number)?,
+            delivery: next()?.parse()?,
+        })
+    }
+}
+
+/// For statements whose first value is an endpoint.
+const LANE: &str = "(SELECT number FROM lanes WHERE endpoint_id = $1)";
+const PENDING: &str = "('live', 'behind')";
+const KEY: &str = "lane, queue, experiment_id, revision, delivery_id";
+
+/// For statements whose first values are a key's.
+macro_rules! is_key {
+    () => {
+        "lane = $1 AND queue = $2 AND experiment_id = $3 AND revision = $4 AND delivery_id = $5"
+    };
+}
+
+pub(super) use is_key;
+
+/// Deliveries moved in one transaction.
+const MOST_MADE_DUE: u32 = 500;
+/// Pending deliveries are counted no further than this.
+pub const MOST_COUNTED: u32 = 100_000;
+
+static UNDELIVERED: Rows = Rows::into(
+    "undelivered",
+    &[
+        ("lane", "BIGINT"),
+        ("queue", "TEXT"),
+        ("experiment_id", "BIGINT"),
+        ("revision", "BIGINT"),
+        ("delivery_id", "UUID"),
+        ("event_id", "UUID"),
+        ("is_resent", "BIGINT"),
+        ("attempt_count", "BIGINT"),
+        ("failure_count", "BIGINT"),
+        ("due_at", "BIGINT"),
+    ],
+    "",
+);
+
+/// Fresh deliveries of an event, due at `now`.
+pub(super) fn inserting(
+    dialect: Dialect,
+    event: &Event,
+    origin: Origin,
+    now: Timestamp,
+    owed: &[(DeliveryId, LaneNumber)],
+) -> Vec<Write> {
+    let queue = Queue::pending(origin == Origin::Replay);
+    let is_resent = origin == Origin::Resend;
+    let row = |(delivery, lane): &(DeliveryId, LaneNumber)| {
+        let key =
+            Key { lane: *lane, queue, experiment: event.experiment_id, revision: event.revision, delivery: *delivery };
+        let mut values = key.values();
+        values.extend([event.id.into(), is_resent.into(), 0_i64.into(), 0_i64.into(), now.into()]);
+        values
+    };
+    UNDELIVERED.inserting(dialect, owed.iter().map(row).collect())
+}
+
+/// Ends a pending delivery without sending it; `false` if it is not pending any more.
+pub fn cancel(tx: &mut dyn Tx, key: &Key, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let mut values = key.values();
+    values.extend([reason.into(), now.into()]);
+    let sql = concat!(
+        "UPDATE undelivered SET queue = 'cancelled', reason = $6, ended_at = $7 WHERE ",
+        is_key!(),
+        " AND queue IN ('live', 'behind')"
+    );
+    Ok(tx.execute(sql, &values)? == 1)
+}
+
+/// Removes one that has ended; `false` if it is not there any more, for it was recovered.
+pub fn remove(tx: &mut dyn Tx, key: &Key) -> Result<bool, StoreError> {
+    let sql = concat!("DELETE FROM undelivered WHERE ", is_key!(), " AND ended_at IS NOT NULL");
+    Ok(tx.execute(sql, &key.values())? == 1)
+}
+
+/// Cancels some of what is pending to an endpoint, and tells how many: at most `limit`, for there may be very many.
+pub fn cancel_some(
+    tx: &mut dyn Tx,
+    endpoint: EndpointId,
+    reason: &str,
+    now: Timestamp,
+    limit: u32,
+) -> Result<u64, StoreError> {
+    let sql = format!(
+        "UPDATE undelivered SET queue = 'cancelled', reason = $2, ended_at = $3 \
+         WHERE ({KEY}) IN (SELECT {KEY} FROM undelivered WHERE lane = {LANE} AND queue IN {PENDING} LIMIT $4)"
+    );
+    tx.execute(&sql, params![endpoint, reason, now, limit])
+}
+
+/// What failed and waits for its next attempt is due at once: the most of it, for that is little while breakers open.
+pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE undelivered SET due_at = $2 WHERE ({KEY}) IN (SELECT {KEY} FROM undelivered \
+         WHERE lane = {LANE} AND ended_at IS NULL AND failure_count > 0 AND due_at > $2 LIMIT $3)"
+    );
+    tx.execute(&sql, params![endpoint, now, MOST_MADE_DUE]).map(drop)
+}
+
+/// The earlier delivery of the same experiment that holds this one back, and its revision.
+pub fn held_back_by(tx: &mut dyn Tx, key: &Key) -> Result<Option<(DeliveryId, i64)>, StoreError> {
+    let sql = "SELECT delivery_id, revision FROM undelivered WHERE lane = $1 AND queue = $2 AND experiment_id = $3 \
+               AND revision < $4 AND is_resent = 0 ORDER BY revision LIMIT 1";
+    let values = params![key.lane, key.queue.as_str(), key.experiment, key.revision];
+    query_one(tx, "undelivered", sql, values, |row| Ok((row.get("delivery_id")?, row.get("revision")?)))
+}
+
+/// How many deliveries are pending to an endpoint, counted up to [`MOST_COUNTED`].
+pub fn count_pending(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<u64, StoreError> {
+    let sql = format!(
+        "SELECT COUNT(*) AS count FROM \
+         (SELECT 1 AS one FROM undelivered WHERE lane = {LANE} AND queue IN {PENDING} LIMIT $2) counted"
+    );
+    Ok(query_one(tx, "undelivered", &sql, params![endpoint, MOST_COUNTED], |row| row.get("count"))?.unwrap_or(0))
+}

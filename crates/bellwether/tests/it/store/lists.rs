@@ -1,0 +1,69 @@
+//! Deliveries are found by id, by event, by endpoint, and by where they stand in a queue.
+
+use bellwether::id::{DeliveryId, EndpointId};
+use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
+use bellwether::store::pending::{self, Look, Owed};
+use bellwether::store::undelivered::Queue;
+use bellwether::store::{Tx, events, outcomes};
+
+use super::delivery::{OWED, behind, delivery_id, delivery_ids, event_id, outcome, place, with_deliveries};
+use super::{at, read, write};
+use crate::databases::{Database, on_both};
+
+async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
+    let db = database.open().await;
+    with_deliveries(&db).await;
+    let ids = |listed: Vec<deliveries::Delivery>| listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>();
+    let list = async |selection: Selection| ids(read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap());
+    let ten = || Selection { limit: 10, ..Selection::default() };
+    assert_eq!(list(Selection { limit: 3, ..ten() }).await, delivery_ids(&[111, 112, 121]));
+    let after = Some(delivery_id(222));
+    assert_eq!(list(Selection { after, endpoint: Some(EndpointId::of(2)), ..ten() }).await, delivery_ids(&[232]));
+    assert!(list(Selection { is_delivered: true, ..ten() }).await.is_empty());
+    write(&db, |tx| outcomes::record(tx, &[&outcome(131, 1, DeliveryState::Delivered)])).await.unwrap();
+    assert_eq!(list(Selection { is_delivered: true, ..ten() }).await, delivery_ids(&[131]));
+
+    let queued = async |endpoint: Option<u128>, queues: &'static [Queue], after: Option<u128>, limit: u32| {
+        let after = after.map(|number| OWED.key(place(number)));
+        let list =
+            move |tx: &mut dyn Tx| deliveries::list_queued(tx, endpoint.map(EndpointId::of), queues, after, limit);
+        ids(read(&db, list).await.unwrap())
+    };
+    const PENDING: &[Queue] = &[Queue::Live, Queue::Behind];
+    assert_eq!(queued(Some(1), PENDING, None, 10).await, delivery_ids(&[111, 121, 211, 221, 231]));
+    assert_eq!(queued(Some(1), PENDING, Some(121), 2).await, delivery_ids(&[211, 221]));
+    assert_eq!(queued(None, PENDING, Some(231), 3).await, delivery_ids(&[112, 122, 132]), "lane after lane");
+    assert!(queued(None, &[Queue::Exhausted], None, 9).await.is_empty());
+
+    // Those that are sent once more have ids of their own, and are the event's all the same.
+    let again = DeliveryId::of(u128::MAX);
+    write(&db, move |tx| {
+        let event = events::get(tx, event_id(230))?.expect("it is there");
+        deliveries::insert(tx, &event, Origin::Resend, at(900), &[(again, 2)])
+    })
+    .await
+    .unwrap();
+    let of_event = ids(read(&db, |tx| deliveries::list_of_event(tx, event_id(230))).await.unwrap());
+    assert_eq!(of_event, [delivery_ids(&[231, 232]), vec![again]].concat());
+    for (event, is_any) in [(event_id(230), true), (event_id(999), false)] {
+        assert_eq!(read(&db, move |tx| deliveries::is_any_of(tx, event)).await.unwrap(), is_any);
+    }
+    let known = [event_id(110), event_id(999), event_id(230)];
+    let among = async |endpoint: u128| {
+        let owed = read(&db, move |tx| deliveries::owed_among(tx, EndpointId::of(endpoint), &known)).await.unwrap();
+        known.map(|event| owed.contains(&event))
+    };
+    assert_eq!((among(2).await, among(3).await), ([true, false, true], [false; 3]));
+    let resent = read(&db, move |tx| deliveries::get(tx, again)).await.unwrap().unwrap();
+    assert_eq!(
+        (resent.origin, resent.queue, resent.endpoint_id),
+        (Origin::Resend, Some(Queue::Live), EndpointId::of(2))
+    );
+    let owed = Owed { endpoint: EndpointId::of(2), lane: 2, is_behind: false };
+    let look = Look { owed, after: behind(2, 2), due_by: at(0), reach: 9, limit: 9 };
+    let read = read(&db, move |tx| pending::read(tx, &look)).await.unwrap();
+    let read: Vec<_> = read.iter().map(|pending| (pending.id, pending.is_resent)).collect();
+    assert_eq!(read, [(delivery_id(232), false), (again, true)]);
+}
+
+on_both!(deliveries_are_listed_by_id_by_event_and_by_queue);
