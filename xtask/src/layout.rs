@@ -47,16 +47,14 @@ const RANKS: [&[&str]; 7] = [
 ];
 
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
-const RESERVED: [(&str, &[&str]); 10] = [
+const RESERVED: [(&str, &[&str]); 11] = [
     ("rusqlite", &["bellwether::store"]),
     ("postgres", &["bellwether::store", "warehouse", "bench::database"]),
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
     ("tower_http", &["bellwether::api", "bellwether::console"]),
-    ("hyper::client", &["bellwether::delivery::client", "bellwether::cli"]),
-    (
-        "hyper_util::client",
-        &["bellwether::delivery::client", "bellwether::delivery::connector", "bellwether::cli", "bench"],
-    ),
+    ("hyper::client", &["bellwether::delivery::http2", "bellwether::cli"]),
+    ("hyper_util::client", &["bellwether::cli", "bench"]),
+    ("httparse", &["bellwether::delivery::http1", "bench::wire"]),
     ("tokio_rustls", &["bellwether::delivery::connector"]),
     ("hickory_resolver", &["bellwether::delivery::guard"]),
     ("datafusion", &["warehouse"]),

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::connector::ConnectError;
+use super::http1;
 
 /// No more of an answer's body is read.
 const MOST_READ: usize = 16 * 1024;
@@ -48,7 +49,17 @@ impl Answer {
 
     /// Reads what is left of an answer whose head has come. The status decides, whatever becomes of the body: one that
     /// is broken, too large, or not there within `limit` only costs the connection.
-    pub(super) async fn read(response: http::Response<Incoming>, limit: Duration) -> Self {
+    pub(super) async fn of_head(connection: &mut http1::Connection, head: &mut http1::Head, limit: Duration) -> Self {
+        let mut body = Vec::new();
+        if !connection.take_body(head, &mut body, MOST_READ) {
+            let reading = connection.read_body(head, &mut body, MOST_READ);
+            let _ = tokio::time::timeout(limit, reading).await;
+        }
+        Self::status(head.code, head.retry_after.take(), body)
+    }
+
+    /// The same over HTTP/2.
+    pub(super) async fn of_response(response: http::Response<Incoming>, limit: Duration) -> Self {
         let code = response.status().as_u16();
         let retry_after = response.headers().get(http::header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -62,9 +73,13 @@ impl Answer {
             }
         })
         .await;
-        read.truncate(MOST_STORED);
+        Self::status(code, retry_after, read)
+    }
+
+    fn status(code: u16, retry_after: Option<String>, mut body: Vec<u8>) -> Self {
+        body.truncate(MOST_STORED);
         // U+0000 cannot be stored as text in PostgreSQL.
-        Self::Status { code, retry_after, body: String::from_utf8_lossy(&read).replace('\0', "\u{fffd}") }
+        Self::Status { code, retry_after, body: String::from_utf8_lossy(&body).replace('\0', "\u{fffd}") }
     }
 
     /// The class of a failure, by the types of its causes, never by their words.

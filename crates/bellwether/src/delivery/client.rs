@@ -1,32 +1,21 @@
 //! The HTTP client of a lane: one request, one answer, within fixed limits of time and size. Follows no redirect,
 //! decompresses nothing, and connects only through the guard. Knows neither endpoints nor events.
 
-use std::time::Duration;
+use std::io::Write;
 
 use bellwether_webhook::{Secret, Signer, SigningKey, header};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Uri};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper_util::client::legacy::Client as PooledClient;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::body::{Bytes, Incoming};
 
 use super::answer::{Answer, ErrorClass};
 use super::connector::Connector;
 use super::outbound::{Outbound, Timeouts};
+use super::pool::{Connection, Pool};
+use super::{http1, http2};
 use crate::clock::Timestamp;
 
-/// How long a connection without work is kept.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most that the head of an answer may have, in bytes and in headers.
-const MOST_HEAD: usize = 32 * 1024;
-const MOST_HEADERS: usize = 100;
-/// What a receiver may send ahead of being read, for each answer and for all on one connection.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// How soon a dead connection of HTTP/2 is noticed while answers are awaited on it.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
 const ID: HeaderName = HeaderName::from_static(header::ID);
 const TIMESTAMP: HeaderName = HeaderName::from_static(header::TIMESTAMP);
 const SIGNATURE: HeaderName = HeaderName::from_static(header::SIGNATURE);
@@ -95,38 +84,46 @@ struct KeySigner {
 
 /// A client bound to one target, with its own connections.
 pub struct Client {
-    pool: PooledClient<Connector, Full<Bytes>>,
+    pool: Pool,
     uri: Uri,
     /// Those that every request has.
     headers: HeaderMap,
+    /// The same as they go out over HTTP/1.1, behind the line that begins every request.
+    beginning: Vec<u8>,
     body: Signer,
     keys: Vec<KeySigner>,
     timeouts: Timeouts,
+}
+
+/// A message as it goes out at a moment.
+struct Signed<'a> {
+    message: &'a Message<'a>,
+    timestamp: i64,
+    signatures: String,
+    body: String,
+}
+
+/// An answer whose head has come.
+enum Asked {
+    Http1(http1::Connection, http1::Head),
+    Http2(Response<Incoming>),
 }
 
 impl Client {
     /// Opens no connection yet.
     pub fn connect(target: Target, outbound: &Outbound) -> Result<Self, UnusableUrl> {
         let limit = usize::try_from(target.max_in_flight.max(1)).unwrap_or(1);
-        let pool = PooledClient::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(limit)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http1_max_buf_size(MOST_HEAD)
-            .http1_max_headers(MOST_HEADERS)
-            .http2_max_header_list_size(u32::try_from(MOST_HEAD).unwrap_or(u32::MAX))
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .build(Connector::with_limit(outbound.clone(), limit));
         // The URL's standard form: names in ASCII, everything escaped that must be.
         let url = url::Url::parse(&target.url).map_err(|error| UnusableUrl(error.to_string()))?;
-        let uri = url.as_str().parse().map_err(|error: http::uri::InvalidUri| UnusableUrl(error.to_string()))?;
+        let uri: Uri = url.as_str().parse().map_err(|error: http::uri::InvalidUri| UnusableUrl(error.to_string()))?;
+        let connector = Connector::to(&url, outbound.clone());
+        let connector = connector.ok_or_else(|| UnusableUrl("it names no host".to_owned()))?;
         let mut headers = HeaderMap::new();
         for (name, value) in target.headers.into_iter().filter(|(name, _)| !FRAMING.contains(name)) {
             headers.append(name, value);
+        }
+        for name in [ID, TIMESTAMP, SIGNATURE, REVISION, ATTEMPT] {
+            headers.remove(name);
         }
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let agent = HeaderValue::from_static(concat!("Bellwether/", env!("CARGO_PKG_VERSION")));
@@ -137,7 +134,8 @@ impl Client {
             until: key.until,
         });
         Ok(Self {
-            pool,
+            pool: Pool::of(connector, limit),
+            beginning: beginning(&url, &headers),
             uri,
             headers,
             body: Signer::new(&target.credentials.body),
@@ -148,50 +146,148 @@ impl Client {
 
     /// Sends `message`, signed as of `now`.
     pub async fn send(&self, message: &Message<'_>, now: Timestamp) -> Answer {
-        let request = match self.request(message, now) {
-            Ok(request) => request,
-            Err(error) => return Answer::failed(ErrorClass::Request, error.to_string()),
-        };
+        let signed = self.sign(message, now);
         let ends_at = tokio::time::Instant::now() + self.timeouts.whole;
-        let response = match tokio::time::timeout_at(ends_at, self.pool.request(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Answer::of_error(&error),
+        let exchange = async {
+            let permit = self.pool.permit().await.map_err(|error| Answer::of_error(&error))?;
+            Ok((self.ask(&signed).await?, permit))
+        };
+        let (asked, _permit) = match tokio::time::timeout_at(ends_at, exchange).await {
+            Ok(Ok(asked)) => asked,
+            Ok(Err(failed)) => return failed,
             Err(_) => {
                 let seconds = self.timeouts.whole.as_secs_f64();
                 return Answer::failed(ErrorClass::TimeoutAnswer, format!("no status came within {seconds} s"));
             }
         };
         let left = ends_at.saturating_duration_since(tokio::time::Instant::now());
-        Answer::read(response, self.timeouts.body.min(left)).await
+        let limit = self.timeouts.body.min(left);
+        match asked {
+            Asked::Http2(response) => Answer::of_response(response, limit).await,
+            Asked::Http1(mut connection, mut head) => {
+                let answer = Answer::of_head(&mut connection, &mut head, limit).await;
+                if let Some(connection) = connection.kept(&head) {
+                    self.pool.put(connection);
+                }
+                answer
+            }
+        }
     }
 
-    fn request(&self, message: &Message<'_>, now: Timestamp) -> Result<Request<Full<Bytes>>, http::Error> {
+    /// Over a connection that waits, or else a fresh one. One that waited may be ended by the other side in just this
+    /// moment: nothing has come back then, and the request goes over another. It may be received twice, as any may.
+    async fn ask(&self, signed: &Signed<'_>) -> Result<Asked, Answer> {
+        if let Some(connection) = self.pool.take()
+            && let Some(asked) = self.ask_over(connection, signed, true).await?
+        {
+            return Ok(asked);
+        }
+        let connection = self.pool.connect().await.map_err(|error| Answer::of_error(&error))?;
+        match self.ask_over(connection, signed, false).await? {
+            Some(asked) => Ok(asked),
+            None => Err(Answer::failed(ErrorClass::Exchange, "the connection was closed before a status came")),
+        }
+    }
+
+    /// `None`: the connection `has_waited`, and was ended before anything came back.
+    async fn ask_over(
+        &self,
+        connection: Connection,
+        signed: &Signed<'_>,
+        has_waited: bool,
+    ) -> Result<Option<Asked>, Answer> {
+        match connection {
+            Connection::Http1(mut connection) => match connection.ask(&self.http1_request(signed)).await {
+                Ok(head) => Ok(Some(Asked::Http1(connection, head))),
+                Err(http1::Failure::Broken { is_unanswered: true, .. }) if has_waited => Ok(None),
+                Err(http1::Failure::Broken { error, .. }) => Err(Answer::of_error(&error)),
+                Err(http1::Failure::Malformed(message)) => Err(Answer::failed(ErrorClass::MalformedAnswer, message)),
+            },
+            Connection::Http2(mut connection) => {
+                let request = self.http2_request(signed);
+                let request = request.map_err(|error| Answer::failed(ErrorClass::Request, error.to_string()))?;
+                match connection.ask(request).await {
+                    Ok(response) => Ok(Some(Asked::Http2(response))),
+                    Err(error) if has_waited && http2::is_unanswered(&error) => Ok(None),
+                    Err(error) => Err(Answer::of_error(&error)),
+                }
+            }
+        }
+    }
+
+    fn sign<'a>(&self, message: &'a Message<'a>, now: Timestamp) -> Signed<'a> {
         let signature = self.body.sign_data(message.data.as_bytes());
         let body = bellwether_webhook::body(message.event, message.data, &signature);
-        let timestamp = now.as_seconds();
+        let signatures = self.signatures(message.id, now, body.as_bytes());
+        Signed { message, timestamp: now.as_seconds(), signatures, body }
+    }
+
+    fn http1_request(&self, signed: &Signed<'_>) -> Vec<u8> {
+        let Signed { message, timestamp, signatures, body } = signed;
+        let mut request = Vec::with_capacity(self.beginning.len() + signatures.len() + body.len() + 256);
+        request.extend_from_slice(&self.beginning);
+        let Message { id, attempt, revision, .. } = message;
+        // Writing to memory does not fail.
+        let _ = write!(
+            request,
+            "{ID}: {id}\r\n{TIMESTAMP}: {timestamp}\r\n{SIGNATURE}: {signatures}\r\n{ATTEMPT}: {attempt}\r\n"
+        );
+        if let Some(revision) = revision {
+            let _ = write!(request, "{REVISION}: {revision}\r\n");
+        }
+        let _ = write!(request, "content-length: {}\r\n\r\n", body.len());
+        request.extend_from_slice(body.as_bytes());
+        request
+    }
+
+    fn http2_request(&self, signed: &Signed<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
+        let Signed { message, timestamp, signatures, body } = signed;
         let mut headers = self.headers.clone();
         headers.insert(ID, message.id.parse()?);
-        headers.insert(TIMESTAMP, timestamp.into());
-        let signatures = self.signatures(message.id, now, body.as_bytes());
+        headers.insert(TIMESTAMP, (*timestamp).into());
         headers.insert(SIGNATURE, signatures.parse()?);
         headers.insert(ATTEMPT, message.attempt.into());
-        match message.revision {
-            Some(revision) => headers.insert(REVISION, revision.into()),
-            None => headers.remove(REVISION),
-        };
-        let mut request = Request::post(self.uri.clone()).body(Full::new(Bytes::from(body)))?;
+        if let Some(revision) = message.revision {
+            headers.insert(REVISION, revision.into());
+        }
+        let mut request = Request::post(self.uri.clone()).body(Full::new(Bytes::from(body.clone())))?;
         *request.headers_mut() = headers;
         Ok(request)
     }
 
     /// One of each kind for every key in force, separated by spaces.
     fn signatures(&self, id: &str, now: Timestamp, body: &[u8]) -> String {
-        let in_force = self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until));
-        let signatures = in_force.flat_map(|key| {
+        let mut signatures = String::new();
+        for key in self.keys.iter().filter(|key| key.until.is_none_or(|until| now < until)) {
             let secret = key.secret.sign_message(id, now.as_seconds(), body);
             let signing_key = key.signing_key.as_ref().map(|key| key.sign_message(id, now.as_seconds(), body));
-            std::iter::once(secret).chain(signing_key)
-        });
-        signatures.collect::<Vec<_>>().join(" ")
+            for signature in std::iter::once(secret).chain(signing_key) {
+                if !signatures.is_empty() {
+                    signatures.push(' ');
+                }
+                signatures.push_str(&signature);
+            }
+        }
+        signatures
     }
+}
+
+/// The line that begins every request over HTTP/1.1, and the headers that all have.
+fn beginning(url: &url::Url, headers: &HeaderMap) -> Vec<u8> {
+    let mut bytes = format!("POST {}", url.path()).into_bytes();
+    if let Some(query) = url.query() {
+        bytes.extend(format!("?{query}").bytes());
+    }
+    bytes.extend(format!(" HTTP/1.1\r\nhost: {}", url.host_str().unwrap_or_default()).bytes());
+    if let Some(port) = url.port() {
+        bytes.extend(format!(":{port}").bytes());
+    }
+    bytes.extend(b"\r\n");
+    for (name, value) in headers {
+        bytes.extend(name.as_str().bytes());
+        bytes.extend(b": ");
+        bytes.extend(value.as_bytes());
+        bytes.extend(b"\r\n");
+    }
+    bytes
 }

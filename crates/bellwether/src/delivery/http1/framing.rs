@@ -1,0 +1,136 @@
+//! How the end of an answer's body is told (RFC 9112, section 6.3), and taking the body out of what comes.
+
+use super::{tokens, values};
+
+/// The longest line before a chunk, and all that may stand behind the last one.
+const LONGEST_LINE: usize = 4096;
+
+#[derive(Debug)]
+pub enum Framing {
+    /// So many bytes are still to come.
+    Length(u64),
+    Chunks(Chunk),
+    /// Until the connection is closed, and so never known to be whole.
+    ToTheEnd,
+}
+
+/// What comes next of a body in chunks.
+#[derive(Debug)]
+pub enum Chunk {
+    Size,
+    Data(u64),
+    /// The end of the line behind a chunk.
+    DataEnd,
+    /// Behind the last chunk: headers, of which so many bytes have come, and an empty line.
+    Trailers(usize),
+}
+
+/// What was done with some bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub used: usize,
+    /// The body has come to its end.
+    pub is_all: bool,
+}
+
+/// The body is not framed as it was said to be.
+#[derive(Debug)]
+pub struct Broken;
+
+impl Framing {
+    /// `None`: there is no body. An error if nobody can tell how long it is.
+    pub fn of(code: u16, headers: &[httparse::Header<'_>]) -> Result<Option<Self>, String> {
+        if matches!(code, 100..=199 | 204 | 304) {
+            return Ok(None);
+        }
+        if let Some(last) = tokens(headers, "transfer-encoding").last() {
+            let is_chunked = last.eq_ignore_ascii_case("chunked");
+            return Ok(Some(if is_chunked { Self::Chunks(Chunk::Size) } else { Self::ToTheEnd }));
+        }
+        let mut lengths = tokens(headers, "content-length");
+        let Some(first) = lengths.next() else {
+            let is_told = values(headers, "content-length").next().is_some();
+            return if is_told { Err("its content-length is no text".to_owned()) } else { Ok(Some(Self::ToTheEnd)) };
+        };
+        if lengths.any(|other| other != first) {
+            return Err("it has several content-lengths".to_owned());
+        }
+        let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+        match first.parse() {
+            Ok(0) if is_number => Ok(None),
+            Ok(length) if is_number => Ok(Some(Self::Length(length))),
+            _ => Err(format!("its content-length is '{first}'")),
+        }
+    }
+
+    /// Takes what it can of `bytes` into `body`.
+    pub fn take(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<Taken, Broken> {
+        match self {
+            Self::ToTheEnd => {
+                body.extend_from_slice(bytes);
+                Ok(Taken { used: bytes.len(), is_all: false })
+            }
+            Self::Length(left) => {
+                let used = take_some(left, bytes, body);
+                Ok(Taken { used, is_all: *left == 0 })
+            }
+            Self::Chunks(chunk) => {
+                let mut used = 0;
+                loop {
+                    let (step, is_all) = chunk.step(&bytes[used..], body)?;
+                    used += step;
+                    if is_all || step == 0 {
+                        return Ok(Taken { used, is_all });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Chunk {
+    /// Goes on by one part, if it is there whole: how many bytes that took, and whether it was the last.
+    fn step(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<(usize, bool), Broken> {
+        match self {
+            Self::Size => match httparse::parse_chunk_size(bytes) {
+                Ok(httparse::Status::Complete((used, size))) => {
+                    *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
+                    Ok((used, false))
+                }
+                Ok(httparse::Status::Partial) if bytes.len() <= LONGEST_LINE => Ok((0, false)),
+                _ => Err(Broken),
+            },
+            Self::Data(left) => {
+                let used = take_some(left, bytes, body);
+                if *left == 0 {
+                    *self = Self::DataEnd;
+                }
+                Ok((used, false))
+            }
+            Self::DataEnd => match bytes {
+                [b'\r', b'\n', ..] => {
+                    *self = Self::Size;
+                    Ok((2, false))
+                }
+                [] | [b'\r'] => Ok((0, false)),
+                _ => Err(Broken),
+            },
+            Self::Trailers(seen) => match bytes.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    *seen += end + 1;
+                    let is_empty = matches!(&bytes[..end], [] | [b'\r']);
+                    if *seen > LONGEST_LINE { Err(Broken) } else { Ok((end + 1, is_empty)) }
+                }
+                None if *seen + bytes.len() <= LONGEST_LINE => Ok((0, false)),
+                None => Err(Broken),
+            },
+        }
+    }
+}
+
+fn take_some(left: &mut u64, bytes: &[u8], body: &mut Vec<u8>) -> usize {
+    let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+    body.extend_from_slice(&bytes[..used]);
+    *left -= used as u64;
+    used
+}
