@@ -253,7 +253,7 @@ mod tests {
     fn libraries_stay_in_their_places() {
         let allowed = [
             ("crates/bellwether/src/store/sqlite.rs", "use rusqlite::Connection;"),
-            ("crates/bellwether/src/delivery/client/tls.rs", "use hyper_util::{client::legacy::Client, rt};"),
+            ("crates/bellwether/src/delivery/http2.rs", "use hyper::{client::conn::http2, rt};"),
             ("crates/bellwether/src/api/serve.rs", "use {axum::Router, hyper_util::server::conn};"),
             ("crates/bellwether/src/config.rs", "fn f(postgres: &str) { postgres.len(); }"),
             ("crates/warehouse/src/embedded.rs", "use datafusion::prelude::*;"),
@@ -263,7 +263,7 @@ mod tests {
         }
         let refused = [
             ("crates/bellwether/src/registry.rs", "use rusqlite::Connection;"),
-            ("crates/bellwether/src/delivery/lane.rs", "use hyper_util::{rt, client::legacy::Client};"),
+            ("crates/bellwether/src/delivery/lane.rs", "use hyper::{rt, client::conn::http2};"),
             ("crates/bellwether/src/app.rs", "fn f() -> axum::Router { g() }"),
             ("crates/bellwether/src/pipeline/query.rs", "use datafusion::prelude::*;"),
         ];
