@@ -146,9 +146,9 @@ fn decode(row: &Row<'_>) -> Result<Delivery, StoreError> {
     })
 }
 
-static DELIVERIES: Rows = Rows::into(
+static DELIVERIES: Rows<8> = Rows::into(
     "deliveries",
-    &[
+    [
         ("id", "UUID"),
         ("event_id", "UUID"),
         ("lane", "BIGINT"),
@@ -185,7 +185,7 @@ pub fn inserting(
     let (experiment, revision) = (event.experiment_id, event.revision);
     let row = |(id, lane): &(DeliveryId, LaneNumber)| {
         let origin = Value::Word(origin.as_str());
-        vec![
+        [
             (*id).into(),
             event.id.into(),
             (*lane).into(),
@@ -293,7 +293,7 @@ pub fn list_queued(
     limit: u32,
 ) -> Result<Vec<Delivery>, StoreError> {
     let after = after.unwrap_or(Key::START);
-    let mut values = after.values();
+    let mut values = after.values().to_vec();
     values.push(limit.into());
     let queues: Vec<_> = queues.iter().map(|queue| format!("'{}'", queue.as_str())).collect();
     let mut of_lane = "";

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::deliveries::DeliveryState;
-use super::rows::{Rows, as_lists, lists};
+use super::rows::{Column, Rows, as_lists, lists};
 use super::undelivered::{Key, Queue, is_key};
 use super::{Row, StoreError, Tx, Value, query_as, query_one, together};
 use crate::clock::Timestamp;
@@ -38,9 +38,9 @@ pub struct Outcome {
     pub ended_at: Option<Timestamp>,
 }
 
-static ATTEMPTS: Rows = Rows::into(
+static ATTEMPTS: Rows<8> = Rows::into(
     "attempts",
-    &[
+    [
         ("delivery_id", "UUID"),
         ("number", "BIGINT"),
         ("started_at", "BIGINT"),
@@ -57,9 +57,8 @@ static ATTEMPTS: Rows = Rows::into(
 pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
     if tx.dialect().prefers_single_rows() {
         for outcome in outcomes {
-            let moved = move_one(tx, outcome)?;
-            if moved || is_kept(tx, outcome.key.delivery)? {
-                insert_attempts(tx, &[outcome])?;
+            if move_one(tx, outcome)? || is_kept(tx, outcome.key.delivery)? {
+                ATTEMPTS.insert(tx, &attempt_row(outcome))?;
             }
         }
         return Ok(());
@@ -68,10 +67,11 @@ pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> 
     let mut kept = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         if moved.contains(&outcome.key.delivery) || is_kept(tx, outcome.key.delivery)? {
-            kept.push(*outcome);
+            kept.push(attempt_row(outcome));
         }
     }
-    insert_attempts(tx, &kept)
+    let writes = ATTEMPTS.inserting(tx.dialect(), kept);
+    together(tx, &writes)
 }
 
 /// Whether a delivery that has ended is there: one that retention has removed takes no attempts any more. It is held, so
@@ -82,15 +82,19 @@ fn is_kept(tx: &mut dyn Tx, delivery: DeliveryId) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-fn insert_attempts(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
-    let row = |outcome: &&Outcome| {
-        let Attempt { number, started_at, duration_us, status_code, error_class, error, response_body } =
-            outcome.attempt.clone();
-        params![outcome.key.delivery, number, started_at, duration_us, status_code, error_class, error, response_body]
-            .to_vec()
-    };
-    let writes = ATTEMPTS.inserting(tx.dialect(), outcomes.iter().map(row).collect());
-    together(tx, &writes)
+fn attempt_row(outcome: &Outcome) -> [Value; 8] {
+    let Attempt { number, started_at, duration_us, status_code, error_class, error, response_body } =
+        outcome.attempt.clone();
+    [
+        outcome.key.delivery.into(),
+        number.into(),
+        started_at.into(),
+        duration_us.into(),
+        status_code.into(),
+        error_class.into(),
+        error.into(),
+        response_body.into(),
+    ]
 }
 
 /// The queue in which a delivery stands after `outcome`; `None`: it is delivered.
@@ -103,16 +107,12 @@ fn queue_after(outcome: &Outcome) -> Option<Queue> {
     }
 }
 
-fn values_after(outcome: &Outcome, queue: Queue) -> Vec<Value> {
-    let mut values = outcome.key.values();
-    values.extend([
-        Value::Word(queue.as_str()),
-        outcome.attempt.number.into(),
-        outcome.failure_count.into(),
-        outcome.due_at.into(),
-        outcome.ended_at.into(),
-    ]);
-    values
+fn values_after(outcome: &Outcome, queue: Queue) -> [Value; 10] {
+    let [lane, queue_now, experiment, revision, delivery] = outcome.key.values();
+    let Outcome { attempt, failure_count, due_at, ended_at, .. } = outcome;
+    let next = Value::Word(queue.as_str());
+    let (attempts, failures) = (attempt.number.into(), (*failure_count).into());
+    [lane, queue_now, experiment, revision, delivery, next, attempts, failures, (*due_at).into(), (*ended_at).into()]
 }
 
 /// `false` if it was not pending any more.
@@ -130,14 +130,14 @@ fn move_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<bool, StoreError> {
     Ok(moved == 1)
 }
 
-const KEY_COLUMNS: [(&str, &str); 5] = [
+const KEY_COLUMNS: [Column; 5] = [
     ("lane", "BIGINT"),
     ("queue", "TEXT"),
     ("experiment_id", "BIGINT"),
     ("revision", "BIGINT"),
     ("delivery_id", "UUID"),
 ];
-const STAND_COLUMNS: [(&str, &str); 5] = [
+const STAND_COLUMNS: [Column; 5] = [
     ("next_queue", "TEXT"),
     ("attempt_count", "BIGINT"),
     ("failure_count", "BIGINT"),
@@ -165,11 +165,12 @@ fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryI
         lists(&[KEY_COLUMNS, STAND_COLUMNS].concat())
     );
     let mut moved = HashSet::new();
-    for (sql, rows) in [(delete, gone), (update, staying)] {
-        if !rows.is_empty() {
-            let id = |row: &Row<'_>| row.get::<DeliveryId>("delivery_id");
-            moved.extend(query_as(tx, "undelivered", &sql, &as_lists(rows), id)?);
-        }
+    let id = |row: &Row<'_>| row.get::<DeliveryId>("delivery_id");
+    if !gone.is_empty() {
+        moved.extend(query_as(tx, "undelivered", &delete, &as_lists(gone), id)?);
+    }
+    if !staying.is_empty() {
+        moved.extend(query_as(tx, "undelivered", &update, &as_lists(staying), id)?);
     }
     Ok(moved)
 }

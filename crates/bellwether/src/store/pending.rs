@@ -101,7 +101,7 @@ fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<P
                FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
                AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0) \
                ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
-    let mut values = look.owed.key(after).values();
+    let mut values = look.owed.key(after).values().to_vec();
     values.extend([look.due_by.into(), most.into()]);
     query_as(tx, "undelivered", sql, &values, |row| {
         Ok(Pending {

@@ -3,35 +3,43 @@
 
 use std::sync::OnceLock;
 
-use super::{Dialect, Value, Write};
+use super::{Dialect, StoreError, Tx, Value, Write};
 
-/// What is inserted: a table, and its columns with their types on PostgreSQL.
-pub struct Rows {
+/// A column, and its type on PostgreSQL.
+pub type Column = (&'static str, &'static str);
+
+/// What is inserted: a table, and its columns.
+pub struct Rows<const N: usize> {
     table: &'static str,
-    columns: &'static [(&'static str, &'static str)],
+    columns: [Column; N],
     /// Behind the rows.
     suffix: &'static str,
     one: OnceLock<String>,
     many: OnceLock<String>,
 }
 
-impl Rows {
-    pub const fn into(
-        table: &'static str,
-        columns: &'static [(&'static str, &'static str)],
-        suffix: &'static str,
-    ) -> Self {
+impl<const N: usize> Rows<N> {
+    pub const fn into(table: &'static str, columns: [Column; N], suffix: &'static str) -> Self {
         Self { table, columns, suffix, one: OnceLock::new(), many: OnceLock::new() }
     }
 
-    /// Inserts all of these; each row has a value for each column.
-    pub fn inserting(&'static self, dialect: Dialect, rows: Vec<Vec<Value>>) -> Vec<Write> {
+    /// Inserts all of these.
+    pub fn inserting(&'static self, dialect: Dialect, rows: Vec<[Value; N]>) -> Vec<Write> {
         if rows.len() <= 1 || dialect.prefers_single_rows() {
-            let sql = self.one.get_or_init(|| self.statement(&format!("VALUES ({})", places(self.columns.len()))));
-            return rows.into_iter().map(|row| Write::new(sql.as_str(), row)).collect();
+            let sql = self.of_one();
+            return rows.into_iter().map(|row| Write::new(sql, row)).collect();
         }
-        let sql = self.many.get_or_init(|| self.statement(&format!("SELECT * FROM {}", lists(self.columns))));
+        let sql = self.many.get_or_init(|| self.statement(&format!("SELECT * FROM {}", lists(&self.columns))));
         vec![Write::new(sql.as_str(), as_lists(rows))]
+    }
+
+    /// Inserts one row at once.
+    pub fn insert(&'static self, tx: &mut dyn Tx, row: &[Value; N]) -> Result<(), StoreError> {
+        tx.execute(self.of_one(), row).map(drop)
+    }
+
+    fn of_one(&'static self) -> &'static str {
+        self.one.get_or_init(|| self.statement(&format!("VALUES ({})", places(N))))
     }
 
     fn statement(&self, rows: &str) -> String {
@@ -45,39 +53,36 @@ fn places(count: usize) -> String {
 }
 
 /// A source of rows for PostgreSQL, whose values are the lists `$1`, `$2`, …, one for each column.
-pub fn lists(columns: &[(&str, &str)]) -> String {
-    let list = |(i, (_, kind)): (usize, &(&str, &str))| format!("CAST(${} AS {kind}[])", i + 1);
+pub fn lists(columns: &[Column]) -> String {
+    let list = |(i, (_, kind)): (usize, &Column)| format!("CAST(${} AS {kind}[])", i + 1);
     let lists: Vec<_> = columns.iter().enumerate().map(list).collect();
     let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     format!("UNNEST({}) AS given ({})", lists.join(", "), names.join(", "))
 }
 
 /// Rows as the lists that [`lists`] reads.
-pub fn as_lists(rows: Vec<Vec<Value>>) -> Vec<Value> {
-    let mut lists: Vec<Vec<Value>> = Vec::new();
-    let count = rows.len();
+pub fn as_lists<const N: usize>(rows: Vec<[Value; N]>) -> Vec<Value> {
+    let mut lists = [(); N].map(|()| Vec::with_capacity(rows.len()));
     for row in rows {
-        lists.resize_with(row.len(), || Vec::with_capacity(count));
         lists.iter_mut().zip(row).for_each(|(list, value)| list.push(value));
     }
-    lists.into_iter().map(Value::from).collect()
+    lists.map(Value::List).to_vec()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    static TWO: Rows = Rows::into("t", &[("a", "BIGINT"), ("b", "TEXT")], "ON CONFLICT DO NOTHING");
+    static TWO: Rows<2> = Rows::into("t", [("a", "BIGINT"), ("b", "TEXT")], "ON CONFLICT DO NOTHING");
 
-    fn rows() -> Vec<Vec<Value>> {
-        vec![vec![1_i64.into(), "x".into()], vec![2_i64.into(), Value::Null]]
+    fn rows() -> Vec<[Value; 2]> {
+        vec![[1_i64.into(), "x".into()], [2_i64.into(), Value::Null]]
     }
 
     #[test]
     fn rows_go_to_sqlite_one_by_one_and_to_postgresql_as_lists() {
-        let values: Vec<Value> = rows().concat();
         let sql = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-        let expected = [Write::new(sql, &values[..2]), Write::new(sql, &values[2..])];
+        let expected: Vec<_> = rows().into_iter().map(|row| Write::new(sql, row)).collect();
         assert_eq!(TWO.inserting(Dialect::Sqlite, rows()), expected);
         let sql = "INSERT INTO t (a, b) SELECT * FROM UNNEST(CAST($1 AS BIGINT[]), CAST($2 AS TEXT[])) AS given (a, b) \
                    ON CONFLICT DO NOTHING";

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
@@ -62,6 +63,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
                    PRAGMA busy_timeout = 10000; PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; \
                    PRAGMA wal_autocheckpoint = 12000; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(pragmas).map_err(sort_error)?;
+    // A statement is planned once, and not again for every value that it is given.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sort_error)?;
     limit_size(&connection)?;
     Ok(connection)
 }

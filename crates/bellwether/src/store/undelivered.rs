@@ -68,9 +68,9 @@ impl Key {
     pub const START: Self =
         Self { lane: 0, queue: Queue::Behind, experiment: 0, revision: 0, delivery: DeliveryId::of(0) };
 
-    pub fn values(&self) -> Vec<Value> {
+    pub fn values(&self) -> [Value; 5] {
         let Self { lane, queue, experiment, revision, delivery } = *self;
-        vec![lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
+        [lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
     }
 }
 
@@ -118,9 +118,9 @@ const MOST_MADE_DUE: u32 = 500;
 /// Pending deliveries are counted no further than this.
 pub const MOST_COUNTED: u32 = 100_000;
 
-static UNDELIVERED: Rows = Rows::into(
+static UNDELIVERED: Rows<10> = Rows::into(
     "undelivered",
-    &[
+    [
         ("lane", "BIGINT"),
         ("queue", "TEXT"),
         ("experiment_id", "BIGINT"),
@@ -148,16 +148,16 @@ pub(super) fn inserting(
     let row = |(delivery, lane): &(DeliveryId, LaneNumber)| {
         let key =
             Key { lane: *lane, queue, experiment: event.experiment_id, revision: event.revision, delivery: *delivery };
-        let mut values = key.values();
-        values.extend([event.id.into(), is_resent.into(), 0_i64.into(), 0_i64.into(), now.into()]);
-        values
+        let [lane, queue, experiment, revision, delivery] = key.values();
+        let (none, is_resent) = (Value::Int(0), is_resent.into());
+        [lane, queue, experiment, revision, delivery, event.id.into(), is_resent, none.clone(), none, now.into()]
     };
     UNDELIVERED.inserting(dialect, owed.iter().map(row).collect())
 }
 
 /// Ends a pending delivery without sending it; `false` if it is not pending any more.
 pub fn cancel(tx: &mut dyn Tx, key: &Key, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let mut values = key.values();
+    let mut values = key.values().to_vec();
     values.extend([reason.into(), now.into()]);
     let sql = concat!(
         "UPDATE undelivered SET queue = 'cancelled', reason = $6, ended_at = $7 WHERE ",

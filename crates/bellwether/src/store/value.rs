@@ -247,16 +247,23 @@ pub(super) trait Cells {
 pub struct Row<'a> {
     columns: &'a [String],
     cells: &'a dyn Cells,
+    /// Columns are mostly asked for in their order.
+    next: std::cell::Cell<usize>,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn of(columns: &'a [String], cells: &'a dyn Cells) -> Self {
-        Self { columns, cells }
+        Self { columns, cells, next: std::cell::Cell::new(0) }
     }
 
     fn cell(&self, column: &'static str) -> Result<Cell<'_>, StoreError> {
-        let index = self.columns.iter().position(|name| name == column);
+        let next = self.next.get();
+        let index = match self.columns.get(next) {
+            Some(name) if name == column => Some(next),
+            _ => self.columns.iter().position(|name| name == column),
+        };
         let index = index.ok_or_else(|| self.corrupt(column, "the statement does not give this column".to_owned()))?;
+        self.next.set(index + 1);
         self.cells.cell(index).map_err(|reason| self.corrupt(column, reason))
     }
 

@@ -13,7 +13,9 @@ type Wake = Box<dyn FnOnce() + Send>;
 /// One after the other, all transactions of a connection.
 pub struct SqliteTx<'a> {
     connection: &'a Connection,
-    prepared: FxHashMap<Box<str>, Prepared<'a>>,
+    prepared: Vec<Prepared<'a>>,
+    /// Where each statement stands among those.
+    places: FxHashMap<Box<str>, usize>,
     wakes: Vec<Wake>,
     known: Known,
     last_error: Option<StoreError>,
@@ -28,7 +30,8 @@ impl<'a> SqliteTx<'a> {
     pub fn on(connection: &'a Connection) -> Self {
         Self {
             connection,
-            prepared: FxHashMap::default(),
+            prepared: Vec::new(),
+            places: FxHashMap::default(),
             wakes: Vec::new(),
             known: Known::default(),
             last_error: None,
@@ -84,16 +87,21 @@ impl<'a> SqliteTx<'a> {
     }
 
     fn prepared(&mut self, sql: &str) -> rusqlite::Result<&mut Prepared<'a>> {
-        // Looked up twice, for a borrow that is given away cannot be taken back.
-        if !self.prepared.contains_key(sql) {
-            if self.prepared.len() >= MOST_PREPARED {
-                self.prepared.clear();
+        let place = match self.places.get(sql) {
+            Some(place) => *place,
+            None => {
+                if self.prepared.len() >= MOST_PREPARED {
+                    self.places.clear();
+                    self.prepared.clear();
+                }
+                let statement = self.connection.prepare(&numbered(sql))?;
+                let columns = statement.column_names().map(str::to_owned).collect();
+                self.prepared.push(Prepared { statement, columns });
+                self.places.insert(sql.into(), self.prepared.len() - 1);
+                self.prepared.len() - 1
             }
-            let statement = self.connection.prepare(&numbered(sql))?;
-            let columns = statement.column_names().map(str::to_owned).collect();
-            self.prepared.insert(sql.into(), Prepared { statement, columns });
-        }
-        self.prepared.get_mut(sql).ok_or(rusqlite::Error::InvalidQuery)
+        };
+        self.prepared.get_mut(place).ok_or(rusqlite::Error::InvalidQuery)
     }
 
     fn noting<T>(&mut self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
@@ -120,7 +128,9 @@ impl Tx for SqliteTx<'_> {
         let mut refused = Ok(());
         let result = self.prepared(sql).and_then(|Prepared { statement, columns }| {
             let mut rows = statement.query(params_from_iter(params))?;
-            while let (Some(row), true) = (rows.next()?, refused.is_ok()) {
+            while refused.is_ok()
+                && let Some(row) = rows.next()?
+            {
                 refused = each(&Row::of(columns, row));
             }
             Ok(())
