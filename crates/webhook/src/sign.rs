@@ -10,6 +10,9 @@ use crate::Secret;
 
 type HmacSha256 = Hmac<Sha256>;
 
+/// Of `v1,` and 32 bytes in base64.
+const SIGNATURE_LENGTH: usize = 47;
+
 /// Signs with one secret. Made once per secret: the key schedules are computed here, not for every message.
 #[derive(Clone)]
 pub struct Signer {
@@ -26,18 +29,26 @@ impl Signer {
     pub fn sign_data(&self, data: &[u8]) -> String {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let tag = self.data.clone().chain_update(data).finalize().into_bytes();
-        let digits = tag.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        digits.map(|digit| char::from(HEX[usize::from(digit)])).collect()
+        let mut hex = String::with_capacity(2 * tag.len());
+        for byte in tag {
+            hex.push(char::from(HEX[usize::from(byte >> 4)]));
+            hex.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        hex
     }
 
     /// The Standard Webhooks signature: `v1,<base64>` over `{id}.{timestamp}.{body}`.
     pub fn sign_message(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
-        format!("v1,{}", STANDARD.encode(self.message_tag(id, timestamp, body)))
+        let mut signature = String::with_capacity(SIGNATURE_LENGTH);
+        signature.push_str("v1,");
+        STANDARD.encode_string(self.message_tag(id, timestamp, body), &mut signature);
+        signature
     }
 
     pub(crate) fn message_tag(&self, id: &str, timestamp: i64, body: &[u8]) -> [u8; 32] {
-        let head = format!("{id}.{timestamp}.");
-        self.message.clone().chain_update(head).chain_update(body).finalize().into_bytes().into()
+        let timestamp = timestamp.to_string();
+        let head = self.message.clone().chain_update(id).chain_update(b".").chain_update(timestamp).chain_update(b".");
+        head.chain_update(body).finalize().into_bytes().into()
     }
 }
 
