@@ -111,7 +111,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         watched(node.run(stopping.clone())),
         watched(recovery::run(registry.clone(), receivers.recovery, stopping.clone())),
         watched(retention::run(registry.clone(), keep, stopping.clone())),
-        watched(delivery.run(stopping.clone())),
+        watched_task(delivery.start(stopping.clone())),
         watched(pipeline.run(stopping.clone())),
         watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
         watched(log::run(registry.clone(), stopping.clone())),
@@ -129,8 +129,12 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
 
 /// A part of the server that fails takes the process with it: the rest would go on accepting what nobody carries out.
 fn watched(part: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    watched_task(tokio::spawn(part))
+}
+
+fn watched_task(part: JoinHandle<()>) -> JoinHandle<()> {
     tokio::spawn(async {
-        if let Err(error) = tokio::spawn(part).await {
+        if let Err(error) = part.await {
             tracing::error!(%error, "a part of the server failed; ending the process, for the next start to go on");
             std::process::abort();
         }

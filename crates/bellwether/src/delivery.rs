@@ -20,45 +20,40 @@ mod proxy;
 mod rate;
 mod recorder;
 mod retry;
+mod share;
 mod source;
 mod target;
+mod threads;
 mod tls;
 mod verdict;
 mod window;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::clock::Clock;
-use crate::endpoint::Endpoint;
-use crate::id::{EndpointId, Ids, NodeId};
+use crate::id::{EndpointId, Ids};
 use crate::registry::nodes::{License, View};
 use crate::registry::{DeliveryWake, Registry, Report};
-use crate::store::lanes::{self, LaneRow};
-use crate::store::{StoreError, Tx, endpoints, notices};
+use crate::store::lanes::owing;
+use crate::store::{StoreError, endpoints, notices};
 use hints::Hints;
-use lane::{Lane, Message, Start};
+use lane::Message;
 use monitor::Monitor;
 use outbound::Outbound;
 pub use ping::Pings;
 use recorder::Recorded;
+use threads::Threads;
 
-/// Answered and not yet on disk, for each lane: with what is in flight, the most that a crash sends again.
-const MOST_UNRECORDED: usize = 256;
 /// How often the lanes look into the database without any hint.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 /// For what is in flight when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How often a node looks for lanes anew because another was first.
-const MOST_CLAIMS: u32 = 20;
-/// Endpoints read at a time.
-const PAGE: u32 = 250;
-
 /// What all lanes share.
 struct Shared {
     registry: Registry,
@@ -67,7 +62,7 @@ struct Shared {
     outbound: Outbound,
     license: License,
     monitor: Arc<Monitor>,
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<Box<Report>>,
 }
 
 /// The engine. It runs until `stop` turns true, then finishes what is in flight and records it.
@@ -84,20 +79,13 @@ pub struct Delivery {
     notices: Option<mpsc::UnboundedReceiver<String>>,
     /// Telling the others, one notice at a time: what comes meanwhile goes with the next.
     telling: JoinSet<()>,
+    threads: Threads,
     lanes: HashMap<EndpointId, LaneHandle>,
     tasks: JoinSet<(EndpointId, i64)>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
     /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
     stale_hints: usize,
-}
-
-/// What is this node's, as of a generation of the endpoints.
-struct Shares {
-    generation: String,
-    owned: HashMap<EndpointId, LaneRow>,
-    /// More than its share.
-    given_up: Vec<LaneRow>,
 }
 
 struct LaneHandle {
@@ -116,11 +104,13 @@ impl Delivery {
         license: License,
         view: watch::Receiver<View>,
     ) -> Result<Self, StoreError> {
+        let threads = Threads::start().map_err(|error| StoreError::Failed(format!("cannot start threads: {error}")))?;
         let (reports, reports_in) = mpsc::unbounded_channel();
         let (recorded_out, recorded) = mpsc::unbounded_channel();
         let mut recorder = JoinSet::new();
         let monitor = Arc::<Monitor>::default();
-        recorder.spawn(recorder::run(registry.clone(), monitor.clone(), reports_in, recorded_out));
+        let recording = recorder::run(registry.clone(), monitor.clone(), reports_in, recorded_out);
+        recorder.spawn_on(recording, threads.first());
         let shared = Shared {
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
@@ -140,6 +130,7 @@ impl Delivery {
             view,
             recorded,
             recorder,
+            threads,
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
             generation: String::new(),
@@ -151,7 +142,12 @@ impl Delivery {
         self.shared.monitor.clone()
     }
 
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Runs beside its lanes.
+    pub fn start(self, stop: watch::Receiver<bool>) -> JoinHandle<()> {
+        self.threads.first().clone().spawn(self.run(stop))
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut must_reload = true;
@@ -268,7 +264,7 @@ impl Delivery {
             .shared
             .registry
             .db()
-            .read(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::owing(tx, node)?)));
+            .read(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, owing(tx, node)?)));
         match read.await {
             Ok((generation, owing)) => {
                 for lane in owing.iter().filter_map(|endpoint| self.lanes.get(endpoint)) {
@@ -285,117 +281,6 @@ impl Delivery {
 
     fn is_alone(&self) -> bool {
         self.shared.registry.db().dialect().has_one_node()
-    }
-
-    /// Brings the lanes in line with the endpoints as they are stored, and this node's share of them.
-    async fn reload(&mut self) -> Result<(), StoreError> {
-        let alive = self.view.borrow_and_update().alive.clone();
-        let Shares { generation, mut owned, given_up } = self.share(&alive).await?;
-        let mut live = HashSet::new();
-        let mut after = String::new();
-        loop {
-            let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
-            let page = self.shared.registry.db().read(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id.to_string();
-            for endpoint in page {
-                if let Some(row) = owned.remove(&endpoint.id) {
-                    live.insert(endpoint.id);
-                    self.set_up(endpoint, row);
-                }
-            }
-        }
-        // Lanes of endpoints that were deleted, or that another node is to have.
-        for (_, lane) in self.lanes.iter().filter(|(id, _)| !live.contains(id)) {
-            let _ = lane.messages.send(Message::Stop);
-        }
-        // Those that have ended already, and whose release failed; and what is left of endpoints that were deleted.
-        let ended = given_up.into_iter().chain(owned.into_values());
-        for row in ended.filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
-            self.release(row.endpoint_id, row.fence).await;
-        }
-        self.generation = generation;
-        self.stale_hints = self.hints.len();
-        self.shared.monitor.note_lanes();
-        Ok(())
-    }
-
-    /// The lanes that are this node's, after it took what is its share.
-    async fn share(&mut self, alive: &[NodeId]) -> Result<Shares, StoreError> {
-        let me = self.shared.registry.node_id();
-        for _ in 0..MOST_CLAIMS {
-            let read = |tx: &mut dyn Tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?));
-            let (generation, rows) = self.shared.registry.db().read(read).await?;
-            if self.is_alone() {
-                let owned = rows.into_iter().map(|row| (row.endpoint_id, row)).collect();
-                return Ok(Shares { generation, owned, given_up: Vec::new() });
-            }
-            if !alive.contains(&me) {
-                // This node does not know yet who else there is.
-                return Ok(Shares { generation, owned: HashMap::new(), given_up: Vec::new() });
-            }
-            let plan = ownership::plan(&rows, alive, me);
-            let wanted: Vec<LaneRow> = plan.claim.iter().filter_map(|place| rows.get(*place).cloned()).collect();
-            let count = wanted.len();
-            let claimed = self.shared.registry.claim_lanes(wanted).await;
-            let claimed = claimed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            if claimed.len() < count {
-                continue; // Another node was first, and others may still be free.
-            }
-            let (given_up, mine): (Vec<_>, Vec<_>) = rows
-                .into_iter()
-                .filter(|row| row.node_id == Some(me))
-                .partition(|row| plan.release.contains(&row.endpoint_id));
-            let owned = mine.into_iter().chain(claimed).map(|row| (row.endpoint_id, row)).collect();
-            return Ok(Shares { generation, owned, given_up });
-        }
-        Err(StoreError::Unavailable("other nodes were first again and again".to_owned()))
-    }
-
-    fn set_up(&mut self, endpoint: Endpoint, row: LaneRow) {
-        let (id, version, fence, revised) = (endpoint.id, endpoint.version, row.fence, row.revised);
-        match self.lanes.get_mut(&id) {
-            Some(lane) if lane.fence != fence => drop(lane.messages.send(Message::Stop)),
-            Some(lane) if (lane.version, lane.revised) == (version, revised) => {}
-            Some(lane) => {
-                (lane.version, lane.revised) = (version, revised);
-                let _ = lane.messages.send(Message::Endpoint(Arc::new(endpoint)));
-            }
-            None => {
-                let (messages, inbox) = mpsc::unbounded_channel();
-                let start = Start { endpoint: Arc::new(endpoint), number: row.number, fence, health: row.health };
-                let lane = Lane::new(self.shared.clone(), start);
-                self.tasks.spawn(async move {
-                    lane.run(inbox).await;
-                    (id, fence)
-                });
-                self.lanes.insert(id, LaneHandle { version, revised, fence, messages });
-            }
-        }
-    }
-
-    /// A lane's task is over: it was asked to, or it failed. `true` if the lanes are to be looked at again.
-    async fn lane_ended(&mut self, ended: Result<(EndpointId, i64), tokio::task::JoinError>) -> bool {
-        self.lanes.retain(|_, lane| !lane.messages.is_closed());
-        match ended {
-            Ok((endpoint, fence)) => {
-                self.release(endpoint, fence).await;
-                !self.is_alone()
-            }
-            Err(error) => {
-                tracing::error!(%error, "a lane ended badly; it is set up anew");
-                true
-            }
-        }
-    }
-
-    async fn release(&self, endpoint: EndpointId, fence: i64) {
-        if self.is_alone() {
-            return;
-        }
-        if let Err(error) = self.shared.registry.release_lane(endpoint, fence).await {
-            tracing::warn!(%error, %endpoint, "a lane cannot be let go yet");
-        }
     }
 
     /// Lets every lane finish what is in flight, and waits until that is on disk.

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
+use super::Shared;
 use super::answer::{Answer, ErrorClass};
 use super::client::Client;
 use super::monitor::Meter;
@@ -18,7 +19,6 @@ use super::source::Source;
 use super::target;
 use super::verdict::{self, Answered, Place};
 use super::window::{CAPACITY, Limits, Taken};
-use super::{MOST_UNRECORDED, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
@@ -33,6 +33,11 @@ use crate::store::pending::{Owed, Pending};
 const BEHIND_TURN: u32 = 8;
 /// How soon a lane whose node may not send looks whether it may again.
 const LICENSE_LOOK: Duration = Duration::from_millis(250);
+/// Answered and not yet on disk: with what is in flight, the most that a crash sends again. An endpoint that takes many
+/// requests at once gets so many for each of them, for else it waits for the disk more than for its receiver.
+const UNRECORDED: usize = 256;
+const UNRECORDED_FOR_EACH: usize = 16;
+const MOST_UNRECORDED: usize = 1024;
 
 pub enum Message {
     Offer(Pending),
@@ -155,9 +160,16 @@ impl Lane {
         self.live.window.unrecorded() + self.behind.window.unrecorded()
     }
 
+    fn max_in_flight(&self) -> usize {
+        usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX)
+    }
+
+    fn most_unrecorded(&self) -> usize {
+        self.max_in_flight().saturating_mul(UNRECORDED_FOR_EACH).clamp(UNRECORDED, MOST_UNRECORDED)
+    }
+
     fn is_full(&self) -> bool {
-        let limit = usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX);
-        self.in_flight.len() >= limit || self.unrecorded() >= MOST_UNRECORDED
+        self.in_flight.len() >= self.max_in_flight() || self.unrecorded() >= self.most_unrecorded()
     }
 
     /// How long there is nothing to do unless something happens; `None`: for ever.
@@ -247,7 +259,7 @@ impl Lane {
                 let started_at = clock.now();
                 let start = clock.monotonic();
                 let request = async {
-                    let id = taken.pending.event.id.to_string();
+                    let id = taken.pending.event.id.text();
                     let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
                     kill_point!("request.before");
                     client.send(&message, started_at).await
@@ -290,9 +302,9 @@ impl Lane {
         self.meter.answered(answer.class(), duration);
         let (now, mono) = (self.shared.clock.now(), self.shared.clock.monotonic());
         let before = self.health.clone();
-        let random = self.shared.ids.next();
+        let random = || self.shared.ids.next();
         let answered =
-            Answered { pending: &taken.pending, answer: &answer, is_probe, probes: self.probes, now, random };
+            Answered { pending: &taken.pending, answer: &answer, is_probe, probes: self.probes, now, random: &random };
         let verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.health);
         self.follow(&verdict, is_probe, now, mono);
         let number = taken.pending.attempt_count + 1;
@@ -327,7 +339,10 @@ impl Lane {
         };
         let health = (self.health != before || !self.is_health_told).then(|| self.health.clone());
         self.is_health_told = true;
-        let report = Report { endpoint_id: self.endpoint.id, fence: self.fence, outcome, health, turn: verdict.turn };
+        // The lane goes on sending while the first half of what it may have unrecorded is written.
+        let is_pressing = 2 * self.unrecorded() >= self.most_unrecorded();
+        let (endpoint_id, fence) = (self.endpoint.id, self.fence);
+        let report = Box::new(Report { endpoint_id, fence, outcome, health, turn: verdict.turn, is_pressing });
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);

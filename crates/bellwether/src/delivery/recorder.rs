@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::MOST_UNRECORDED;
 use super::monitor::Monitor;
 use crate::id::{DeliveryId, EndpointId};
 use crate::kill_point;
@@ -16,9 +15,9 @@ use crate::store::StoreError;
 /// The most outcomes under one transaction. Many, for a change may be owed to many endpoints: changes would otherwise outrun
 /// their outcomes, one commit after the other.
 const LARGEST_BATCH: usize = 1024;
-/// So many are worth a commit; fewer wait this long for more, or for a change to go along with. It is half of what a lane
-/// may have unrecorded: it goes on sending while the other half is written.
-const WORTH_WRITING: usize = MOST_UNRECORDED / 2;
+/// So many are worth a commit, and so are any that a lane will soon have to wait for; others wait this long for more, or for
+/// a change to go along with.
+const WORTH_WRITING: usize = LARGEST_BATCH / 2;
 const PATIENCE: Duration = Duration::from_millis(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -31,7 +30,7 @@ pub type Recorded = HashMap<EndpointId, Vec<DeliveryId>>;
 pub async fn run(
     registry: Registry,
     monitor: Arc<Monitor>,
-    mut reports: mpsc::UnboundedReceiver<Report>,
+    mut reports: mpsc::UnboundedReceiver<Box<Report>>,
     recorded: mpsc::UnboundedSender<Recorded>,
 ) {
     let mut batch = Vec::new();
@@ -40,7 +39,7 @@ pub async fn run(
         for report in &batch {
             done.entry(report.endpoint_id).or_default().push(report.outcome.key.delivery);
         }
-        let whole: Arc<[Report]> = batch.drain(..).collect();
+        let whole: Arc<[Box<Report>]> = batch.drain(..).collect();
         if let Err(error) = write(&registry, whole.clone()).await {
             tracing::error!(%error, "some outcomes of deliveries cannot be recorded; looking for them");
             write_apart(&registry, &whole).await;
@@ -54,10 +53,17 @@ pub async fn run(
 }
 
 /// The next batch; `false` when there is none any more.
-async fn gather(registry: &Registry, reports: &mut mpsc::UnboundedReceiver<Report>, batch: &mut Vec<Report>) -> bool {
+#[expect(clippy::vec_box, reason = "what was sent as a pointer stays one")]
+async fn gather(
+    registry: &Registry,
+    reports: &mut mpsc::UnboundedReceiver<Box<Report>>,
+    batch: &mut Vec<Box<Report>>,
+) -> bool {
     reports.recv_many(batch, LARGEST_BATCH).await;
     let until = tokio::time::Instant::now() + PATIENCE;
-    while !batch.is_empty() && batch.len() < WORTH_WRITING && !registry.db().has_commit_coming() {
+    let is_pressing = |batch: &[Box<Report>]| batch.iter().any(|report| report.is_pressing);
+    while !batch.is_empty() && batch.len() < WORTH_WRITING && !is_pressing(batch) && !registry.db().has_commit_coming()
+    {
         let more = reports.recv_many(batch, LARGEST_BATCH - batch.len());
         if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
             break;
@@ -67,7 +73,7 @@ async fn gather(registry: &Registry, reports: &mut mpsc::UnboundedReceiver<Repor
 }
 
 /// One of them cannot be written, ever. It must not keep the others out: halved again and again, it is soon alone.
-async fn write_apart(registry: &Registry, reports: &[Report]) {
+async fn write_apart(registry: &Registry, reports: &[Box<Report>]) {
     let mut parts = vec![reports];
     while let Some(part) = parts.pop() {
         let Err(error) = write(registry, part.into()).await else { continue };
@@ -84,7 +90,7 @@ async fn write_apart(registry: &Registry, reports: &[Report]) {
 }
 
 /// Tries until it holds, or until it is certain that it never will.
-async fn write(registry: &Registry, reports: Arc<[Report]>) -> Result<(), Error> {
+async fn write(registry: &Registry, reports: Arc<[Box<Report>]>) -> Result<(), Error> {
     let mut wait = SHORTEST_WAIT;
     loop {
         match registry.record_outcomes(reports.clone()).await {

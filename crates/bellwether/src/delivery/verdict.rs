@@ -20,7 +20,7 @@ pub struct Answered<'a> {
     pub probes: u32,
     pub now: Timestamp,
     /// Any number, for the jitter.
-    pub random: u128,
+    pub random: &'a dyn Fn() -> u128,
 }
 
 /// Where the delivery goes from here.
@@ -83,7 +83,7 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     let place = match settings.retry_after(failure_count) {
         None => Place::Ended(DeliveryState::Exhausted),
         Some(base) => {
-            let delay = retry::with_jitter(base, answered.random).max(asked.unwrap_or_default());
+            let delay = retry::with_jitter(base, (answered.random)()).max(asked.unwrap_or_default());
             // While the lane pauses nothing of the experiment passes it, so it keeps its place at the front.
             if pause.is_some_and(|pause| pause >= delay) { Place::Front } else { Place::Retry(delay) }
         }
@@ -130,7 +130,7 @@ mod tests {
             event: Arc::new(event),
         };
         // 200 is no jitter at all.
-        let answered = Answered { pending: &pending, answer, is_probe, probes: 0, now: NOW, random: 200 };
+        let answered = Answered { pending: &pending, answer, is_probe, probes: 0, now: NOW, random: &|| 200 };
         reach(&answered, &settings(), health)
     }
 

@@ -29,11 +29,13 @@ pub struct Report {
     /// How the endpoint fares, if that has changed.
     pub health: Option<Health>,
     pub turn: Option<Turn>,
+    /// Its lane will soon have to wait for what it has reported.
+    pub is_pressing: bool,
 }
 
 impl Registry {
     /// Writes them at low priority; those of lanes that have passed to another node are left out.
-    pub async fn record_outcomes(&self, reports: Arc<[Report]>) -> Result<()> {
+    pub async fn record_outcomes(&self, reports: Arc<[Box<Report>]>) -> Result<()> {
         let (context, count) = (self.context.clone(), reports.len());
         let work = move |tx: &mut dyn Tx| context.record_outcomes(tx, &reports);
         // A backlog that drains would otherwise wait, again and again, for changes that do not come.
@@ -46,12 +48,12 @@ impl Registry {
 }
 
 impl Context {
-    fn record_outcomes(&self, tx: &mut dyn Tx, reports: &[Report]) -> Result<()> {
+    fn record_outcomes(&self, tx: &mut dyn Tx, reports: &[Box<Report>]) -> Result<()> {
         let fences = if self.setup.db.dialect().has_one_node() { None } else { Some(held_fences(tx, reports)?) };
         let is_owned = |report: &&Report| {
             fences.as_ref().is_none_or(|fences| fences.get(&report.endpoint_id) == Some(&report.fence))
         };
-        let owned: Vec<&Report> = reports.iter().filter(is_owned).collect();
+        let owned: Vec<&Report> = reports.iter().map(Box::as_ref).filter(is_owned).collect();
         if owned.len() < reports.len() {
             self.tally.outcomes_refused.add((reports.len() - owned.len()) as u64);
             tracing::warn!(
@@ -101,7 +103,7 @@ impl Context {
     }
 }
 
-fn held_fences(tx: &mut dyn Tx, reports: &[Report]) -> Result<HashMap<EndpointId, i64>> {
+fn held_fences(tx: &mut dyn Tx, reports: &[Box<Report>]) -> Result<HashMap<EndpointId, i64>> {
     let mut endpoints: Vec<EndpointId> = reports.iter().map(|report| report.endpoint_id).collect();
     endpoints.sort_unstable();
     endpoints.dedup();
