@@ -99,6 +99,15 @@ pub enum Format {
     Detailed,
 }
 
+impl Format {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eppo => "eppo",
+            Self::Detailed => "detailed",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ordering {

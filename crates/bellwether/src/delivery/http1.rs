@@ -7,6 +7,7 @@
 mod framing;
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,9 +148,10 @@ const fn is_interim(code: u16) -> bool {
 
 /// The head at the beginning of `bytes`, and how many of them it has; `None` while it is not whole.
 fn parse(bytes: &[u8]) -> Result<Option<(Head, usize)>, Failure> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let used = match response.parse(bytes) {
+    let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let used = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(Failure::Malformed(format!("the answer is not HTTP: {error}"))),

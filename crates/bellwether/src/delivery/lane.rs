@@ -18,7 +18,7 @@ use super::rate::Rate;
 use super::source::Source;
 use super::target;
 use super::verdict::{self, Answered, Place};
-use super::window::{CAPACITY, Limits, Taken};
+use super::window::{Limits, Taken};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
@@ -36,8 +36,8 @@ const LICENSE_LOOK: Duration = Duration::from_millis(250);
 /// Answered and not yet on disk: with what is in flight, the most that a crash sends again. An endpoint that takes many
 /// requests at once gets so many for each of them, for else it waits for the disk more than for its receiver.
 const UNRECORDED: usize = 256;
-const UNRECORDED_FOR_EACH: usize = 16;
-const MOST_UNRECORDED: usize = 1024;
+const UNRECORDED_FOR_EACH: usize = 32;
+const MOST_UNRECORDED: usize = 2048;
 
 pub enum Message {
     Offer(Pending),
@@ -93,16 +93,12 @@ struct Sent {
     duration: Duration,
 }
 
-fn limits(endpoint: &Endpoint) -> Limits {
-    Limits { ordering: endpoint.settings.ordering, capacity: CAPACITY, hold: endpoint.settings.hold() }
-}
-
 impl Lane {
     pub fn new(shared: Arc<Shared>, start: Start) -> Self {
         let Start { endpoint, number, fence, health } = start;
         let source = |is_behind| {
             let owed = Owed { endpoint: endpoint.id, lane: number, is_behind };
-            Source::new(shared.clone(), owed, limits(&endpoint))
+            Source::new(shared.clone(), owed, Limits::of(&endpoint.settings))
         };
         let (now, wall) = (shared.clock.monotonic(), shared.clock.now());
         let ahead = |at: Option<Timestamp>, longest: Duration| at.map(|at| now + at.since(wall).min(longest));
@@ -131,8 +127,9 @@ impl Lane {
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         loop {
             if self.is_sending() {
-                self.live.read_page();
-                self.behind.read_page();
+                let format = self.endpoint.settings.format;
+                self.live.read_page(format);
+                self.behind.read_page(format);
             }
             self.send_what_is_due();
             if self.is_stopping && self.in_flight.is_empty() && self.unrecorded() == 0 {
@@ -217,8 +214,8 @@ impl Lane {
     }
 
     fn begin_anew(&mut self) {
-        self.live.clear(limits(&self.endpoint));
-        self.behind.clear(limits(&self.endpoint));
+        self.live.clear(Limits::of(&self.endpoint.settings));
+        self.behind.clear(Limits::of(&self.endpoint.settings));
     }
 
     /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,

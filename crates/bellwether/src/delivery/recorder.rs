@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 /// The most outcomes under one transaction. Many, for a change may be owed to many endpoints: changes would otherwise outrun
 /// their outcomes, one commit after the other.
-const LARGEST_BATCH: usize = 1024;
+const LARGEST_BATCH: usize = 2048;
 /// So many are worth a commit, and so are any that a lane will soon have to wait for; others wait this long for more, or for
 /// a change to go along with.
 const WORTH_WRITING: usize = LARGEST_BATCH / 2;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::Shared;
 use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window, Wish};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Format};
 use crate::id::DeliveryId;
 use crate::store::pending::{self, Look, Owed, Pending};
 use crate::store::{StoreError, Tx, endpoints};
@@ -63,7 +63,7 @@ impl Source {
         due.into_iter().chain(look).min()
     }
 
-    pub fn read_page(&mut self) {
+    pub fn read_page(&mut self, format: Format) {
         if !self.pages.is_empty() {
             return;
         }
@@ -80,7 +80,7 @@ impl Source {
         let db = self.shared.registry.db().clone();
         let due_by = self.shared.clock.now().plus(LONGEST_AHEAD);
         let reach = u32::try_from(reach).unwrap_or(u32::MAX);
-        let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE };
+        let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE, format };
         let read = move |tx: &mut dyn Tx| Ok((endpoints::version(tx, look.owed.endpoint)?, pending::read(tx, &look)?));
         self.pages.spawn(async move { db.read(read).await });
     }

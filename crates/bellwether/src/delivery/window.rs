@@ -13,17 +13,21 @@ use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::endpoint::Ordering;
+use crate::endpoint::{Ordering, Settings};
 use crate::id::{DeliveryId, ExperimentId};
 use crate::store::pending::{Pending, Place};
 use pass::Pass;
 pub use pass::Wish;
 
-/// The most deliveries held.
-pub const CAPACITY: usize = 1024;
-/// A page brings at least a 64th of them of one experiment, while there are many experiments, so that many go at once, and
-/// at most an eighth, when there is room: a few that wait must not fill the window.
-const SMALLEST_PART: usize = 64;
+/// The most deliveries held, unless many may be in flight.
+const CAPACITY: usize = 1024;
+/// So many are then held for each of these, up to a bound.
+const HELD_FOR_EACH: usize = 32;
+const LARGEST_CAPACITY: usize = 4096;
+/// There is room for so many experiments for each that may be in flight, so that each always has one to go on with.
+const EXPERIMENTS_FOR_EACH: usize = 2;
+const EXPERIMENTS: usize = 64;
+/// Of one experiment a page brings at most an eighth of what is held: a few that wait must not fill the window.
 const LARGEST_PART: usize = 8;
 /// How far ahead of its time a delivery is held at all; the database keeps those that are due later.
 pub const LONGEST_AHEAD: Duration = Duration::from_secs(60);
@@ -45,16 +49,28 @@ pub struct Limits {
     pub ordering: Ordering,
     /// The most deliveries held.
     pub capacity: usize,
+    /// Of how many experiments there is room for some, while there are many.
+    pub experiments: usize,
     /// How long a failing delivery holds back its experiment's later ones.
     pub hold: Duration,
 }
 
 impl Limits {
+    pub fn of(settings: &Settings) -> Self {
+        let in_flight = usize::try_from(settings.max_in_flight).unwrap_or(usize::MAX);
+        Self {
+            ordering: settings.ordering,
+            capacity: in_flight.saturating_mul(HELD_FOR_EACH).clamp(CAPACITY, LARGEST_CAPACITY),
+            experiments: in_flight.saturating_mul(EXPERIMENTS_FOR_EACH).max(EXPERIMENTS),
+            hold: settings.hold(),
+        }
+    }
+
     /// The least and the most deliveries of one experiment that a page brings.
     fn reach(&self) -> (usize, usize) {
         let part = |part: usize| (self.capacity / part).max(1);
         match self.ordering {
-            Ordering::Experiment => (part(SMALLEST_PART), part(LARGEST_PART)),
+            Ordering::Experiment => (part(self.experiments), part(LARGEST_PART)),
             Ordering::None => (self.capacity, self.capacity),
         }
     }

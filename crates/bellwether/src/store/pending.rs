@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::undelivered::{Key, Queue};
 use super::{StoreError, Tx, events, query_as};
 use crate::clock::Timestamp;
+use crate::endpoint::Format;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 
@@ -61,6 +62,8 @@ pub struct Look {
     /// may be left out.
     pub reach: u32,
     pub limit: u32,
+    /// Of what may be sent of an event, only this is read.
+    pub format: Format,
 }
 
 impl Pending {
@@ -96,13 +99,15 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
 }
 
 fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<Pending>, StoreError> {
-    let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, e.data, e.detailed, \
+    let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, \
+               CASE $8 WHEN 'detailed' THEN '' ELSE e.data END AS data, \
+               CASE $8 WHEN 'detailed' THEN e.detailed ELSE '' END AS detailed, \
                u.delivery_id, u.is_resent, u.attempt_count, u.failure_count, u.due_at \
                FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
                AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0) \
                ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
     let mut values = look.owed.key(after).values().to_vec();
-    values.extend([look.due_by.into(), most.into()]);
+    values.extend([look.due_by.into(), most.into(), look.format.as_str().into()]);
     query_as(tx, "undelivered", sql, &values, |row| {
         Ok(Pending {
             id: row.get("delivery_id")?,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bellwether::clock::Timestamp;
+use bellwether::endpoint::Format;
 use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
 use bellwether::store::deliveries::{self, DeliveryState, Origin};
@@ -77,7 +78,10 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
         .read(move |tx: &mut dyn Tx| {
             let owed = Owed { endpoint, lane: 1, is_behind: false };
             let due_by = Timestamp::from_micros(9);
-            let pending = pending::read(tx, &Look { owed, after: Place::START, due_by, reach: 9, limit: 9 })?;
+            let pending = pending::read(
+                tx,
+                &Look { owed, after: Place::START, due_by, reach: 9, limit: 9, format: Format::Eppo },
+            )?;
             let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?;
             Ok::<_, StoreError>((endpoints::get(tx, &vault, endpoint)?, lanes::get(tx, endpoint)?, pending, all))
         })
@@ -187,7 +191,7 @@ async fn deliveries_of_the_third_version_stand_where_they_stood(database: Databa
     }
     for (is_behind, expected) in [(false, vec![(2, false), (6, true)]), (true, vec![(3, false)])] {
         let owed = Owed { endpoint: EndpointId::of(1), lane: 1, is_behind };
-        let look = Look { owed, after: Place::START, due_by: at(99), reach: 9, limit: 9 };
+        let look = Look { owed, after: Place::START, due_by: at(99), reach: 9, limit: 9, format: Format::Eppo };
         let pending = db.read(move |tx: &mut dyn Tx| pending::read(tx, &look)).await.unwrap();
         let pending: Vec<_> = pending.iter().map(|one| (one.event.revision, one.is_resent)).collect();
         assert_eq!(pending, expected);

@@ -32,7 +32,7 @@ fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
 }
 
 fn limits(capacity: usize) -> Limits {
-    Limits { ordering: Ordering::Experiment, capacity, hold: Duration::from_secs(60) }
+    Limits { ordering: Ordering::Experiment, capacity, experiments: EXPERIMENTS, hold: Duration::from_secs(60) }
 }
 
 fn window(capacity: usize) -> Window {

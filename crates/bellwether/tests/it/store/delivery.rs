@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwether::endpoint::{Endpoint, EndpointState, Settings};
+use bellwether::endpoint::{Endpoint, EndpointState, Format, Settings};
 use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::secret::Vault;
 use bellwether::signing::{Keys, Signing};
@@ -160,13 +160,19 @@ pub fn behind(experiment: i64, revision: i64) -> Place {
 async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Database) {
     let db = database.open().await;
     assert_eq!(with_deliveries(&db).await, [1, 2]);
-    let look = |after, limit| Look { owed: OWED, after, due_by: at(0), reach: 100, limit };
+    let look = |after, limit| Look { owed: OWED, after, due_by: at(0), reach: 100, limit, format: Format::Eppo };
     let page = async |look| read(&db, move |tx| pending::read(tx, &look)).await.unwrap();
     let pending = async |after, limit| page(look(after, limit)).await;
     let all = pending(Place::START, 100).await;
     assert_eq!(ids(&all), delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!((all[4].attempt_count, all[4].due_at, all[4].event.revision), (0, at(102), 2));
     assert_eq!(all[4].event.data, r#"{"experiment_id":2,"experiment_key":"b"}"#);
+    assert_eq!(all[4].event.detailed, "", "only what is sent is read");
+    let detailed = page(Look { format: Format::Detailed, ..look(behind(2, 1), 1) }).await;
+    assert!(
+        detailed[0].event.detailed.contains(r#""revision":2"#) && detailed[0].event.data.is_empty(),
+        "{detailed:?}"
+    );
     assert_eq!(ids(&pending(behind(1, 2), 2).await), delivery_ids(&[131, 211]));
     assert_eq!(ids(&pending(behind(1, i64::MAX), 1).await), delivery_ids(&[211]));
     assert!(pending(behind(2, 3), 9).await.is_empty());

@@ -1,5 +1,6 @@
 //! Deliveries are found by id, by event, by endpoint, and by where they stand in a queue.
 
+use bellwether::endpoint::Format;
 use bellwether::id::{DeliveryId, EndpointId};
 use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
 use bellwether::store::pending::{self, Look, Owed};
@@ -60,7 +61,7 @@ async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
         (Origin::Resend, Some(Queue::Live), EndpointId::of(2))
     );
     let owed = Owed { endpoint: EndpointId::of(2), lane: 2, is_behind: false };
-    let look = Look { owed, after: behind(2, 2), due_by: at(0), reach: 9, limit: 9 };
+    let look = Look { owed, after: behind(2, 2), due_by: at(0), reach: 9, limit: 9, format: Format::Eppo };
     let read = read(&db, move |tx| pending::read(tx, &look)).await.unwrap();
     let read: Vec<_> = read.iter().map(|pending| (pending.id, pending.is_resent)).collect();
     assert_eq!(read, [(delivery_id(232), false), (again, true)]);
