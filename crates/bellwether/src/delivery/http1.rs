@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::coop::unconstrained;
 
 use super::connector::Stream;
 use framing::Framing;
@@ -56,7 +57,8 @@ impl Connection {
 
     /// Whether a connection that waited can be used: its other side has neither ended it nor said anything unasked.
     pub fn is_usable(&mut self) -> bool {
-        self.buffer.is_empty() && self.fill().now_or_never().is_none()
+        // A lane polls many requests at a time: its task's budget may be used up, and reading would then pend unasked.
+        self.buffer.is_empty() && unconstrained(self.fill()).now_or_never().is_none()
     }
 
     /// Sends a request, and reads the head of its answer.
@@ -135,10 +137,13 @@ impl Connection {
 
     /// The connection, if it can be used for another request after the answer with this head.
     pub fn kept(mut self, head: &Head) -> Option<Self> {
+        if !head.is_kept || head.framing.is_some() || !self.buffer.is_empty() {
+            return None;
+        }
         if self.buffer.capacity() > LARGEST_KEPT_BUFFER {
             self.buffer = Vec::with_capacity(BUFFER);
         }
-        (head.is_kept && head.framing.is_none() && self.buffer.is_empty()).then_some(self)
+        Some(self)
     }
 }
 

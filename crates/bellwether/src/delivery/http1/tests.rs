@@ -79,6 +79,10 @@ fn a_connection_is_kept_unless_either_side_is_done_with_it() {
     expect("HTTP/1.1 101 Switching\r\n\r\n", 101, "", false);
     // More came than was asked for: whoever used it again would take that for an answer.
     expect("HTTP/1.1 204 No\r\n\r\nHTTP/1.1 500 No\r\n\r\n", 204, "", false);
+    // So too where the head was so large that its buffer is not kept.
+    let large = format!("HTTP/1.1 204 No\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    expect(&large, 204, "", true);
+    expect(&format!("{large}HTTP/1.1 500 No\r\n\r\n"), 204, "", false);
     let long = format!("HTTP/1.1 200 OK\r\ncontent-length: 10000\r\n\r\n{}", "x".repeat(10_000));
     let (_, body, is_kept) = run(&[long.as_bytes()]).unwrap();
     assert_eq!((body.len(), is_kept), (1000, false), "what is beyond the limit is not waited for");
