@@ -63,6 +63,8 @@ pub struct Stage {
 impl Stage {
     /// A server on an empty database. Experiments are made before any endpoint, so that nothing is owed for them.
     pub async fn set(place: &Place, experiments: usize) -> Result<Self, Problem> {
+        // What another scenario has left to be written, and to be freed, must not be charged to this one.
+        rustix::fs::sync();
         let folder = tempfile::tempdir_in(&place.data)?;
         let database = place.database_url.as_deref().map(database::make_empty).transpose()?;
         let secret = Secret::parse("a secret for measuring")?;
