@@ -3,6 +3,7 @@
 //! wherever a hint may have been lost.
 
 pub mod answer;
+mod breaker;
 pub mod client;
 mod connector;
 mod dial;

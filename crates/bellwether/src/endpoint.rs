@@ -16,7 +16,8 @@ use crate::signing::Signing;
 /// Ten attempts in all: the first, and one after each of these, in seconds.
 pub const DEFAULT_RETRY_SCHEDULE: [u64; 9] = [5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000];
 const MOST_RETRIES: usize = 30;
-const LONGEST_RETRY: u64 = 36_000;
+/// The longest time from an attempt to the next, jitter left aside.
+pub const LONGEST_RETRY: Duration = Duration::from_hours(10);
 const LONGEST_HOLD: u64 = 60;
 const MOST_HEADERS: usize = 20;
 const LONGEST_HEADER: usize = 4096;
@@ -168,8 +169,9 @@ impl Settings {
         errors.text("description", &self.description, 1000);
         let retries = errors.at_most("retry_schedule", &self.retry_schedule, MOST_RETRIES);
         for (i, seconds) in retries.iter().enumerate() {
-            errors.check((1..=LONGEST_RETRY).contains(seconds), &format!("retry_schedule[{i}]"), || {
-                format!("{seconds} was given; seconds from 1 to {LONGEST_RETRY} are allowed")
+            let longest = LONGEST_RETRY.as_secs();
+            errors.check((1..=longest).contains(seconds), &format!("retry_schedule[{i}]"), || {
+                format!("{seconds} was given; seconds from 1 to {longest} are allowed")
             });
         }
         let limit = self.max_in_flight;

@@ -34,8 +34,8 @@ pub struct Health {
 pub enum Turn {
     /// The breaker opened.
     Failing { reason: String },
-    /// The breaker closed.
-    Recovered,
+    /// The breaker closed. `frees`: all that failed is due at once.
+    Recovered { frees: bool },
     /// It is to be disabled.
     GivenUp { reason: String },
 }
@@ -49,19 +49,20 @@ impl Health {
     pub fn succeeded(&mut self, now: Timestamp) -> Option<Turn> {
         let was_open = self.is_open();
         *self = Self { paused_until: self.paused_until.filter(|until| *until > now), ..Self::default() };
-        was_open.then_some(Turn::Recovered)
+        was_open.then_some(Turn::Recovered { frees: true })
     }
 
-    /// `probes` have failed since the breaker opened, this one included if it was one.
-    pub fn failed(&mut self, with: &str, probes: u32, now: Timestamp) -> Option<Turn> {
-        self.failure_count = self.failure_count.saturating_add(1);
+    /// `probes` have failed since the breaker opened, this one included if it was one. What does not count is no evidence
+    /// against the endpoint: it never opens the breaker.
+    pub fn failed(&mut self, with: &str, counts: bool, probes: u32, now: Timestamp) -> Option<Turn> {
+        self.failure_count = self.failure_count.saturating_add(u32::from(counts));
         let since = *self.failing_since.get_or_insert(now);
         self.failed_with = Some(with.to_owned());
         let was_open = self.is_open();
-        if self.failure_count >= FAILURES_TO_OPEN {
+        if was_open || self.failure_count >= FAILURES_TO_OPEN {
             self.probe_at = Some(now.plus(probe_after(probes)));
         }
-        if now.since(since) >= GIVE_UP_AFTER {
+        if self.is_open() && now.since(since) >= GIVE_UP_AFTER {
             let days = GIVE_UP_AFTER.as_secs() / 86_400;
             return Some(Turn::GivenUp {
                 reason: format!("it has failed for {days} days without a success, the last time with '{with}'"),
@@ -94,15 +95,15 @@ mod tests {
     fn five_failures_in_a_row_open_the_breaker_once() {
         let mut health = Health::default();
         for _ in 0..4 {
-            assert_eq!(health.failed("connect", 0, START), None);
+            assert_eq!(health.failed("connect", true, 0, START), None);
             assert!(!health.is_open());
         }
         assert!(
-            matches!(health.failed("connect", 0, START), Some(Turn::Failing { reason }) if reason.contains("connect"))
+            matches!(health.failed("connect", true, 0, START), Some(Turn::Failing { reason }) if reason.contains("connect"))
         );
         assert_eq!(health.probe_at, Some(START.plus(Duration::from_secs(5))));
-        assert_eq!(health.failed("tls", 1, START), None, "it was told already");
-        assert_eq!(health.succeeded(START), Some(Turn::Recovered));
+        assert_eq!(health.failed("tls", true, 1, START), None, "it was told already");
+        assert_eq!(health.succeeded(START), Some(Turn::Recovered { frees: true }));
         assert_eq!(health, Health::default());
         assert_eq!(health.succeeded(START), None);
     }
@@ -111,7 +112,7 @@ mod tests {
     fn a_success_in_between_begins_anew() {
         let mut health = Health::default();
         for round in 0..20 {
-            assert_eq!(health.failed("status", 0, START), None, "round {round}");
+            assert_eq!(health.failed("status", true, 0, START), None, "round {round}");
             assert_eq!(health.succeeded(START), None);
         }
     }
@@ -126,10 +127,21 @@ mod tests {
     #[test]
     fn five_days_without_a_success_are_enough() {
         let mut health = Health::default();
-        health.failed("dns", 0, START);
+        for _ in 0..FAILURES_TO_OPEN {
+            health.failed("dns", true, 0, START);
+        }
         let almost = START.plus(GIVE_UP_AFTER.checked_sub(Duration::from_secs(1)).unwrap());
-        assert_eq!(health.failed("dns", 0, almost), None);
-        assert!(matches!(health.failed("dns", 0, START.plus(GIVE_UP_AFTER)), Some(Turn::GivenUp { .. })));
+        assert_eq!(health.failed("dns", true, 1, almost), None);
+        assert!(matches!(health.failed("dns", true, 2, START.plus(GIVE_UP_AFTER)), Some(Turn::GivenUp { .. })));
+    }
+
+    #[test]
+    fn what_does_not_count_neither_opens_the_breaker_nor_gives_the_endpoint_up() {
+        let mut health = Health::default();
+        for day in 0..30 {
+            assert_eq!(health.failed("status", false, 0, START.plus(Duration::from_hours(24 * day))), None);
+        }
+        assert!(!health.is_open() && health.failure_count == 0);
     }
 
     #[test]

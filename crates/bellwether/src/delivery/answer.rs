@@ -43,6 +43,24 @@ impl Answer {
         }
     }
 
+    /// What the server itself was short of, so that no request was made.
+    pub fn own_want(&self) -> Option<&str> {
+        match self {
+            Self::Failed { class: ErrorClass::LocalLimit, message } => Some(message),
+            _ => None,
+        }
+    }
+
+    /// A status about this one event, which another might not get.
+    pub fn judges_event(&self) -> bool {
+        matches!(self, Self::Status { code: 400 | 413 | 415 | 422, .. })
+    }
+
+    /// Whether the failure may be one of this event alone: the receiver itself has seen it and failed.
+    pub fn may_be_of_event(&self) -> bool {
+        self.judges_event() || matches!(self, Self::Status { code: 500, .. })
+    }
+
     pub(super) fn failed(class: ErrorClass, message: impl Into<String>) -> Self {
         Self::Failed { class, message: message.into() }
     }
@@ -132,10 +150,12 @@ pub enum ErrorClass {
     Status,
     /// The request cannot be made at all.
     Request,
+    /// This server has no descriptor, memory or port left for a connection. It is nobody else's fault.
+    LocalLimit,
 }
 
 impl ErrorClass {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Dns,
         Self::BlockedAddress,
         Self::Connect,
@@ -150,6 +170,7 @@ impl ErrorClass {
         Self::MalformedAnswer,
         Self::Status,
         Self::Request,
+        Self::LocalLimit,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -168,6 +189,7 @@ impl ErrorClass {
             Self::MalformedAnswer => "malformed_answer",
             Self::Status => "status",
             Self::Request => "request",
+            Self::LocalLimit => "local_limit",
         }
     }
 }

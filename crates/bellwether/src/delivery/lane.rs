@@ -1,5 +1,9 @@
 //! A lane: the ordered stream of deliveries to one endpoint. One task owns it, so nothing in it needs a lock, and a
 //! delivery needs no claim. A lane knows only its own endpoint: a dead one costs the others nothing.
+//!
+//! What is decided stands in `state`; here requests are made, the database is read, and what came of it is reported.
+
+pub(super) mod state;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,37 +18,30 @@ use super::Shared;
 use super::answer::{Answer, ErrorClass};
 use super::client::Client;
 use super::monitor::Meter;
-use super::rate::Rate;
 use super::source::Source;
 use super::target;
-use super::verdict::{self, Answered, Place};
-use super::window::{Limits, Taken};
+use super::window::Limits;
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState};
-use crate::health::{Health, LONGEST_PAUSE, LONGEST_PROBE, Turn};
+use crate::health::{Health, Turn};
 use crate::id::{DeliveryId, LaneNumber};
 use crate::kill_point;
 use crate::registry::Report;
 use crate::store::deliveries::DeliveryState;
 use crate::store::outcomes::{Attempt, Outcome};
 use crate::store::pending::{Owed, Pending};
+use state::{Next, Now, State};
 
-/// While live deliveries never end, one in so many that are sent is of those that come behind.
-const BEHIND_TURN: u32 = 8;
 /// How soon a lane whose node may not send looks whether it may again.
 const LICENSE_LOOK: Duration = Duration::from_millis(250);
-/// Answered and not yet on disk: with what is in flight, the most that a crash sends again. An endpoint that takes many
-/// requests at once gets so many for each of them, for else it waits for the disk more than for its receiver.
-const UNRECORDED: usize = 256;
-const UNRECORDED_FOR_EACH: usize = 32;
-const MOST_UNRECORDED: usize = 2048;
 
 pub enum Message {
     Offer(Pending),
     /// Hints were lost, or may have been.
     FallBehind,
     Recorded(Vec<DeliveryId>),
-    Endpoint(Arc<Endpoint>),
+    /// The endpoint, and how it fares, as they are stored now.
+    Endpoint(Arc<Endpoint>, Health),
     /// Send nothing more; end when all that is in flight is answered and on disk.
     Stop,
 }
@@ -60,34 +57,26 @@ pub struct Start {
 
 pub struct Lane {
     shared: Arc<Shared>,
-    endpoint: Arc<Endpoint>,
     fence: i64,
     client: Option<Arc<Client>>,
+    state: State,
     live: Source,
     behind: Source,
     /// Polled by the lane's own task: handing each request to another would cost more than most of what it does.
     in_flight: FuturesUnordered<BoxFuture<'static, Sent>>,
-    rate: Rate,
     meter: Arc<Meter>,
-    health: Health,
-    /// Probes that have failed since the breaker opened.
-    probes: u32,
-    /// Nothing is sent before: the receiver asked for a pause, or the next probe is not due.
-    resume_at: Option<Duration>,
     /// Its success closes the breaker; when that is on disk, all that waits is due.
     reviving: Option<DeliveryId>,
+    /// Its failure opened the breaker, and that is not on disk yet.
+    opening: Option<DeliveryId>,
     /// What is stored of the health is what it is; an edit may have crossed with an outcome on its way.
     is_health_told: bool,
-    /// Sent since the last one of those that come behind.
-    turns: u32,
     is_stopping: bool,
 }
 
 /// An attempt that was answered.
 struct Sent {
-    taken: Taken,
-    is_behind: bool,
-    is_probe: bool,
+    next: Next,
     answer: Answer,
     started_at: Timestamp,
     duration: Duration,
@@ -96,30 +85,20 @@ struct Sent {
 impl Lane {
     pub fn new(shared: Arc<Shared>, start: Start) -> Self {
         let Start { endpoint, number, fence, health } = start;
-        let source = |is_behind| {
-            let owed = Owed { endpoint: endpoint.id, lane: number, is_behind };
-            Source::new(shared.clone(), owed, Limits::of(&endpoint.settings))
-        };
-        let (now, wall) = (shared.clock.monotonic(), shared.clock.now());
-        let ahead = |at: Option<Timestamp>, longest: Duration| at.map(|at| now + at.since(wall).min(longest));
-        // Wall time was stored; from here on only the monotonic clock counts, whatever the other does.
-        let resume_at = ahead(health.probe_at, LONGEST_PROBE).max(ahead(health.paused_until, LONGEST_PAUSE));
+        let source = |is_behind| Source::new(shared.clone(), Owed { endpoint: endpoint.id, lane: number, is_behind });
+        let now = now(&shared);
         Self {
             client: target::connect(&endpoint, &shared.outbound),
             live: source(false),
             behind: source(true),
             in_flight: FuturesUnordered::new(),
-            rate: Rate::per_second(endpoint.settings.rate_limit),
             meter: shared.monitor.meter(endpoint.id),
-            health,
-            probes: 0,
-            resume_at,
             reviving: None,
+            opening: None,
             is_health_told: true,
-            turns: 0,
             is_stopping: false,
+            state: State::new(endpoint, health, now),
             shared,
-            endpoint,
             fence,
         }
     }
@@ -127,12 +106,12 @@ impl Lane {
     pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
         loop {
             if self.is_sending() {
-                let format = self.endpoint.settings.format;
-                self.live.read_page(format);
-                self.behind.read_page(format);
+                let (format, is_open) = (self.endpoint().settings.format, self.state.breaker.is_open());
+                self.live.read_page(&mut self.state.live, format, is_open);
+                self.behind.read_page(&mut self.state.behind, format, is_open);
             }
             self.send_what_is_due();
-            if self.is_stopping && self.in_flight.is_empty() && self.unrecorded() == 0 {
+            if self.is_stopping && self.in_flight.is_empty() && self.state.unrecorded() == 0 {
                 return;
             }
             let nap = self.nap();
@@ -142,31 +121,25 @@ impl Lane {
                     Some(message) => self.receive(message),
                     None => return,
                 },
-                page = self.live.page() => self.live.take_page(page, &self.endpoint),
-                page = self.behind.page() => self.behind.take_page(page, &self.endpoint),
+                page = self.live.page() => {
+                    let State { endpoint, live, breaker, .. } = &mut self.state;
+                    self.live.take_page(live, page, endpoint, breaker.is_open());
+                }
+                page = self.behind.page() => {
+                    let State { endpoint, behind, breaker, .. } = &mut self.state;
+                    self.behind.take_page(behind, page, endpoint, breaker.is_open());
+                }
                 () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
             }
         }
     }
 
+    fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.state.endpoint
+    }
+
     fn is_sending(&self) -> bool {
-        !self.is_stopping && self.endpoint.state == EndpointState::Enabled && self.client.is_some()
-    }
-
-    fn unrecorded(&self) -> usize {
-        self.live.window.unrecorded() + self.behind.window.unrecorded()
-    }
-
-    fn max_in_flight(&self) -> usize {
-        usize::try_from(self.endpoint.settings.max_in_flight).unwrap_or(usize::MAX)
-    }
-
-    fn most_unrecorded(&self) -> usize {
-        self.max_in_flight().saturating_mul(UNRECORDED_FOR_EACH).clamp(UNRECORDED, MOST_UNRECORDED)
-    }
-
-    fn is_full(&self) -> bool {
-        self.in_flight.len() >= self.max_in_flight() || self.unrecorded() >= self.most_unrecorded()
+        !self.is_stopping && self.endpoint().state == EndpointState::Enabled && self.client.is_some()
     }
 
     /// How long there is nothing to do unless something happens; `None`: for ever.
@@ -174,38 +147,38 @@ impl Lane {
         if !self.is_sending() {
             return None;
         }
-        let now = self.shared.clock.monotonic();
-        let is_full = self.is_full() || (self.health.is_open() && !self.in_flight.is_empty());
-        let has_due = self.live.window.has_due(now) || self.behind.window.has_due(now);
-        // What is due waits for this, and nothing else would wake the lane.
-        let gate = (has_due && !is_full).then(|| {
-            let open_at = self.rate.next_at().max(self.resume_at.unwrap_or_default());
-            let license = if self.shared.license.holds() { Duration::ZERO } else { LICENSE_LOOK };
-            open_at.saturating_sub(now).max(license)
-        });
+        let (state, now) = (&self.state, self.shared.clock.monotonic());
+        // What could be sent waits for this, and nothing else would wake the lane.
+        let license = if self.shared.license.holds() { Duration::ZERO } else { LICENSE_LOOK };
+        let gate = state.gate(now).map(|gate| gate.max(license));
         // Before that, being due does not count.
-        let waits = is_full || gate.is_some();
-        let sources = [self.live.nap(now, waits), self.behind.nap(now, waits)];
-        sources.into_iter().flatten().chain(gate).min().map(|nap| nap.max(Duration::from_millis(1)))
+        let is_waiting = gate.is_some();
+        let due = [&state.live, &state.behind].map(|window| state.next_due(window, now).filter(|_| !is_waiting));
+        let looks = [self.live.next_look(&state.live, now), self.behind.next_look(&state.behind, now)];
+        let naps = due.into_iter().chain(looks).flatten().chain(gate);
+        naps.min().map(|nap| nap.max(Duration::from_millis(1)))
     }
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Offer(pending) => self.live.window.offer(pending, self.shared.clock.monotonic()),
+            Message::Offer(pending) => self.state.live.offer(pending, self.shared.clock.monotonic()),
             Message::FallBehind => {
-                self.live.window.fall_behind();
-                self.behind.window.fall_behind();
+                self.state.live.fall_behind();
+                self.state.behind.fall_behind();
             }
             Message::Recorded(ids) => self.forget(ids),
-            Message::Endpoint(endpoint) => self.set_up(endpoint),
+            Message::Endpoint(endpoint, health) => self.set_up(endpoint, health),
             Message::Stop => self.is_stopping = true,
         }
     }
 
     fn forget(&mut self, ids: Vec<DeliveryId>) {
         for id in ids {
-            self.live.recorded(id);
-            self.behind.recorded(id);
+            self.state.live.recorded(id);
+            self.state.behind.recorded(id);
+            if self.opening == Some(id) {
+                self.opening = None;
+            }
             if self.reviving == Some(id) {
                 self.reviving = None;
                 self.begin_anew();
@@ -214,50 +187,36 @@ impl Lane {
     }
 
     fn begin_anew(&mut self) {
-        self.live.clear(Limits::of(&self.endpoint.settings));
-        self.behind.clear(Limits::of(&self.endpoint.settings));
+        let limits = Limits::of(&self.endpoint().settings);
+        self.live.clear(&mut self.state.live, limits);
+        self.behind.clear(&mut self.state.behind, limits);
     }
 
     /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,
-    /// and the database knows. Whoever edits an endpoint that fails wants to know at once whether it is mended.
-    fn set_up(&mut self, endpoint: Arc<Endpoint>) {
+    /// and the database knows.
+    fn set_up(&mut self, endpoint: Arc<Endpoint>, stored: Health) {
         self.client = target::connect(&endpoint, &self.shared.outbound);
-        self.rate = Rate::per_second(endpoint.settings.rate_limit);
-        if self.endpoint.state != EndpointState::Enabled {
-            (self.health, self.probes) = (Health::default(), 0);
-        }
-        if self.endpoint.version != endpoint.version {
-            self.resume_at = None;
-            self.health.paused_until = None;
-        }
+        // A test that succeeded closes the breaker where it is stored.
+        let is_closed = self.state.breaker.is_open() && !stored.is_open() && self.opening.is_none();
+        self.state.set_up(endpoint, stored, is_closed, now(&self.shared));
         self.is_health_told = false;
-        self.endpoint = endpoint;
         self.begin_anew();
     }
 
     fn send_what_is_due(&mut self) {
         let Some(client) = self.client.clone() else { return };
-        while self.is_sending() && !self.is_full() && self.shared.license.holds() {
-            let now = self.shared.clock.monotonic();
-            let is_probe = self.health.is_open();
-            if self.resume_at.is_some_and(|at| at > now) || (is_probe && !self.in_flight.is_empty()) {
-                return;
-            }
-            if self.rate.next_at() > now {
-                return;
-            }
-            let Some((taken, is_behind)) = self.take(now) else { return };
-            self.resume_at = None;
-            self.rate.count(now);
-            let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint.settings.format);
+        while self.is_sending() && self.shared.license.holds() {
+            let Some(next) = self.state.next(self.shared.clock.monotonic()) else { return };
+            let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint().settings.format);
             let held = self.meter.begin();
             self.in_flight.push(Box::pin(async move {
                 let _held = held;
                 let started_at = clock.now();
                 let start = clock.monotonic();
+                let pending = &next.taken.pending;
                 let request = async {
-                    let id = taken.pending.event.id.text();
-                    let message = target::message(&taken.pending.event, &id, format, taken.pending.attempt_count + 1);
+                    let id = pending.event.id.text();
+                    let message = target::message(&pending.event, &id, format, pending.attempt_count + 1);
                     kill_point!("request.before");
                     client.send(&message, started_at).await
                 };
@@ -267,21 +226,9 @@ impl Lane {
                     Answer::failed(ErrorClass::Request, "the request could not be made; the server's log says why")
                 });
                 let duration = clock.monotonic().saturating_sub(start);
-                Sent { taken, is_behind, is_probe, answer, started_at, duration }
+                Sent { next, answer, started_at, duration }
             }));
         }
-    }
-
-    /// The next to send, and whether it is of those that come behind: these when nothing else is due, and now and then
-    /// when live deliveries never end.
-    fn take(&mut self, now: Duration) -> Option<(Taken, bool)> {
-        let is_their_turn = self.turns >= BEHIND_TURN;
-        let first = if is_their_turn { self.behind.take(now).map(|taken| (taken, true)) } else { None };
-        let taken = first
-            .or_else(|| self.live.take(now).map(|taken| (taken, false)))
-            .or_else(|| self.behind.take(now).map(|taken| (taken, true)))?;
-        self.turns = if taken.1 { 0 } else { self.turns.saturating_add(1) };
-        Some(taken)
     }
 
     /// This answer, and all others that are there.
@@ -292,80 +239,64 @@ impl Lane {
         }
     }
 
-    /// Decides what an answer means, lets the next of the experiment go, and has the outcome written.
+    /// Has decided what an answer means, and the outcome written.
     fn settle(&mut self, sent: Sent) {
         kill_point!("answer.unrecorded");
-        let Sent { taken, is_behind, is_probe, answer, started_at, duration } = sent;
+        let Sent { next, answer, started_at, duration } = sent;
         self.meter.answered(answer.class(), duration);
-        let (now, mono) = (self.shared.clock.now(), self.shared.clock.monotonic());
-        let before = self.health.clone();
-        let random = || self.shared.ids.next();
-        let answered =
-            Answered { pending: &taken.pending, answer: &answer, is_probe, probes: self.probes, now, random: &random };
-        let verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.health);
-        self.follow(&verdict, is_probe, now, mono);
-        let number = taken.pending.attempt_count + 1;
-        let (state, delay) = match verdict.place {
-            Place::Ended(state) => (state, None),
-            Place::Retry(delay) => (DeliveryState::Pending, Some(delay)),
-            // Due as it was: the lane waits, and so does all of its experiment, also after a restart.
-            Place::Front => (DeliveryState::Pending, None),
-        };
-        let due_at = delay.map_or(taken.pending.due_at, |delay| now.plus(delay));
-        let failure_count = verdict.failure_count;
-        let pending = Pending { attempt_count: number, failure_count, due_at, ..taken.pending.clone() };
-        let id = pending.id;
-        let source = if is_behind { &mut self.behind } else { &mut self.live };
-        match verdict.place {
-            Place::Ended(_) => source.window.settle(&taken, None, mono),
-            Place::Retry(delay) => source.window.settle(&taken, Some((pending, delay)), mono),
-            Place::Front => source.window.put_back(&taken, pending),
+        let now = now(&self.shared);
+        if let Some(want) = answer.own_want() {
+            let rest = self.state.untake(&next, now.mono);
+            tracing::warn!(
+                endpoint = %self.endpoint().id, seconds = rest.as_secs_f64(),
+                "nothing can be sent for want of the server's own: {want}"
+            );
+            return;
         }
-        match verdict.turn {
-            Some(Turn::Recovered) => self.reviving = Some(id),
-            Some(Turn::Failing { .. }) => self.meter.breaker_openings.add(1),
+        let ids = self.shared.ids.clone();
+        let settled = self.state.settle(&next, &answer, now, &|| ids.next());
+        let id = next.taken.pending.id;
+        match settled.turn {
+            Some(Turn::Recovered { .. }) => {
+                self.reviving = Some(id);
+                // Until that is on disk, what has failed keeps to its schedule.
+                self.begin_anew();
+            }
+            Some(Turn::Failing { .. }) => {
+                self.opening = Some(id);
+                // What has let its experiment pass takes its place again, and what is due late may be tried before.
+                self.begin_anew();
+                self.meter.breaker_openings.add(1);
+            }
             _ => {}
         }
+        if settled.is_gone {
+            // The registry will say so; until then nothing more is sent.
+            let endpoint = Endpoint { state: EndpointState::Disabled, ..(**self.endpoint()).clone() };
+            self.state.endpoint = Arc::new(endpoint);
+        }
+        let source = if next.is_behind { &self.behind } else { &self.live };
         let outcome = Outcome {
-            key: source.owed.key(taken.pending.place()),
-            attempt: attempt(number, started_at, duration, answer),
-            state,
-            failure_count,
-            due_at,
-            ended_at: (state != DeliveryState::Pending).then_some(now),
+            key: source.owed.key(next.taken.pending.place()),
+            attempt: attempt(settled.number, started_at, duration, answer),
+            state: settled.state,
+            failure_count: settled.failure_count,
+            due_at: settled.due_at,
+            ended_at: (settled.state != DeliveryState::Pending).then_some(now.wall),
         };
-        let health = (self.health != before || !self.is_health_told).then(|| self.health.clone());
+        let health = (settled.has_new_health || !self.is_health_told).then(|| self.state.breaker.health.clone());
         self.is_health_told = true;
-        // The lane goes on sending while the first half of what it may have unrecorded is written.
-        let is_pressing = 2 * self.unrecorded() >= self.most_unrecorded();
-        let (endpoint_id, fence) = (self.endpoint.id, self.fence);
-        let report = Box::new(Report { endpoint_id, fence, outcome, health, turn: verdict.turn, is_pressing });
+        let is_pressing = self.state.is_pressing();
+        let (endpoint_id, fence) = (self.endpoint().id, self.fence);
+        let report = Box::new(Report { endpoint_id, fence, outcome, health, turn: settled.turn, is_pressing });
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);
     }
+}
 
-    /// What the answer means for the lane as a whole.
-    fn follow(&mut self, verdict: &verdict::Verdict, is_probe: bool, now: Timestamp, mono: Duration) {
-        if verdict.is_gone {
-            // The registry will say so; until then nothing more is sent.
-            self.endpoint = Arc::new(Endpoint { state: EndpointState::Disabled, ..(*self.endpoint).clone() });
-            return;
-        }
-        if verdict.turn == Some(Turn::Recovered) {
-            self.resume_at = self.health.paused_until.map(|until| mono + until.since(now));
-        }
-        match self.health.probe_at {
-            Some(at) => {
-                self.probes += u32::from(is_probe && verdict.pause.is_none());
-                self.resume_at = self.resume_at.max(Some(mono + at.since(now)));
-            }
-            None => self.probes = 0,
-        }
-        if let Some(pause) = verdict.pause {
-            self.resume_at = self.resume_at.max(Some(mono + pause));
-        }
-    }
+fn now(shared: &Shared) -> Now {
+    Now { mono: shared.clock.monotonic(), wall: shared.clock.now() }
 }
 
 pub fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {

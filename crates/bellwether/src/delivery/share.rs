@@ -99,7 +99,7 @@ impl Delivery {
             Some(lane) if (lane.version, lane.revised) == (version, revised) => {}
             Some(lane) => {
                 (lane.version, lane.revised) = (version, revised);
-                let _ = lane.messages.send(Message::Endpoint(Arc::new(endpoint)));
+                let _ = lane.messages.send(Message::Endpoint(Arc::new(endpoint), row.health));
             }
             None => {
                 let (messages, inbox) = mpsc::unbounded_channel();

@@ -1,5 +1,5 @@
-//! Where a lane takes its deliveries from: a window in memory, and the passes over the database that fill it. A lane has two:
-//! one for what is due in its time, one for what was recovered or replayed and comes behind.
+//! Where a lane's deliveries come from: the passes over the database that fill a window. A lane has two: one for what is due
+//! in its time, one for what was recovered or replayed and comes behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use super::window::{Due, LONGEST_AHEAD, Limits, Taken, Window, Wish};
-use crate::endpoint::{Endpoint, Format};
-use crate::id::DeliveryId;
+use super::window::{Due, LONGEST_AHEAD, Limits, Window, Wish};
+use crate::endpoint::{Endpoint, Format, LONGEST_RETRY};
 use crate::store::pending::{self, Look, Owed, Pending};
 use crate::store::{StoreError, Tx, endpoints};
 
@@ -19,13 +18,15 @@ const PAGE: u32 = 512;
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const LOOK_LATEST: Duration = Duration::from_secs(30);
 
+/// How far ahead of its time a delivery is wanted while its endpoint fails, for then it may be tried before: any.
+const LONGEST_PROBED: Duration = LONGEST_RETRY.saturating_mul(2);
+
 /// What is pending, and the version of the endpoint that this was read beside.
 pub type Page = Result<(Option<i64>, Vec<Pending>), StoreError>;
 
 pub struct Source {
     shared: Arc<Shared>,
     pub owed: Owed,
-    pub window: Window,
     pages: JoinSet<Page>,
     looked_at: Duration,
     look_again: Duration,
@@ -34,36 +35,26 @@ pub struct Source {
 }
 
 impl Source {
-    pub fn new(shared: Arc<Shared>, owed: Owed, limits: Limits) -> Self {
+    pub fn new(shared: Arc<Shared>, owed: Owed) -> Self {
         let looked_at = shared.clock.monotonic();
-        Self {
-            shared,
-            owed,
-            window: Window::new(limits),
-            pages: JoinSet::new(),
-            looked_at,
-            look_again: LOOK_AGAIN,
-            has_failed: false,
-        }
+        Self { shared, owed, pages: JoinSet::new(), looked_at, look_again: LOOK_AGAIN, has_failed: false }
     }
 
     /// Begins anew with what the database says. A page under way was read before.
-    pub fn clear(&mut self, limits: Limits) {
+    pub fn clear(&mut self, window: &mut Window, limits: Limits) {
         self.pages = JoinSet::new();
-        self.window.clear(limits);
+        window.clear(limits);
         self.look_again = LOOK_AGAIN;
         self.has_failed = false;
     }
 
-    /// How long it is until the window asks for something; `None`: for ever. `is_full`: nothing can be taken anyway.
-    pub fn nap(&self, now: Duration, is_full: bool) -> Option<Duration> {
-        let due = self.window.next_due().filter(|_| !is_full).map(|at| at.saturating_sub(now));
-        let look = (self.window.is_behind() && self.pages.is_empty())
-            .then(|| (self.looked_at + self.look_again).saturating_sub(now));
-        due.into_iter().chain(look).min()
+    /// How long it is until another look into the database is due; `None`: none is.
+    pub fn next_look(&self, window: &Window, now: Duration) -> Option<Duration> {
+        (window.is_behind() && self.pages.is_empty()).then(|| (self.looked_at + self.look_again).saturating_sub(now))
     }
 
-    pub fn read_page(&mut self, format: Format) {
+    /// `is_probing`: what is due later is wanted too.
+    pub fn read_page(&mut self, window: &mut Window, format: Format, is_probing: bool) {
         if !self.pages.is_empty() {
             return;
         }
@@ -76,9 +67,9 @@ impl Source {
         if self.has_failed && !is_overdue {
             return;
         }
-        let Some(Wish { after, reach }) = self.window.next_page(is_overdue) else { return };
+        let Some(Wish { after, reach }) = window.next_page(is_overdue) else { return };
         let db = self.shared.registry.db().clone();
-        let due_by = self.shared.clock.now().plus(LONGEST_AHEAD);
+        let due_by = self.shared.clock.now().plus(if is_probing { LONGEST_PROBED } else { LONGEST_AHEAD });
         let reach = u32::try_from(reach).unwrap_or(u32::MAX);
         let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE, format };
         let read = move |tx: &mut dyn Tx| Ok((endpoints::version(tx, look.owed.endpoint)?, pending::read(tx, &look)?));
@@ -93,39 +84,31 @@ impl Source {
         }
     }
 
-    pub fn take_page(&mut self, page: Page, endpoint: &Endpoint) {
+    pub fn take_page(&mut self, window: &mut Window, page: Page, endpoint: &Endpoint, is_probing: bool) {
         self.has_failed = true;
         let page = match page {
             Ok((version, page)) if version == Some(endpoint.version) => page,
             // It was edited, and the lane is about to hear of it. What was owed after that must not go out as before.
-            Ok(_) => return self.window.page_failed(),
+            Ok(_) => return window.page_failed(),
             Err(error) => {
                 tracing::warn!(%error, endpoint = %self.owed.endpoint, "pending deliveries cannot be read yet; trying again");
-                return self.window.page_failed();
+                return window.page_failed();
             }
         };
         self.has_failed = false;
         let (now, settings) = (self.shared.clock.now(), &endpoint.settings);
         let limit = usize::try_from(PAGE).unwrap_or(usize::MAX);
         let due = |pending: &Pending| {
-            let wait = pending.due_at.since(now).min(LONGEST_AHEAD);
+            let wait = pending.due_at.since(now).min(if is_probing { LONGEST_PROBED } else { LONGEST_AHEAD });
             match settings.retry_after(pending.failure_count) {
                 // What never failed is due, whatever the wall clock has done since it was made.
                 _ if pending.failure_count == 0 => Due::InOrder(Duration::ZERO),
                 // The window had let it go, and its experiment's later ones with it.
-                Some(delay) if delay > settings.hold() && !wait.is_zero() => Due::Alone(wait),
+                Some(delay) if delay > settings.hold() && !wait.is_zero() && !is_probing => Due::Alone(wait),
                 _ => Due::InOrder(wait),
             }
         };
-        let is_taken = self.window.page(page, limit, self.shared.clock.monotonic(), due);
+        let is_taken = window.page(page, limit, self.shared.clock.monotonic(), due);
         self.look_again = if is_taken { LOOK_AGAIN } else { (self.look_again * 2).min(LOOK_LATEST) };
-    }
-
-    pub fn take(&mut self, now: Duration) -> Option<Taken> {
-        self.window.take(now)
-    }
-
-    pub fn recorded(&mut self, id: DeliveryId) {
-        self.window.recorded(id);
     }
 }

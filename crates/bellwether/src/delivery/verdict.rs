@@ -14,8 +14,10 @@ use crate::store::pending::Pending;
 pub struct Answered<'a> {
     pub pending: &'a Pending,
     pub answer: &'a Answer,
-    /// Made while the breaker was open: a failure is not charged to the delivery.
+    /// Made while the breaker was open.
     pub is_probe: bool,
+    /// Whether a failure counts in the delivery's schedule.
+    pub is_charged: bool,
     /// Probes that have failed since the breaker opened, without this one.
     pub probes: u32,
     pub now: Timestamp,
@@ -27,10 +29,16 @@ pub struct Answered<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Ended(DeliveryState),
-    /// It is tried again after this time, and holds its experiment back for a while.
-    Retry(Duration),
-    /// It stands where it stood until the lane sends again.
-    Front,
+    /// It is tried again after this time, and holds its experiment back for a while. `is_asked`: the receiver asked for it.
+    Retry {
+        after: Duration,
+        is_asked: bool,
+    },
+    /// It stands where it stood until the lane sends again. `is_holding`: the failure may be its own, and the time for
+    /// which it holds its experiment back runs on.
+    Front {
+        is_holding: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +55,8 @@ pub struct Verdict {
 /// `health` goes on to what it is after this answer.
 pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) -> Verdict {
     let failures = answered.pending.failure_count;
-    let stays = Verdict { place: Place::Front, failure_count: failures, pause: None, turn: None, is_gone: false };
+    let place = Place::Front { is_holding: answered.answer.may_be_of_event() };
+    let stays = Verdict { place, failure_count: failures, pause: None, turn: None, is_gone: false };
     if answered.answer.is_success() {
         return Verdict {
             place: Place::Ended(DeliveryState::Delivered),
@@ -73,19 +82,29 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
         }
         None => {
             let probes = answered.probes + u32::from(answered.is_probe);
-            health.failed(answered.answer.class().map_or("status", ErrorClass::as_str), probes, answered.now)
+            let class = answered.answer.class().map_or("status", ErrorClass::as_str);
+            // An answer that judges the event tells of the endpoint only if many events are judged so.
+            let counts = !answered.answer.judges_event() || answered.pending.attempt_count == 0;
+            health.failed(class, counts, probes, answered.now)
         }
     };
-    if answered.is_probe {
-        return Verdict { pause, turn, ..stays };
+    let asked = asked.unwrap_or_default();
+    if !answered.is_charged {
+        return match pause {
+            None if !asked.is_zero() => Verdict { place: Place::Retry { after: asked, is_asked: true }, turn, ..stays },
+            _ => Verdict { pause, turn, ..stays },
+        };
     }
     let failure_count = failures + 1;
     let place = match settings.retry_after(failure_count) {
         None => Place::Ended(DeliveryState::Exhausted),
         Some(base) => {
-            let delay = retry::with_jitter(base, (answered.random)()).max(asked.unwrap_or_default());
+            let delay = retry::with_jitter(base, (answered.random)());
             // While the lane pauses nothing of the experiment passes it, so it keeps its place at the front.
-            if pause.is_some_and(|pause| pause >= delay) { Place::Front } else { Place::Retry(delay) }
+            match pause {
+                Some(pause) if pause >= delay => stays.place,
+                _ => Place::Retry { after: delay.max(asked), is_asked: asked >= delay },
+            }
         }
     };
     Verdict { place, failure_count, pause, turn, is_gone: false }
@@ -111,6 +130,12 @@ mod tests {
         Answer::Status { code, retry_after: retry_after.map(str::to_owned), body: String::new() }
     }
 
+    const fn retry(seconds: u64, is_asked: bool) -> Place {
+        Place::Retry { after: Duration::from_secs(seconds), is_asked }
+    }
+
+    const FRONT: Place = Place::Front { is_holding: false };
+
     fn judged(answer: &Answer, failures: u32, is_probe: bool, health: &mut Health) -> Verdict {
         let event = Event {
             id: EventId::of(1),
@@ -130,7 +155,8 @@ mod tests {
             event: Arc::new(event),
         };
         // 200 is no jitter at all.
-        let answered = Answered { pending: &pending, answer, is_probe, probes: 0, now: NOW, random: &|| 200 };
+        let (probes, is_charged) = (0, !is_probe);
+        let answered = Answered { pending: &pending, answer, is_probe, is_charged, probes, now: NOW, random: &|| 200 };
         reach(&answered, &settings(), health)
     }
 
@@ -139,11 +165,7 @@ mod tests {
         let mut health = Health::default();
         let places: Vec<_> =
             (0..3).map(|failures| judged(&status(500, None), failures, false, &mut health).place).collect();
-        let seconds = Duration::from_secs;
-        assert_eq!(
-            places,
-            [Place::Retry(seconds(10)), Place::Retry(seconds(100)), Place::Ended(DeliveryState::Exhausted)]
-        );
+        assert_eq!(places, [retry(10, false), retry(100, false), Place::Ended(DeliveryState::Exhausted)]);
         assert_eq!(health.failure_count, 3);
         let ended = judged(&status(204, None), 1, false, &mut health);
         assert_eq!((ended.place, health), (Place::Ended(DeliveryState::Delivered), Health::default()));
@@ -154,26 +176,47 @@ mod tests {
         let mut health =
             Health { failure_count: 5, failing_since: Some(NOW), probe_at: Some(NOW), ..Health::default() };
         let verdict = judged(&status(500, None), 1, true, &mut health);
-        assert_eq!((verdict.place, verdict.failure_count), (Place::Front, 1));
+        assert_eq!((verdict.place, verdict.failure_count), (Place::Front { is_holding: true }, 1));
         assert_eq!(health.probe_at, Some(NOW.plus(Duration::from_secs(10))), "the second probe comes later");
         let verdict = judged(&status(200, None), 1, true, &mut health);
-        assert_eq!(verdict.turn, Some(Turn::Recovered));
+        assert_eq!(verdict.turn, Some(Turn::Recovered { frees: true }));
+    }
+
+    #[test]
+    fn a_probe_is_not_repeated_before_the_time_that_its_receiver_asks_for() {
+        let mut health = Health { failure_count: 5, probe_at: Some(NOW), ..Health::default() };
+        let verdict = judged(&status(500, Some("600")), 1, true, &mut health);
+        assert_eq!((verdict.place, verdict.failure_count, verdict.pause), (retry(600, true), 1, None));
+        let verdict = judged(&status(503, Some("600")), 1, true, &mut health);
+        assert_eq!((verdict.place, verdict.pause), (FRONT, Some(Duration::from_secs(600))));
+    }
+
+    #[test]
+    fn an_answer_that_judges_the_event_counts_once_for_each() {
+        for code in [400, 413, 415, 422] {
+            let mut health = Health::default();
+            for failures in 0..20 {
+                judged(&status(code, None), failures, false, &mut health);
+            }
+            assert_eq!((health.failure_count, health.is_open()), (1, false), "{code}");
+            for _ in 0..4 {
+                judged(&status(code, None), 0, false, &mut health);
+            }
+            assert!(health.is_open(), "{code}: five different ones");
+        }
     }
 
     #[test]
     fn retry_after_only_delays_and_pauses_the_lane_on_429_and_503_alone() {
         let mut health = Health::default();
         let asked = judged(&status(429, Some("60")), 0, false, &mut health);
-        assert_eq!((asked.place, asked.pause), (Place::Front, Some(Duration::from_secs(60))));
+        assert_eq!((asked.place, asked.pause), (FRONT, Some(Duration::from_secs(60))));
         assert_eq!((asked.failure_count, health.failure_count), (1, 0), "charged to the delivery, not to the endpoint");
         assert_eq!(health.paused_until, Some(NOW.plus(Duration::from_secs(60))));
         let shorter = judged(&status(503, Some("1")), 0, false, &mut health);
-        assert_eq!(
-            (shorter.place, shorter.pause),
-            (Place::Retry(Duration::from_secs(10)), Some(Duration::from_secs(1)))
-        );
+        assert_eq!((shorter.place, shorter.pause), (retry(10, false), Some(Duration::from_secs(1))));
         let other = judged(&status(500, Some("60")), 0, false, &mut health);
-        assert_eq!((other.place, other.pause), (Place::Retry(Duration::from_secs(60)), None));
+        assert_eq!((other.place, other.pause), (retry(60, true), None));
         let absurd = judged(&status(429, Some("99999999")), 0, false, &mut health);
         assert_eq!(absurd.pause, Some(LONGEST_PAUSE));
         assert_eq!(judged(&status(429, Some("soon")), 0, false, &mut health).pause, None);
@@ -183,6 +226,6 @@ mod tests {
     fn gone_gives_the_endpoint_up_and_charges_nothing() {
         let verdict = judged(&status(410, None), 1, false, &mut Health::default());
         assert!(verdict.is_gone && matches!(verdict.turn, Some(Turn::GivenUp { .. })));
-        assert_eq!((verdict.place, verdict.failure_count), (Place::Front, 1), "it is still owed, should it be enabled");
+        assert_eq!((verdict.place, verdict.failure_count), (FRONT, 1), "it is still owed, should it be enabled");
     }
 }

@@ -7,6 +7,7 @@
 //!   the database, so that nothing overtakes what was not loaded.
 
 mod pass;
+mod probe;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -111,9 +112,28 @@ enum Leaving {
     Again,
 }
 
+/// A delivery that failed, as it is to be tried again.
+#[derive(Debug, Clone)]
+pub struct Retry {
+    pub pending: Pending,
+    /// How long from now.
+    pub delay: Duration,
+    /// The receiver asked for this time: it is not tried before, not even as a probe.
+    pub is_asked: bool,
+}
+
 enum Waiting {
-    Stream(StreamKey),
-    Alone(Pending),
+    /// A stream for its own head.
+    Head {
+        key: StreamKey,
+        is_asked: bool,
+    },
+    /// A stream for one that has left it: the later ones pass when the time to hold them back is up.
+    Release(StreamKey),
+    Alone {
+        pending: Pending,
+        is_asked: bool,
+    },
 }
 
 pub struct Window {
@@ -203,7 +223,7 @@ impl Window {
             self.ready.push_back(key);
         } else {
             stream.held_since = Some(now);
-            self.wait(now + wait, Waiting::Stream(key));
+            self.wait(now + wait, Waiting::Head { key, is_asked: false });
         }
     }
 
@@ -221,8 +241,9 @@ impl Window {
     pub fn take(&mut self, now: Moment) -> Option<Taken> {
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
-                Waiting::Stream(key) => self.ready.push_back(key),
-                Waiting::Alone(pending) => self.ready_alone.push_back(pending),
+                Waiting::Head { key, .. } => self.ready.push_back(key),
+                Waiting::Release(key) => self.release(key),
+                Waiting::Alone { pending, .. } => self.ready_alone.push_back(pending),
             }
         }
         let taken =
@@ -233,23 +254,26 @@ impl Window {
 
     fn take_head(&mut self) -> Option<Taken> {
         while let Some(key) = self.ready.pop_front() {
-            let Some(stream) = self.streams.get_mut(&key).filter(|stream| !stream.is_in_flight) else { continue };
-            let Some(pending) = stream.queue.pop_front() else {
-                self.streams.remove(&key);
-                continue;
-            };
-            stream.is_in_flight = true;
-            if pending.failure_count == 0 {
-                stream.held_since = None;
+            if let Some(taken) = self.take_from(key) {
+                return Some(taken);
             }
-            return Some(Taken { pending, stream: Some(key) });
         }
         None
     }
 
-    /// An attempt was answered. `retry`: the delivery as it is to be tried again, and how long from now. One that is due
-    /// much later is let go; a pass over the database brings it back when it is time.
-    pub fn settle(&mut self, taken: &Taken, retry: Option<(Pending, Duration)>, now: Moment) {
+    fn take_from(&mut self, key: StreamKey) -> Option<Taken> {
+        let stream = self.streams.get_mut(&key).filter(|stream| !stream.is_in_flight)?;
+        let Some(pending) = stream.queue.pop_front() else {
+            self.streams.remove(&key);
+            return None;
+        };
+        stream.is_in_flight = true;
+        Some(Taken { pending, stream: Some(key) })
+    }
+
+    /// An attempt was answered. `retry`: the delivery as it is to be tried again. One that is due much later is let go; a
+    /// pass over the database brings it back when it is time.
+    pub fn settle(&mut self, taken: &Taken, retry: Option<Retry>, now: Moment) {
         let id = taken.pending.id;
         if self.overtaken.remove(&id) && retry.is_some() {
             return self.give_up(taken);
@@ -259,39 +283,60 @@ impl Window {
         let stream = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)));
         let Some((key, stream)) = stream else { return self.wait_alone(id, retry, now) };
         stream.is_in_flight = false;
-        let Some((pending, delay)) = retry else {
+        let Some(retry) = retry else {
             self.leaving.insert(id, Leaving::Ended);
-            stream.held_since = None;
-            return self.go_on(key);
+            return self.release(key);
         };
         let release = *stream.held_since.get_or_insert(now) + self.limits.hold;
-        if now + delay <= release {
-            stream.queue.push_front(pending);
-            return self.wait(now + delay, Waiting::Stream(key));
+        if now + retry.delay <= release {
+            stream.queue.push_front(retry.pending);
+            return self.wait(now + retry.delay, Waiting::Head { key, is_asked: retry.is_asked });
         }
         // It would hold its experiment for too long: the later ones pass when that time is up.
-        self.wait_alone(id, Some((pending, delay)), now);
-        if release > now { self.wait(release, Waiting::Stream(key)) } else { self.go_on(key) }
+        self.wait_alone(id, Some(retry), now);
+        if release > now { self.wait(release, Waiting::Release(key)) } else { self.release(key) }
     }
 
-    /// An attempt was answered that counts for nothing but itself: the delivery stands where it stood, and is due when the
-    /// lane sends again.
-    pub fn put_back(&mut self, taken: &Taken, pending: Pending) {
+    /// An attempt was answered that is not charged: the delivery stands where it stood, and is due when the lane sends
+    /// again. `is_holding`: its answer may be about itself alone, and so the time runs for which it holds others back.
+    pub fn put_back(&mut self, taken: &Taken, pending: Pending, is_holding: bool, now: Moment) {
         let id = pending.id;
         if self.overtaken.remove(&id) {
             return self.give_up(taken);
         }
-        self.in_flight.remove(&id);
         *self.unrecorded.entry(id).or_insert(0) += 1;
-        match taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream))) {
-            Some((key, stream)) => {
-                stream.is_in_flight = false;
-                stream.held_since = None;
-                stream.queue.push_front(pending);
-                self.ready.push_front(key);
+        self.stand(taken, pending, is_holding, now);
+    }
+
+    /// No attempt was made of what was taken: all is as before.
+    pub fn untake(&mut self, taken: &Taken, now: Moment) {
+        let id = taken.pending.id;
+        if self.overtaken.remove(&id) {
+            self.in_flight.remove(&id);
+            if self.unrecorded.contains_key(&id) {
+                self.leaving.insert(id, Leaving::Again);
+            } else {
+                self.held.remove(&id);
             }
-            None => self.ready_alone.push_front(pending),
+            return self.leave_stream(taken);
         }
+        self.stand(taken, taken.pending.clone(), false, now);
+    }
+
+    fn stand(&mut self, taken: &Taken, pending: Pending, is_holding: bool, now: Moment) {
+        self.in_flight.remove(&pending.id);
+        let Some((key, stream)) = taken.stream.and_then(|key| self.streams.get_mut(&key).map(|stream| (key, stream)))
+        else {
+            return self.ready_alone.push_front(pending);
+        };
+        stream.is_in_flight = false;
+        stream.held_since = stream.held_since.filter(|_| is_holding).or_else(|| is_holding.then_some(now));
+        if stream.held_since.is_some_and(|since| now >= since + self.limits.hold) {
+            self.ready_alone.push_front(pending);
+            return self.release(key);
+        }
+        stream.queue.push_front(pending);
+        self.ready.push_front(key);
     }
 
     /// Leaves to the database where a delivery stands that was answered, and what comes after it in its stream.
@@ -300,6 +345,11 @@ impl Window {
         self.in_flight.remove(&id);
         *self.unrecorded.entry(id).or_insert(0) += 1;
         self.leaving.insert(id, Leaving::Again);
+        self.leave_stream(taken);
+    }
+
+    /// Leaves to the database what comes after it in its stream.
+    fn leave_stream(&mut self, taken: &Taken) {
         if let Some(stream) = taken.stream.and_then(|key| self.streams.remove(&key)) {
             for later in &stream.queue {
                 self.held.remove(&later.id);
@@ -315,19 +365,24 @@ impl Window {
         !self.ready.is_empty() || !self.ready_alone.is_empty() || self.next_due().is_some_and(|at| at <= now)
     }
 
-    fn wait_alone(&mut self, id: DeliveryId, retry: Option<(Pending, Duration)>, now: Moment) {
+    fn wait_alone(&mut self, id: DeliveryId, retry: Option<Retry>, now: Moment) {
         match retry {
-            Some((pending, delay)) if delay <= LONGEST_AHEAD => self.wait(now + delay, Waiting::Alone(pending)),
+            Some(Retry { pending, delay, is_asked }) if delay <= LONGEST_AHEAD => {
+                self.wait(now + delay, Waiting::Alone { pending, is_asked });
+            }
             Some(_) => drop(self.leaving.insert(id, Leaving::Later)),
             None => drop(self.leaving.insert(id, Leaving::Ended)),
         }
     }
 
-    fn go_on(&mut self, key: StreamKey) {
-        match self.streams.get(&key) {
-            Some(stream) if stream.queue.is_empty() => drop(self.streams.remove(&key)),
-            Some(_) => self.ready.push_back(key),
-            None => {}
+    /// Nothing holds a stream back any more.
+    fn release(&mut self, key: StreamKey) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        stream.held_since = None;
+        match (stream.is_in_flight, stream.queue.is_empty()) {
+            (true, _) => {}
+            (false, true) => drop(self.streams.remove(&key)),
+            (false, false) => self.ready.push_back(key),
         }
     }
 

@@ -82,8 +82,10 @@ impl Context {
                 self.note_endpoint(tx, &Actor::System, id, "failing", Vec::new(), reason)?;
                 self.tell_of_endpoint(tx, EndpointTurn::Failing, &endpoint, reason)
             }
-            Turn::Recovered => {
-                undelivered::make_due(tx, id, self.setup.clock.now())?;
+            Turn::Recovered { frees } => {
+                if *frees {
+                    undelivered::make_due(tx, id, self.setup.clock.now())?;
+                }
                 self.note_endpoint(tx, &Actor::System, id, "recovered", Vec::new(), "")?;
                 self.tell_of_endpoint(tx, EndpointTurn::Recovered, &endpoint, "a request succeeded again")
             }

@@ -31,6 +31,10 @@ fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
     }
 }
 
+fn retry(pending: Pending, seconds: u64) -> Retry {
+    Retry { pending, delay: Duration::from_secs(seconds), is_asked: false }
+}
+
 fn limits(capacity: usize) -> Limits {
     Limits { ordering: Ordering::Experiment, capacity, experiments: EXPERIMENTS, hold: Duration::from_secs(60) }
 }
@@ -53,8 +57,12 @@ enum Step {
     Pass(u64),
     /// The endpoint is edited, or its breaker closes.
     Clear,
-    /// The oldest in flight is answered while the breaker is open.
-    PutBack,
+    /// The oldest in flight is answered while the breaker is open; the failure may be its own.
+    PutBack(bool),
+    /// While the breaker is open: the lowest revision of all that can be tried.
+    Probe,
+    /// The oldest in flight could not be sent.
+    Untake,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -67,7 +75,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::Record),
         1 => (1_u64..40).prop_map(Step::Pass),
         1 => Just(Step::Clear),
-        1 => Just(Step::PutBack),
+        1 => any::<bool>().prop_map(Step::PutBack),
+        1 => Just(Step::Probe),
+        1 => Just(Step::Untake),
     ];
     prop::collection::vec(step, 1..400)
 }
@@ -124,8 +134,13 @@ impl Model {
                     self.window.page(page, PAGE, self.now, |_| Due::InOrder(Duration::ZERO));
                 }
             }
-            Step::Take => {
-                if let Some(taken) = self.window.take(self.now) {
+            Step::Take | Step::Probe => {
+                let taken = if matches!(step, Step::Take) {
+                    self.window.take(self.now)
+                } else {
+                    self.window.take_probe(self.now, |pending| (pending.event.revision, pending.event.experiment_id))
+                };
+                if let Some(taken) = taken {
                     let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
                     assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
                     let same_experiment =
@@ -154,12 +169,19 @@ impl Model {
                 self.page = None;
                 self.window.clear(limits(self.capacity));
             }
-            Step::PutBack if !self.in_flight.is_empty() => {
+            Step::PutBack(is_holding) if !self.in_flight.is_empty() => {
                 let taken = self.in_flight.remove(0);
+                let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+                // One that holds its experiment for too long may come later than its followers.
+                self.failed.extend(is_holding.then_some(place));
                 self.unrecorded_retries.push(taken.pending.id);
-                self.window.put_back(&taken, taken.pending.clone());
+                self.window.put_back(&taken, taken.pending.clone(), *is_holding, self.now);
             }
-            Step::PutBack => {}
+            Step::Untake if !self.in_flight.is_empty() => {
+                let taken = self.in_flight.remove(0);
+                self.window.untake(&taken, self.now);
+            }
+            Step::PutBack(_) | Step::Untake => {}
         }
     }
 
@@ -194,7 +216,7 @@ impl Model {
             self.failed.insert(place);
             self.unrecorded_retries.push(taken.pending.id);
             let again = Pending { failure_count: taken.pending.failure_count + 1, ..taken.pending.clone() };
-            self.window.settle(&taken, Some((again, Duration::from_secs(30))), self.now);
+            self.window.settle(&taken, Some(retry(again, 30)), self.now);
         }
     }
 
@@ -239,16 +261,13 @@ fn a_failing_one_holds_its_experiment_for_a_minute_and_no_other() {
     let other = window.take(now).unwrap();
     assert_eq!((first.pending.event.experiment_id, other.pending.event.experiment_id), (1, 2));
     assert!(window.take(now).is_none(), "1/2 waits for the answer to 1/1");
-    let retry = Pending { failure_count: 1, ..first.pending.clone() };
-    window.settle(&first, Some((retry.clone(), Duration::from_secs(5))), now);
+    let again = Pending { failure_count: 1, ..first.pending.clone() };
+    window.settle(&first, Some(retry(again.clone(), 5)), now);
     assert!(window.take(Duration::from_secs(4)).is_none());
-    let again = window.take(Duration::from_secs(5)).unwrap();
-    assert_eq!(again.pending.event.revision, 1);
-    window.settle(
-        &again,
-        Some((Pending { failure_count: 2, ..retry }, Duration::from_secs(600))),
-        Duration::from_secs(6),
-    );
+    let second = window.take(Duration::from_secs(5)).unwrap();
+    assert_eq!(second.pending.event.revision, 1);
+    let third = retry(Pending { failure_count: 2, ..again }, 600);
+    window.settle(&second, Some(third), Duration::from_secs(6));
     assert!(window.take(Duration::from_secs(59)).is_none());
     assert_eq!(window.take(Duration::from_secs(60)).unwrap().pending.event.revision, 2, "it has waited for a minute");
 }
@@ -260,8 +279,8 @@ fn one_that_is_due_much_later_is_let_go_and_leaves_room() {
     window.next_page(false).unwrap();
     assert!(window.page(vec![pending(1, 1)], 10, now, |_| Due::InOrder(Duration::ZERO)));
     let taken = window.take(now).unwrap();
-    let retry = Pending { failure_count: 1, ..taken.pending.clone() };
-    window.settle(&taken, Some((retry, Duration::from_secs(7200))), now);
+    let again = Pending { failure_count: 1, ..taken.pending.clone() };
+    window.settle(&taken, Some(retry(again, 7200)), now);
     assert_eq!((window.open(), window.unrecorded()), (0, 1));
     window.recorded(taken.pending.id);
     assert_eq!((window.held.len(), window.unrecorded()), (0, 0));
@@ -283,7 +302,7 @@ fn one_that_comes_back_much_later_holds_nobody_back() {
     let later = Duration::from_secs(50);
     let (third, first) = (window.take(later).unwrap(), window.take(later).unwrap());
     assert_eq!((third.pending.event.revision, first.pending.event.revision), (3, 1));
-    window.settle(&first, Some((tried, Duration::from_secs(7200))), later);
+    window.settle(&first, Some(retry(tried, 7200)), later);
     window.settle(&third, None, later);
     window.offer(pending(1, 4), later);
     assert_eq!(window.take(later).unwrap().pending.event.revision, 4, "nor for its next attempt");
