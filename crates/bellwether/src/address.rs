@@ -87,8 +87,16 @@ impl AddressPolicy {
         Ok(())
     }
 
+    /// The loopback addresses that may be connected to. The name `localhost` means these, and is never looked up (RFC 6761).
+    pub fn localhost(&self, is_tls: bool) -> Result<Vec<IpAddr>, String> {
+        let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let allowed: Vec<_> = both.into_iter().filter(|address| self.vet(*address, is_tls).is_ok()).collect();
+        if allowed.is_empty() { self.vet(both[0], is_tls).map(|()| allowed) } else { Ok(allowed) }
+    }
+
     /// Checks an endpoint's URL as far as it can be without resolving its name.
     pub fn vet_url(&self, text: &str) -> Result<Url, String> {
+        check_text(text)?;
         let url = Url::parse(text)
             .map_err(|error| format!("'{text}' is not a URL ({error}); write it like https://example.com/hooks"))?;
         let is_tls = match url.scheme() {
@@ -101,17 +109,23 @@ impl AddressPolicy {
             }
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "it has a user name or password in it; let the receiver verify the signature instead".to_owned()
-            );
+            return Err("it has a user name or password in it, which would be shown; give them as a header instead: \
+                 \"headers\": {\"Authorization\": \"Basic <base64 of user:password>\"}"
+                .to_owned());
         }
         if url.fragment().is_some() {
             return Err("it has a fragment (#…), which is never sent; leave it out".to_owned());
         }
+        if url.port() == Some(0) {
+            return Err("port 0 cannot be connected to; give the receiver's port, or leave it out".to_owned());
+        }
+        if let Some(Host::Domain(name)) = url.host() {
+            check_name(name)?;
+        }
         match url.host() {
             Some(Host::Ipv4(address)) => self.vet(address.into(), is_tls)?,
             Some(Host::Ipv6(address)) => self.vet(address.into(), is_tls)?,
-            Some(Host::Domain("localhost")) => self.vet(Ipv4Addr::LOCALHOST.into(), is_tls)?,
+            Some(Host::Domain(name)) if is_localhost(name) => drop(self.localhost(is_tls)?),
             Some(Host::Domain(_)) if is_tls || self.allow_http || !self.allow_networks.is_empty() => {}
             Some(Host::Domain(_)) => {
                 return Err(
@@ -122,6 +136,74 @@ impl AddressPolicy {
         }
         Ok(url)
     }
+}
+
+/// What standard parsing of URLs would mend or drop without a word: what is stored is to be what was meant.
+fn check_text(text: &str) -> Result<(), String> {
+    if let Some(odd) = text.chars().find(|odd| odd.is_whitespace() || odd.is_control()) {
+        return Err(format!(
+            "it has a blank or control character in it ({}); leave it out, or write it as %20",
+            odd.escape_default()
+        ));
+    }
+    if text.contains('\\') {
+        return Err("it has a backslash in it; write / instead".to_owned());
+    }
+    let rest = text.split_once("://").map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
+    let Some((_, rest)) = rest.filter(|(scheme, _)| matches!(scheme.as_str(), "http" | "https")) else {
+        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+        return Err(if matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https" | "") {
+            format!("'{text}' is not a URL; write it like https://example.com/hooks")
+        } else {
+            format!("the scheme '{scheme}' was given; only https, or http where the operator allows it")
+        });
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    if host.is_empty() {
+        return Err("it names no host; write it like https://example.com/hooks".to_owned());
+    }
+    let is_odd = |odd: &char| odd.is_ascii() && !odd.is_ascii_alphanumeric() && !".-_:[]".contains(*odd);
+    match host.chars().find(is_odd) {
+        Some(odd @ ('{' | '}' | '$' | '<' | '>')) => Err(format!(
+            "the host '{host}' has '{odd}' in it, as a placeholder has that was not filled in; give the receiver's own name"
+        )),
+        Some('*') => Err(format!("the host '{host}' is a pattern; give one receiver's own name")),
+        Some(odd) => Err(format!("the host '{host}' has '{odd}' in it; letters, digits, - _ and . are allowed")),
+        None => Ok(()),
+    }
+}
+
+/// A name that can be looked up: labels of 1 to 63 characters between dots, 253 in all (RFC 1035).
+fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > 253 {
+        return Err(format!("the host has {} characters; at most 253 are allowed", name.len()));
+    }
+    for label in name.split('.') {
+        match label.len() {
+            0 if name.ends_with('.') => {
+                return Err(format!("the host '{name}' ends with a dot; leave it out"));
+            }
+            0 => return Err(format!("the host '{name}' has nothing between two dots")),
+            1..=63 => {}
+            length => {
+                return Err(format!(
+                    "'{label}' in the host has {length} characters; at most 63 are allowed between dots"
+                ));
+            }
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(format!("'{label}' in the host begins or ends with a hyphen, which no name does"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a host's name means this machine.
+pub fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let last = name.rsplit('.').next().unwrap_or(name);
+    last.eq_ignore_ascii_case("localhost")
 }
 
 /// Why an address is not a public one; `None` if it is.
@@ -237,6 +319,20 @@ mod tests {
     }
 
     #[test]
+    fn localhost_is_what_is_allowed_of_the_loopback_addresses() {
+        let reached = |networks: &[&str]| policy(networks).localhost(false).map(|addresses| addresses.len());
+        assert_eq!(reached(&["127.0.0.0/8"]), Ok(1));
+        assert_eq!(reached(&["::1"]), Ok(1));
+        assert_eq!(reached(&["127.0.0.0/8", "::1"]), Ok(2));
+        assert!(reached(&["10.0.0.0/8"]).unwrap_err().contains("loopback"));
+        for name in ["localhost", "LOCALHOST.", "app.localhost"] {
+            assert!(is_localhost(name), "{name}");
+        }
+        assert!(!is_localhost("localhost.example.com") && !is_localhost("notlocalhost"));
+        assert!(policy(&["127.0.0.0/8"]).vet_url("http://localhost:1/").is_ok());
+    }
+
+    #[test]
     fn urls_are_refused_with_the_reason() {
         let refused = |text: &str| policy(&[]).vet_url(text).unwrap_err();
         assert!(refused("http://0x7f.1/").contains("127.0.0.1"));
@@ -246,5 +342,50 @@ mod tests {
         assert!(refused("http://example.com/").contains("https"));
         assert!(refused("http://localhost:9/").contains("loopback"));
         assert!(policy(&[]).vet_url("https://example.com/hooks?x=1").is_ok());
+        assert!(refused("https://user:pw@example.com/").contains("Authorization"));
+    }
+
+    #[test]
+    fn what_could_not_be_sent_or_would_be_changed_without_a_word_is_refused() {
+        let long = format!("https://{}.example.com/", "a".repeat(64));
+        for text in [
+            "https://${WEBHOOK_HOST}/hooks",
+            "https://{tenant}.example.com",
+            "https://ex'ample.com/",
+            "https://ex\"ample.com/",
+            "https://`id`.example.com/",
+            "https://a..b/",
+            "https://.example.com/",
+            "https://*.example.com/",
+            "https://-a.example.com/",
+            "https://example.com./",
+            long.as_str(),
+            "https:///x",
+            "http:/x",
+            "https:x",
+            "http:\\\\x",
+            "https://example.com\\x",
+            "https://example.com:0/",
+            "https://exa%6dple.com/",
+            "https://example.com/a\tb",
+            "https://example.com/a\nb",
+            " https://example.com/",
+            "https://example.com/a b",
+            "https://?x",
+            "//example.com",
+            "example.com",
+            "",
+        ] {
+            let reason = policy(&["127.0.0.0/8"]).vet_url(text);
+            assert!(reason.is_err(), "{text}: {reason:?}");
+        }
+        for text in [
+            "HTTPS://EXAMPLE.com/{id}?a={b}",
+            "https://my_service.internal/",
+            "https://bücher.example/",
+            "https://a.b:8443",
+        ] {
+            assert!(policy(&[]).vet_url(text).is_ok(), "{text}");
+        }
     }
 }

@@ -16,10 +16,11 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::delivery::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
+use crate::descriptors::Descriptors;
 use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::nodes::Node;
-use crate::registry::{self, Registry, Wakes, log, recovery, retention, sequencer};
+use crate::registry::{self, Registry, Wakes, lived, log, recovery, retention, sequencer};
 use crate::secret::{Vault, write_private};
 use crate::store::{Db, Location};
 
@@ -62,7 +63,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// The same by another clock than the machine's.
 pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+    let descriptors = Descriptors::raised();
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
+    let outbound = outbound.with_connections(descriptors.outbound);
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));
@@ -85,10 +88,13 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         clock,
         ids,
         addresses: config.addresses.clone(),
+        sendable: Arc::new(outbound.clone()),
         files_roots: config.files_roots.clone(),
         default_schedule: config.default_schedule.clone(),
     };
     let registry = Registry::open(setup, wakes).await?;
+    // Before anything is made, so that it is known what the wall clock said from the beginning.
+    registry.live(Duration::ZERO).await?;
     let admin_key = first_key(&registry, &config).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
@@ -115,6 +121,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         watched(pipeline.run(stopping.clone())),
         watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
         watched(log::run(registry.clone(), stopping.clone())),
+        watched(lived::run(registry.clone(), stopping.clone())),
     ];
     let parts = api::Parts {
         registry: registry.clone(),

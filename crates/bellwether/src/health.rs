@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::id::DeliveryId;
 
 /// Failures in a row that open the breaker.
 pub const FAILURES_TO_OPEN: u32 = 5;
@@ -19,14 +20,32 @@ pub const GIVE_UP_AFTER: Duration = Duration::from_hours(24 * 5);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Health {
     pub failure_count: u32,
-    /// The first failure since the last success.
+    /// The first failure since the last success: when, and how long the installation had lived then, in seconds.
     pub failing_since: Option<Timestamp>,
+    pub failing_lived: Option<u64>,
     /// The class of the last failure.
     pub failed_with: Option<String>,
     /// When the next probe is due, while the breaker is open.
     pub probe_at: Option<Timestamp>,
     /// Until when the receiver asked to be left alone.
     pub paused_until: Option<Timestamp>,
+    /// The delivery that failed last.
+    pub last_tried: Option<DeliveryId>,
+}
+
+/// A failure, as the endpoint's health is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure<'a> {
+    pub delivery: DeliveryId,
+    /// Its class.
+    pub with: &'a str,
+    /// Whether it is evidence against the endpoint. What is not never opens the breaker.
+    pub counts: bool,
+    /// Probes that have failed since the breaker opened, this one included if it was one.
+    pub probes: u32,
+    pub at: Timestamp,
+    /// How long the installation has lived. It, and not the wall clock, says when an endpoint is given up.
+    pub lived: Duration,
 }
 
 /// What an answer changes for the endpoint as a whole.
@@ -52,17 +71,21 @@ impl Health {
         was_open.then_some(Turn::Recovered { frees: true })
     }
 
-    /// `probes` have failed since the breaker opened, this one included if it was one. What does not count is no evidence
-    /// against the endpoint: it never opens the breaker.
-    pub fn failed(&mut self, with: &str, counts: bool, probes: u32, now: Timestamp) -> Option<Turn> {
+    pub fn failed(&mut self, failure: Failure<'_>) -> Option<Turn> {
+        let Failure { delivery, with, counts, probes, at, lived } = failure;
         self.failure_count = self.failure_count.saturating_add(u32::from(counts));
-        let since = *self.failing_since.get_or_insert(now);
+        if self.failure_count > 0 {
+            self.failing_since.get_or_insert(at);
+            self.failing_lived.get_or_insert(lived.as_secs());
+        }
         self.failed_with = Some(with.to_owned());
+        self.last_tried = Some(delivery);
         let was_open = self.is_open();
         if was_open || self.failure_count >= FAILURES_TO_OPEN {
-            self.probe_at = Some(now.plus(probe_after(probes)));
+            self.probe_at = Some(at.plus(probe_after(probes)));
         }
-        if self.is_open() && now.since(since) >= GIVE_UP_AFTER {
+        let failing_for = lived.as_secs().saturating_sub(self.failing_lived.unwrap_or(lived.as_secs()));
+        if self.is_open() && failing_for >= GIVE_UP_AFTER.as_secs() {
             let days = GIVE_UP_AFTER.as_secs() / 86_400;
             return Some(Turn::GivenUp {
                 reason: format!("it has failed for {days} days without a success, the last time with '{with}'"),
@@ -89,20 +112,26 @@ pub fn probe_after(probes: u32) -> Duration {
 mod tests {
     use super::*;
 
+    /// Both clocks begin at zero hours.
+    fn failure(with: &str, counts: bool, probes: u32, hours: u64) -> Failure<'_> {
+        let lived = Duration::from_hours(hours);
+        Failure { delivery: DeliveryId::of(1), with, counts, probes, at: START.plus(lived), lived }
+    }
+
     const START: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
 
     #[test]
     fn five_failures_in_a_row_open_the_breaker_once() {
         let mut health = Health::default();
         for _ in 0..4 {
-            assert_eq!(health.failed("connect", true, 0, START), None);
+            assert_eq!(health.failed(failure("connect", true, 0, 0)), None);
             assert!(!health.is_open());
         }
         assert!(
-            matches!(health.failed("connect", true, 0, START), Some(Turn::Failing { reason }) if reason.contains("connect"))
+            matches!(health.failed(failure("connect", true, 0, 0)), Some(Turn::Failing { reason }) if reason.contains("connect"))
         );
         assert_eq!(health.probe_at, Some(START.plus(Duration::from_secs(5))));
-        assert_eq!(health.failed("tls", true, 1, START), None, "it was told already");
+        assert_eq!(health.failed(failure("tls", true, 1, 0)), None, "it was told already");
         assert_eq!(health.succeeded(START), Some(Turn::Recovered { frees: true }));
         assert_eq!(health, Health::default());
         assert_eq!(health.succeeded(START), None);
@@ -112,7 +141,7 @@ mod tests {
     fn a_success_in_between_begins_anew() {
         let mut health = Health::default();
         for round in 0..20 {
-            assert_eq!(health.failed("status", true, 0, START), None, "round {round}");
+            assert_eq!(health.failed(failure("status", true, 0, 0)), None, "round {round}");
             assert_eq!(health.succeeded(START), None);
         }
     }
@@ -128,18 +157,19 @@ mod tests {
     fn five_days_without_a_success_are_enough() {
         let mut health = Health::default();
         for _ in 0..FAILURES_TO_OPEN {
-            health.failed("dns", true, 0, START);
+            health.failed(failure("dns", true, 0, 0));
         }
-        let almost = START.plus(GIVE_UP_AFTER.checked_sub(Duration::from_secs(1)).unwrap());
-        assert_eq!(health.failed("dns", true, 1, almost), None);
-        assert!(matches!(health.failed("dns", true, 2, START.plus(GIVE_UP_AFTER)), Some(Turn::GivenUp { .. })));
+        assert_eq!(health.failed(failure("dns", true, 1, 119)), None);
+        let jump = Failure { at: START.plus(Duration::from_hours(60 * 24)), ..failure("dns", true, 1, 119) };
+        assert_eq!(health.failed(jump), None, "the wall clock has jumped");
+        assert!(matches!(health.failed(failure("dns", true, 2, 120)), Some(Turn::GivenUp { .. })));
     }
 
     #[test]
     fn what_does_not_count_neither_opens_the_breaker_nor_gives_the_endpoint_up() {
         let mut health = Health::default();
         for day in 0..30 {
-            assert_eq!(health.failed("status", false, 0, START.plus(Duration::from_hours(24 * day))), None);
+            assert_eq!(health.failed(failure("status", false, 0, 24 * day)), None);
         }
         assert!(!health.is_open() && health.failure_count == 0);
     }

@@ -28,6 +28,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod delivery;
+pub mod descriptors;
 pub mod pipeline;
 pub mod registry;
 pub mod store;

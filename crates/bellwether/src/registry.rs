@@ -10,6 +10,7 @@ mod edit;
 mod endpoints;
 mod experiments;
 mod keys;
+pub mod lived;
 pub mod log;
 pub mod nodes;
 mod outcomes;
@@ -29,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use crate::address::AddressPolicy;
 use crate::clock::Clock;
 use crate::definition::Schedule;
+use crate::endpoint::Sendable;
 use crate::error::Refusal;
 use crate::experiment::Experiment;
 use crate::id::{ExperimentId, Ids, NodeId};
@@ -75,6 +77,8 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub addresses: AddressPolicy,
+    /// Whether an endpoint can be sent to.
+    pub sendable: Arc<dyn Sendable>,
     /// Folders that `files` warehouses may lie in.
     pub files_roots: Vec<PathBuf>,
     /// Of experiments that name none.
@@ -90,6 +94,7 @@ struct Context {
     tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
+    lived: lived::Lived,
 }
 
 impl Registry {
@@ -106,6 +111,7 @@ impl Registry {
                 tally: Arc::default(),
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
+                lived: lived::Lived::default(),
             }),
         })
     }
@@ -137,6 +143,10 @@ impl Registry {
     /// Hints that were dropped since the start, for too many waited.
     pub fn hints_lost(&self) -> u64 {
         self.context.wakes.hints_lost()
+    }
+
+    pub fn sendable(&self) -> &dyn Sendable {
+        &*self.context.setup.sendable
     }
 
     pub fn addresses(&self) -> &AddressPolicy {

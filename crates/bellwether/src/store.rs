@@ -14,6 +14,7 @@ pub mod events;
 pub mod experiments;
 pub mod keys;
 pub mod lanes;
+pub mod lived;
 mod migrate;
 pub mod notices;
 pub mod outcomes;

@@ -14,10 +14,11 @@ use super::experiments::Nothing;
 use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id, versioned};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
-use crate::error::{Conflict, Refusal};
+use crate::error::{Conflict, FieldError, Refusal};
 use crate::health::Health;
 use crate::id::EndpointId;
 use crate::registry::{EnableFrom, OnEndpoint};
+use crate::signing;
 use crate::store::lanes::{self, LaneRow};
 use crate::store::{changes, endpoints, undelivered};
 
@@ -48,7 +49,7 @@ fn public_key(endpoint: &Endpoint) -> Option<String> {
 /// Where a change of the secret stands; null if there is none.
 fn rotation(endpoint: &Endpoint) -> Value {
     let signing = &endpoint.signing;
-    match (&signing.next, &signing.previous) {
+    match (&signing.next, signing.previous.last()) {
         (Some(next), _) => json!({
             "is": "open",
             "next_public_key": next.seed.filter(|_| endpoint.settings.asymmetric_signature)
@@ -111,6 +112,7 @@ pub async fn create(State(api): State<Shared>, By(actor): By, Edit(mut fields): 
     let endpoint = api.registry.create_endpoint(actor, settings, secret, is_enabled.unwrap_or(true)).await?;
     let mut body = view(&endpoint);
     body["url"] = endpoint.settings.url.as_str().into();
+    body["warnings"] = json!(signing::warning(&endpoint.signing.current.secret).into_iter().collect::<Vec<_>>());
     body["secret"] = endpoint.signing.current.secret.as_str().into();
     Ok(versioned(StatusCode::CREATED, &body, endpoint.version))
 }
@@ -168,10 +170,15 @@ pub async fn test(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing 
     let vault = api.registry.vault().clone();
     let found = api.read(move |tx| Ok(endpoints::get(tx, &vault, id)?)).await?;
     let endpoint = found.ok_or_else(|| Refusal::not_found("endpoint", id))?;
-    let unusable = "the endpoint cannot be sent to as it is stored; edit its URL or rotate its secret";
-    let sent = api.pings.send(&endpoint).await;
-    let (webhook_id, attempt) = sent.ok_or_else(|| Refusal::conflict(Conflict::State, unusable))?;
+    let unusable = |problem: FieldError| {
+        let detail = format!("the endpoint cannot be sent to as it is stored: {problem}; edit it");
+        Refusal::conflict(Conflict::State, detail)
+    };
+    let (webhook_id, attempt) = api.pings.send(&endpoint).await.map_err(unusable)?;
     let is_success = attempt.error_class.is_none();
+    if is_success {
+        api.registry.close_breaker(id).await?;
+    }
     Ok(Json(json!({"webhook_id": webhook_id, "is_success": is_success, "attempt": attempt})).into_response())
 }
 
@@ -189,6 +196,7 @@ pub async fn rotate(State(api): State<Shared>, command: OnEndpoint, Body(body): 
     let endpoint = api.registry.rotate_secret(command, body.secret, body.immediate).await?.value;
     let mut body = view(&endpoint);
     let keys = endpoint.signing.next.as_ref().unwrap_or(&endpoint.signing.current);
+    body["warnings"] = json!(signing::warning(&keys.secret).into_iter().collect::<Vec<_>>());
     body["secret"] = keys.secret.as_str().into();
     Ok(versioned(StatusCode::OK, &body, endpoint.version))
 }

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 
 use super::connector::ConnectError;
 use super::http1;
+use super::redaction::Redaction;
 
 /// No more of an answer's body is read.
 const MOST_READ: usize = 16 * 1024;
@@ -18,10 +19,12 @@ const MOST_STORED: usize = 4 * 1024;
 /// What came back for a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The receiver answered. `retry_after` is the header as it came; `body` is the beginning of the body.
+    /// The receiver answered. `retry_after` is the header as it came; `headers` are a line for each; `body` is the beginning
+    /// of the body.
     Status {
         code: u16,
         retry_after: Option<String>,
+        headers: String,
         body: String,
     },
     Failed {
@@ -73,7 +76,12 @@ impl Answer {
             let reading = connection.read_body(head, &mut body, MOST_READ);
             let _ = tokio::time::timeout(limit, reading).await;
         }
-        Self::status(head.code, head.retry_after.take(), body)
+        Self::status(head.code, head.retry_after.take(), std::mem::take(&mut head.headers), &body)
+    }
+
+    /// A status of which nothing else is known.
+    pub(super) fn of_code(code: u16) -> Self {
+        Self::status(code, None, String::new(), &[])
     }
 
     /// The same over HTTP/2.
@@ -81,6 +89,7 @@ impl Answer {
         let code = response.status().as_u16();
         let retry_after = response.headers().get(http::header::RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let headers = lines(response.headers());
         let mut body = response.into_body();
         let mut read = Vec::new();
         let _ = tokio::time::timeout(limit, async {
@@ -91,13 +100,33 @@ impl Answer {
             }
         })
         .await;
-        Self::status(code, retry_after, read)
+        Self::status(code, retry_after, headers, &read)
     }
 
-    fn status(code: u16, retry_after: Option<String>, mut body: Vec<u8>) -> Self {
-        body.truncate(MOST_STORED);
-        // U+0000 cannot be stored as text in PostgreSQL.
-        Self::Status { code, retry_after, body: String::from_utf8_lossy(&body).replace('\0', "\u{fffd}") }
+    fn status(code: u16, retry_after: Option<String>, headers: String, body: &[u8]) -> Self {
+        Self::Status { code, retry_after, headers, body: String::from_utf8_lossy(body).into_owned() }
+    }
+
+    /// As it may be stored and shown: without secrets, and no more of the body than is kept.
+    pub(super) fn redacted(self, redaction: &Redaction) -> Self {
+        match self {
+            Self::Status { code, retry_after, headers, body } => {
+                let body = redaction.hide(body);
+                let end = body.floor_char_boundary(MOST_STORED);
+                // U+0000 cannot be stored as text in PostgreSQL.
+                let body = body[..end].replace('\0', "\u{fffd}");
+                Self::Status { code, retry_after, headers: redaction.hide(headers), body }
+            }
+            Self::Failed { class, message } => Self::Failed { class, message: redaction.hide(message) },
+        }
+    }
+
+    /// A failure with a question for whoever set the endpoint up.
+    pub(super) fn asking(self, question: &str) -> Self {
+        match self {
+            Self::Failed { class, message } => Self::Failed { class, message: format!("{message}; {question}") },
+            other => other,
+        }
     }
 
     /// The class of a failure, by the types of its causes, never by their words.
@@ -108,6 +137,9 @@ impl Answer {
         while let Some(current) = cause {
             if let Some(ConnectError { class, message }) = current.downcast_ref() {
                 return Self::failed(*class, message);
+            }
+            if is_own_want(current) {
+                return Self::failed(ErrorClass::LocalLimit, current.to_string());
             }
             if current.downcast_ref().is_some_and(hyper::Error::is_parse) {
                 class = ErrorClass::MalformedAnswer;
@@ -122,6 +154,38 @@ impl Answer {
         }
         Self::Failed { class, message }
     }
+}
+
+/// Whether an error, or a cause of it, is that this machine is short of descriptors, memory, buffers or ports. That is no
+/// fault of whoever was to be reached.
+pub fn is_own_want(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        let Some(of_system) = current.downcast_ref::<std::io::Error>() else {
+            cause = current.source();
+            continue;
+        };
+        if matches!(of_system.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)) {
+            return true;
+        }
+        // What wraps another error keeps it as its inner one, which is no source of it.
+        cause = of_system.get_ref().map(|inner| inner as &(dyn Error + 'static));
+    }
+    false
+}
+
+fn lines(headers: &http::HeaderMap) -> String {
+    let mut lines = String::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        if lines.len() + name.as_str().len() + value.len() > MOST_STORED {
+            break;
+        }
+        for part in [name.as_str(), ": ", &*value, "\n"] {
+            lines.push_str(part);
+        }
+    }
+    lines
 }
 
 /// Why an attempt failed, in a word that programs may rely on.

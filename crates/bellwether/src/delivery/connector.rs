@@ -2,9 +2,10 @@
 //! decided here.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use hickory_resolver::proto::rr::Name;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -13,9 +14,11 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::answer::ErrorClass;
-use super::dial::dial;
+use super::dial::{DialError, dial};
 use super::outbound::Outbound;
 use super::proxy::{self, Destination};
+use super::resolver::Unresolved;
+use super::slots::Slot;
 use crate::config::Proxy;
 
 /// Why there is no connection.
@@ -42,7 +45,8 @@ struct Target {
     /// Without brackets.
     host: String,
     port: u16,
-    is_tls: bool,
+    /// Whose certificate is asked for; `None`: there is no TLS.
+    tls_name: Option<ServerName<'static>>,
 }
 
 /// The time that is left for all that comes before the request.
@@ -68,47 +72,70 @@ impl Allowance {
 }
 
 impl Connector {
-    /// `None`: the URL names no host.
-    pub fn to(url: &Url, outbound: Outbound) -> Option<Self> {
-        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let is_tls = url.scheme() == "https";
-        let port = url.port_or_known_default()?;
-        Some(Self { outbound, target: Target { url: url.to_string(), host, port, is_tls } })
+    /// All that connecting needs is made here already; an error says what cannot be.
+    pub fn to(url: &Url, outbound: Outbound) -> Result<Self, String> {
+        let host = url.host_str().ok_or("it names no host")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("port 0 cannot be connected to")?;
+        if host.parse::<IpAddr>().is_err() {
+            Name::from_ascii(&host).map_err(|error| format!("the host '{host}' cannot be looked up: {error}"))?;
+        }
+        let tls_name = (url.scheme() == "https").then(|| ServerName::try_from(host.clone())).transpose();
+        let tls_name = tls_name.map_err(|_| format!("the host '{host}' cannot be in a certificate"))?;
+        Ok(Self { outbound, target: Target { url: url.to_string(), host, port, tls_name } })
     }
 
-    pub async fn connect(&self) -> Result<Connected, ConnectError> {
+    pub fn outbound(&self) -> &Outbound {
+        &self.outbound
+    }
+
+    pub fn is_tls(&self) -> bool {
+        self.target.tls_name.is_some()
+    }
+
+    /// `is_http1`: HTTP/2 is not offered.
+    pub async fn connect(&self, is_http1: bool) -> Result<Connected, ConnectError> {
         let whole = self.outbound.timeouts.connect;
         let allowance = Allowance { whole, ends_at: Instant::now() + whole };
+        let slot = async {
+            let shortage = || failed(ErrorClass::LocalLimit, "this process is ending");
+            self.outbound.slots.take().await.ok_or_else(shortage)
+        };
+        let slot =
+            allowance.within(ErrorClass::LocalLimit, "waiting for one of this server's connections", slot).await?;
         let tcp = match &self.outbound.proxy {
             None => self.direct(allowance).await?,
             Some(proxy) => self.through(proxy, allowance).await?,
         };
-        if !self.target.is_tls {
-            return Ok(Connected { stream: Box::new(tcp), is_h2: false });
-        }
-        let handshake = self.handshake(tcp);
+        let Some(name) = self.target.tls_name.clone() else {
+            return Ok(Connected { stream: Box::new(tcp), slot, is_h2: false });
+        };
+        let handshake = async {
+            let connector = TlsConnector::from(self.outbound.tls.offering(is_http1));
+            connector.connect(name, tcp).await.map_err(|error| failed(ErrorClass::Tls, error.to_string()))
+        };
         let tls = allowance.within(ErrorClass::TimeoutTls, "waiting for the TLS handshake", handshake).await?;
         let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Connected { stream: Box::new(tls), is_h2 })
+        Ok(Connected { stream: Box::new(tls), slot, is_h2 })
     }
 
     async fn vetted(&self, allowance: Allowance) -> Result<Vec<SocketAddr>, ConnectError> {
-        let Target { host, port, is_tls, .. } = &self.target;
-        let looking = self.outbound.guard.vetted(host, *is_tls);
+        let Target { host, port, .. } = &self.target;
+        let looking = self.outbound.guard.vetted(host, self.is_tls());
         let addresses = allowance.within(ErrorClass::TimeoutDns, "looking up the name", looking).await?;
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect())
     }
 
     async fn direct(&self, allowance: Allowance) -> Result<TcpStream, ConnectError> {
         let addresses = self.vetted(allowance).await?;
-        let connecting = async { dial(addresses).await.map_err(|error| failed(ErrorClass::Connect, error)) };
+        let connecting = async { dial(addresses).await.map_err(|error| undialled(ErrorClass::Connect, error)) };
         allowance.within(ErrorClass::TimeoutConnect, "connecting", connecting).await
     }
 
     /// The target is looked up and vetted here and the proxy is told the address, unless the operator leaves that to it.
     async fn through(&self, proxy: &Proxy, allowance: Allowance) -> Result<TcpStream, ConnectError> {
         let Target { url, host, port, .. } = &self.target;
-        let destinations = if self.outbound.proxy_resolves && host.parse::<std::net::IpAddr>().is_err() {
+        let destinations = if self.outbound.proxy_resolves && host.parse::<IpAddr>().is_err() {
             self.outbound.guard.vet_unresolved(url)?;
             vec![Destination::Name(host.clone(), *port)]
         } else {
@@ -119,9 +146,9 @@ impl Connector {
             for destination in destinations {
                 match self.ask(proxy, &destination).await {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => {
-                        let message = format!("the proxy {} port {}: {error}", proxy.host, proxy.port);
-                        last = failed(ErrorClass::Proxy, message);
+                    Err(DialError { reason, is_own_want }) => {
+                        let reason = format!("the proxy {} port {}: {reason}", proxy.host, proxy.port);
+                        last = undialled(ErrorClass::Proxy, DialError { reason, is_own_want });
                     }
                 }
             }
@@ -130,20 +157,17 @@ impl Connector {
         allowance.within(ErrorClass::TimeoutProxy, "waiting for the proxy", asking).await
     }
 
-    async fn ask(&self, proxy: &Proxy, destination: &Destination) -> Result<TcpStream, String> {
-        let addresses = self.outbound.guard.resolve(&proxy.host).await?;
+    async fn ask(&self, proxy: &Proxy, destination: &Destination) -> Result<TcpStream, DialError> {
+        let unresolved = |Unresolved { reason, is_own_want }| DialError { reason, is_own_want };
+        let addresses = self.outbound.guard.resolve(&proxy.host).await.map_err(unresolved)?;
         let mut stream = dial(addresses.into_iter().map(|address| SocketAddr::new(address, proxy.port))).await?;
         let asked = proxy::open(proxy, &mut stream, destination).await;
-        asked.map(|()| stream).map_err(|error| format!("asked for {destination}, {error}"))
+        asked.map(|()| stream).map_err(|error| format!("asked for {destination}, {error}").into())
     }
+}
 
-    async fn handshake(&self, tcp: TcpStream) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
-        let host = &self.target.host;
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| failed(ErrorClass::Request, format!("{host} cannot be in a certificate")))?;
-        let connected = TlsConnector::from(self.outbound.tls.clone()).connect(name, tcp).await;
-        connected.map_err(|error| failed(ErrorClass::Tls, error.to_string()))
-    }
+fn undialled(class: ErrorClass, error: DialError) -> ConnectError {
+    failed(if error.is_own_want { ErrorClass::LocalLimit } else { class }, error.reason)
 }
 
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -156,6 +180,8 @@ pub type Stream = Box<dyn Duplex>;
 /// What came of connecting.
 pub struct Connected {
     pub stream: Stream,
+    /// Held while the connection is there.
+    pub slot: Slot,
     /// Both sides agreed on HTTP/2.
     pub is_h2: bool,
 }

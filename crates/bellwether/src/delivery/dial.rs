@@ -8,16 +8,42 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::answer::is_own_want;
+
 /// How long an address is waited for alone, before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 /// A name with more addresses than this is reached at one of the first, or not at all.
 const MOST_ADDRESSES: usize = 16;
 
-/// The error names the address that failed last. Connections that came too late are closed.
-pub async fn dial(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, String> {
+/// No connection came about: the last address that failed, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct DialError {
+    pub reason: String,
+    /// This machine has no descriptor, buffer or port left; nothing is known of the others'.
+    pub is_own_want: bool,
+}
+
+impl DialError {
+    fn at(address: SocketAddr, error: &io::Error) -> Self {
+        // With IPv6 switched off, its addresses fail like this too.
+        let has_no_port = error.kind() == io::ErrorKind::AddrNotAvailable && address.is_ipv4();
+        let reason = format!("{} port {}: {error}", address.ip(), address.port());
+        Self { reason, is_own_want: has_no_port || is_own_want(error) }
+    }
+}
+
+impl From<String> for DialError {
+    fn from(reason: String) -> Self {
+        Self { reason, is_own_want: false }
+    }
+}
+
+/// Connections that came too late are closed.
+pub async fn dial(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<TcpStream, DialError> {
     let mut waiting = addresses.into_iter().take(MOST_ADDRESSES);
     let mut under_way: JoinSet<(SocketAddr, io::Result<TcpStream>)> = JoinSet::new();
-    let mut last = "there is no address to connect to".to_owned();
+    let mut last = DialError::from("there is no address to connect to".to_owned());
     let mut is_exhausted = false;
     loop {
         if !is_exhausted {
@@ -33,8 +59,8 @@ pub async fn dial(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Tcp
                     let _ = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Some(Ok((address, Err(error)))) => last = format!("{} port {}: {error}", address.ip(), address.port()),
-                Some(Err(error)) => last = error.to_string(),
+                Some(Ok((address, Err(error)))) => last = DialError::at(address, &error),
+                Some(Err(error)) => last = error.to_string().into(),
                 None => return Err(last),
             },
             () = tokio::time::sleep(HEAD_START), if !is_exhausted => {}
@@ -79,6 +105,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         drop(listener);
         let error = dial([address]).await.unwrap_err();
+        assert!(!error.is_own_want);
+        let error = error.reason;
         assert!(error.starts_with(&format!("127.0.0.1 port {}", address.port())), "{error}");
         assert!(dial([]).await.is_err());
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::answer::{Answer, ErrorClass};
-use super::client::Client;
+use super::client::{Client, Exchanged};
 use super::monitor::Meter;
 use super::source::Source;
 use super::target;
@@ -77,7 +77,7 @@ pub struct Lane {
 /// An attempt that was answered.
 struct Sent {
     next: Next,
-    answer: Answer,
+    exchanged: Exchanged,
     started_at: Timestamp,
     duration: Duration,
 }
@@ -88,7 +88,7 @@ impl Lane {
         let source = |is_behind| Source::new(shared.clone(), Owed { endpoint: endpoint.id, lane: number, is_behind });
         let now = now(&shared);
         Self {
-            client: target::connect(&endpoint, &shared.outbound),
+            client: connect(&endpoint, &shared),
             live: source(false),
             behind: source(true),
             in_flight: FuturesUnordered::new(),
@@ -195,7 +195,7 @@ impl Lane {
     /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,
     /// and the database knows.
     fn set_up(&mut self, endpoint: Arc<Endpoint>, stored: Health) {
-        self.client = target::connect(&endpoint, &self.shared.outbound);
+        self.client = connect(&endpoint, &self.shared);
         // A test that succeeded closes the breaker where it is stored.
         let is_closed = self.state.breaker.is_open() && !stored.is_open() && self.opening.is_none();
         self.state.set_up(endpoint, stored, is_closed, now(&self.shared));
@@ -218,15 +218,17 @@ impl Lane {
                     let id = pending.event.id.text();
                     let message = target::message(&pending.event, &id, format, pending.attempt_count + 1);
                     kill_point!("request.before");
-                    client.send(&message, started_at).await
+                    client.exchange(&message, started_at, false).await
                 };
                 // A request that panics must not take the lane, and all that it has under way, along.
-                let answer = AssertUnwindSafe(request).catch_unwind().await;
-                let answer = answer.unwrap_or_else(|_| {
-                    Answer::failed(ErrorClass::Request, "the request could not be made; the server's log says why")
+                let exchanged = AssertUnwindSafe(request).catch_unwind().await;
+                let exchanged = exchanged.unwrap_or_else(|_| {
+                    let message = "the request could not be made; the server's log says why";
+                    let answer = Answer::failed(ErrorClass::Request, message);
+                    Exchanged { answer, request_headers: String::new() }
                 });
                 let duration = clock.monotonic().saturating_sub(start);
-                Sent { next, answer, started_at, duration }
+                Sent { next, exchanged, started_at, duration }
             }));
         }
     }
@@ -242,7 +244,8 @@ impl Lane {
     /// Has decided what an answer means, and the outcome written.
     fn settle(&mut self, sent: Sent) {
         kill_point!("answer.unrecorded");
-        let Sent { next, answer, started_at, duration } = sent;
+        let Sent { next, exchanged, started_at, duration } = sent;
+        let answer = &exchanged.answer;
         self.meter.answered(answer.class(), duration);
         let now = now(&self.shared);
         if let Some(want) = answer.own_want() {
@@ -254,7 +257,7 @@ impl Lane {
             return;
         }
         let ids = self.shared.ids.clone();
-        let settled = self.state.settle(&next, &answer, now, &|| ids.next());
+        let settled = self.state.settle(&next, answer, now, &|| ids.next());
         let id = next.taken.pending.id;
         match settled.turn {
             Some(Turn::Recovered { .. }) => {
@@ -278,7 +281,7 @@ impl Lane {
         let source = if next.is_behind { &self.behind } else { &self.live };
         let outcome = Outcome {
             key: source.owed.key(next.taken.pending.place()),
-            attempt: attempt(settled.number, started_at, duration, answer),
+            attempt: attempt(settled.number, started_at, duration, exchanged),
             state: settled.state,
             failure_count: settled.failure_count,
             due_at: settled.due_at,
@@ -295,29 +298,41 @@ impl Lane {
     }
 }
 
-fn now(shared: &Shared) -> Now {
-    Now { mono: shared.clock.monotonic(), wall: shared.clock.now() }
+/// `None`, and told where people look, if the endpoint cannot be sent to as it is stored: by an earlier version, perhaps.
+fn connect(endpoint: &Endpoint, shared: &Shared) -> Option<Arc<Client>> {
+    target::client(endpoint, &shared.outbound)
+        .inspect_err(|problem| {
+            tracing::error!(%problem, endpoint = %endpoint.id, "the endpoint cannot be sent to; edit it");
+        })
+        .ok()
 }
 
-pub fn attempt(number: u32, started_at: Timestamp, duration: Duration, answer: Answer) -> Attempt {
+fn now(shared: &Shared) -> Now {
+    Now { mono: shared.clock.monotonic(), wall: shared.clock.now(), lived: shared.registry.lived() }
+}
+
+pub fn attempt(number: u32, started_at: Timestamp, duration: Duration, exchanged: Exchanged) -> Attempt {
+    let Exchanged { answer, request_headers } = exchanged;
     let is_success = answer.is_success();
-    let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let class = answer.class().map(|class| class.as_str().to_owned());
+    let said = |text: String| Some(text).filter(|text| !text.is_empty());
     let base = Attempt {
         number,
         started_at,
-        duration_us,
+        duration_us: u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
         status_code: None,
-        error_class: class,
+        error_class: answer.class().map(|class| class.as_str().to_owned()),
         error: None,
+        request_headers: said(request_headers),
+        response_headers: None,
         response_body: None,
     };
     match answer {
-        Answer::Status { code, body, .. } => Attempt {
+        Answer::Status { code, headers, body, .. } => Attempt {
             status_code: Some(code.into()),
             error: (!is_success)
                 .then(|| format!("the receiver answered {code}; a status from 200 to 299 is a success")),
-            response_body: Some(body).filter(|body| !body.is_empty()),
+            response_headers: said(headers),
+            response_body: said(body),
             ..base
         },
         Answer::Failed { message, .. } => Attempt { error: Some(message), ..base },

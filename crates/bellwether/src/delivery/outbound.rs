@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
-
-use super::guard::{Guard, Resolve, SystemResolver};
-use super::tls;
+use super::guard::Guard;
+use super::resolver::{Resolve, SystemResolver};
+use super::slots::Slots;
+use super::tls::Tls;
 use crate::address::AddressPolicy;
 use crate::config::{OutboundSettings, Proxy};
+
+/// Connections at a time, unless it is said how many.
+const MOST_CONNECTIONS: usize = 4096;
 
 /// The limits of one request.
 #[derive(Debug, Clone, Copy)]
@@ -35,28 +38,44 @@ pub struct OutboundError(String);
 #[derive(Clone)]
 pub struct Outbound {
     pub(super) guard: Guard,
-    pub(super) tls: Arc<ClientConfig>,
+    pub(super) tls: Tls,
     pub(super) proxy: Option<Arc<Proxy>>,
     pub(super) proxy_resolves: bool,
     pub(super) timeouts: Timeouts,
+    pub(super) slots: Arc<Slots>,
 }
 
 impl Outbound {
     /// Reads the files that the settings name; the error says which setting cannot be used.
     pub fn from_settings(settings: &OutboundSettings, policy: AddressPolicy) -> Result<Self, OutboundError> {
-        let resolver = SystemResolver::from_system().map_err(OutboundError)?;
+        let resolver = SystemResolver::of_machine();
+        if let Some(problem) = resolver.problem() {
+            tracing::warn!("{problem}");
+        }
         Ok(Self {
             guard: Guard::with_policy(policy, Arc::new(resolver)),
-            tls: tls::client_config(settings).map_err(OutboundError)?,
+            tls: Tls::from_settings(settings).map_err(OutboundError)?,
             proxy: settings.proxy.clone().map(Arc::new),
             proxy_resolves: settings.proxy_resolves,
             timeouts: Timeouts::default(),
+            slots: Arc::new(Slots::of(MOST_CONNECTIONS)),
         })
     }
 
     #[must_use]
     pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
         Self { guard: self.guard.with_resolver(resolver), ..self }
+    }
+
+    /// No more connections than `most` at a time, of all lanes together.
+    #[must_use]
+    pub fn with_connections(self, most: usize) -> Self {
+        Self { slots: Arc::new(Slots::of(most)), ..self }
+    }
+
+    /// How many connections there may be, and how many there are.
+    pub fn connections(&self) -> (usize, usize) {
+        self.slots.count()
     }
 
     #[must_use]

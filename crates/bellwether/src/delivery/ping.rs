@@ -8,6 +8,7 @@ use super::lane::attempt;
 use super::outbound::Outbound;
 use super::target;
 use crate::endpoint::Endpoint;
+use crate::error::FieldError;
 use crate::id::EventId;
 use crate::registry::Registry;
 use crate::store::outcomes::Attempt;
@@ -23,10 +24,10 @@ impl Pings {
         Self { registry, outbound }
     }
 
-    /// Sends a ping and waits for what comes of it, within the limits of every request. `None` if the endpoint cannot be
-    /// sent to as it is stored. Also gives the `webhook-id` it had.
-    pub async fn send(&self, endpoint: &Endpoint) -> Option<(EventId, Attempt)> {
-        let client = target::connect(endpoint, &self.outbound)?;
+    /// Sends a ping and waits for what comes of it, within the limits of every request. An error if the endpoint cannot
+    /// be sent to as it is stored. Also gives the `webhook-id` it had.
+    pub async fn send(&self, endpoint: &Endpoint) -> Result<(EventId, Attempt), FieldError> {
+        let client = target::client(endpoint, &self.outbound)?;
         let id = EventId::of(self.registry.ids().next());
         let mut data = ObjectWriter::begin();
         data.string("endpoint_id", &endpoint.id.to_string());
@@ -34,7 +35,7 @@ impl Pings {
         let message = Message { id: &text, event: "webhook.ping", data: &data, revision: None, attempt: 1 };
         let clock = self.registry.clock();
         let (started_at, start) = (clock.now(), clock.monotonic());
-        let answer = client.send(&message, started_at).await;
-        Some((id, attempt(1, started_at, clock.monotonic().saturating_sub(start), answer)))
+        let exchanged = client.exchange(&message, started_at, true).await;
+        Ok((id, attempt(1, started_at, clock.monotonic().saturating_sub(start), exchanged)))
     }
 }

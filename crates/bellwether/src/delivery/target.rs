@@ -1,48 +1,59 @@
-//! From an endpoint and an event, as the domain has them, to what the client sends, and where to.
+//! From an endpoint and an event, as the domain has them, to what the client sends, and where to. What an endpoint is checked
+//! by when it is written is this too, so that nothing is accepted that could not be sent.
 
 use std::sync::Arc;
 
-use bellwether_webhook::{EmptySecret, Secret, SigningKey};
+use bellwether_webhook::{Secret, SigningKey};
 use http::header::{HeaderName, HeaderValue};
 
 use super::client::{Client, Credentials, Key, Message, Target};
 use super::outbound::Outbound;
 use crate::clock::Timestamp;
-use crate::endpoint::{Endpoint, Format};
+use crate::endpoint::{Endpoint, Format, Sendable, Settings};
+use crate::error::FieldError;
 use crate::event::Event;
 use crate::signing::{Keys, Signing};
 
-/// A client for `endpoint`. `None`, and a line in the log, if it cannot be sent to as it is stored.
-pub fn connect(endpoint: &Endpoint, outbound: &Outbound) -> Option<Arc<Client>> {
-    let unusable = |error: String| {
-        tracing::error!(%error, endpoint = %endpoint.id, "the endpoint cannot be sent to; edit it");
-    };
-    let target = target(endpoint).inspect_err(|error| unusable(error.to_string())).ok()?;
-    let client = Client::connect(target, outbound).inspect_err(|error| unusable(error.to_string())).ok()?;
-    Some(Arc::new(client))
+/// A client for `endpoint`, or why it cannot be sent to as it is stored.
+pub fn client(endpoint: &Endpoint, outbound: &Outbound) -> Result<Arc<Client>, FieldError> {
+    of(&endpoint.settings, &endpoint.signing, outbound).map(Arc::new)
 }
 
-fn target(endpoint: &Endpoint) -> Result<Target, EmptySecret> {
-    let settings = &endpoint.settings;
-    // All of them were checked when they were stored.
+fn of(settings: &Settings, signing: &Signing, outbound: &Outbound) -> Result<Client, FieldError> {
     let header = |(name, value): (&String, &String)| {
-        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        let wrong = |reason: String| FieldError { field: format!("headers.{name}"), message: reason };
+        let parsed = HeaderName::try_from(name).map_err(|error| wrong(error.to_string()))?;
+        Ok((parsed, HeaderValue::try_from(value).map_err(|error| wrong(error.to_string()))?))
     };
-    Ok(Target {
+    let own = settings.tls.as_ref().map(|own| outbound.tls.with_own(own)).transpose();
+    let target = Target {
         url: settings.url.clone(),
         max_in_flight: settings.max_in_flight,
-        headers: settings.headers.iter().filter_map(header).collect(),
-        credentials: credentials(&endpoint.signing, settings.asymmetric_signature)?,
-    })
+        headers: settings.headers.iter().map(header).collect::<Result<_, FieldError>>()?,
+        credentials: credentials(signing, settings.asymmetric_signature)?,
+        tls: own.map_err(|(field, message)| FieldError { field: field.to_owned(), message })?,
+    };
+    Client::connect(target, outbound)
+        .map_err(|error| FieldError { field: "url".to_owned(), message: error.to_string() })
 }
 
-fn credentials(signing: &Signing, is_asymmetric: bool) -> Result<Credentials, EmptySecret> {
+fn credentials(signing: &Signing, is_asymmetric: bool) -> Result<Credentials, FieldError> {
+    let secret = |keys: &Keys| {
+        Secret::parse(&keys.secret)
+            .map_err(|error| FieldError { field: "secret".to_owned(), message: error.to_string() })
+    };
     let key = |keys: &Keys, until: Option<Timestamp>| {
         let signing_key = keys.seed.filter(|_| is_asymmetric).map(|seed| SigningKey::from_bytes(&seed));
-        Ok(Key { secret: Secret::parse(&keys.secret)?, signing_key, until })
+        Ok(Key { secret: secret(keys)?, signing_key, until })
     };
-    let all = signing.in_headers().map(|(keys, until)| key(keys, until)).collect::<Result<_, _>>()?;
-    Ok(Credentials { body: Secret::parse(&signing.current.secret)?, message: all })
+    let all = signing.in_headers().map(|(keys, until)| key(keys, until)).collect::<Result<_, FieldError>>()?;
+    Ok(Credentials { body: secret(&signing.current)?, message: all })
+}
+
+impl Sendable for Outbound {
+    fn problem(&self, settings: &Settings, signing: &Signing) -> Option<FieldError> {
+        of(settings, signing, self).err()
+    }
 }
 
 /// `event` in the format that the endpoint wants. `id` is the event's, as text.

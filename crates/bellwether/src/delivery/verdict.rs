@@ -6,7 +6,7 @@ use super::answer::{Answer, ErrorClass};
 use super::retry;
 use crate::clock::Timestamp;
 use crate::endpoint::Settings;
-use crate::health::{Health, LONGEST_PAUSE, Turn};
+use crate::health::{Failure, Health, LONGEST_PAUSE, Turn};
 use crate::store::deliveries::DeliveryState;
 use crate::store::pending::Pending;
 
@@ -21,6 +21,8 @@ pub struct Answered<'a> {
     /// Probes that have failed since the breaker opened, without this one.
     pub probes: u32,
     pub now: Timestamp,
+    /// How long the installation has lived.
+    pub lived: Duration,
     /// Any number, for the jitter.
     pub random: &'a dyn Fn() -> u128,
 }
@@ -85,7 +87,8 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
             let class = answered.answer.class().map_or("status", ErrorClass::as_str);
             // An answer that judges the event tells of the endpoint only if many events are judged so.
             let counts = !answered.answer.judges_event() || answered.pending.attempt_count == 0;
-            health.failed(class, counts, probes, answered.now)
+            let (delivery, at, lived) = (answered.pending.id, answered.now, answered.lived);
+            health.failed(Failure { delivery, with: class, counts, probes, at, lived })
         }
     };
     let asked = asked.unwrap_or_default();
@@ -127,7 +130,12 @@ mod tests {
     }
 
     fn status(code: u16, retry_after: Option<&str>) -> Answer {
-        Answer::Status { code, retry_after: retry_after.map(str::to_owned), body: String::new() }
+        Answer::Status {
+            code,
+            retry_after: retry_after.map(str::to_owned),
+            headers: String::new(),
+            body: String::new(),
+        }
     }
 
     const fn retry(seconds: u64, is_asked: bool) -> Place {
@@ -156,7 +164,8 @@ mod tests {
         };
         // 200 is no jitter at all.
         let (probes, is_charged) = (0, !is_probe);
-        let answered = Answered { pending: &pending, answer, is_probe, is_charged, probes, now: NOW, random: &|| 200 };
+        let (now, lived, random) = (NOW, Duration::ZERO, &|| 200);
+        let answered = Answered { pending: &pending, answer, is_probe, is_charged, probes, now, lived, random };
         reach(&answered, &settings(), health)
     }
 

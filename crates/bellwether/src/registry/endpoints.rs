@@ -54,10 +54,11 @@ impl Registry {
         secret: Option<String>,
         is_enabled: bool,
     ) -> Result<Endpoint> {
-        settings.unhide_headers(&Default::default())?;
+        settings.unhide(None)?;
         settings.validate(self.addresses())?;
         let seed = settings.asymmetric_signature.then(|| self.ids().secret_bytes());
         let keys = Keys::from(secret.as_deref(), self.ids().secret_bytes(), seed)?;
+        self.context.check_sendable(&settings, &Signing::with(keys.clone()))?;
         let state = if is_enabled { EndpointState::Enabled } else { EndpointState::Disabled };
         let disabled_reason = (!is_enabled).then(|| "created disabled".to_owned());
         self.command(move |context, tx| {
@@ -82,16 +83,14 @@ impl Registry {
 
     pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(command, move |context, _, endpoint| {
-            let mut settings: Settings =
-                overlay(&endpoint.settings, without_hidden_url(edit.clone(), &endpoint.settings))?;
-            if edit.contains_key("headers") {
-                settings.unhide_headers(&endpoint.settings.headers)?;
-            }
+            let mut settings: Settings = overlay(&endpoint.settings, edit.clone())?;
+            settings.unhide(Some(&endpoint.settings))?;
             settings.validate(&context.setup.addresses)?;
             let mut signing = endpoint.signing.clone();
             if settings.asymmetric_signature && signing.current.seed.is_none() {
                 signing.current.seed = Some(context.setup.ids.secret_bytes());
             }
+            context.check_sendable(&settings, &signing)?;
             Ok(Changed {
                 endpoint: Endpoint { settings, signing, ..endpoint.clone() },
                 action: "edited",
@@ -207,14 +206,6 @@ pub(super) fn disabled(endpoint: &Endpoint, reason: &str) -> Endpoint {
     }
 }
 
-/// Whoever sends back what was shown in place of a token does not mean to change it.
-fn without_hidden_url(mut edit: Map<String, Value>, settings: &Settings) -> Map<String, Value> {
-    if edit.get("url").and_then(Value::as_str) == Some(settings.shown_url().as_str()) {
-        edit.shift_remove("url");
-    }
-    edit
-}
-
 /// What the history tells of an edit: never what may be a token, but that it changed.
 fn settings_changes(before: &Settings, after: &Settings) -> Vec<FieldChange> {
     let fields = |settings: &Settings| match serde_json::to_value(settings.shown()) {
@@ -227,7 +218,9 @@ fn settings_changes(before: &Settings, after: &Settings) -> Vec<FieldChange> {
     };
     let (from, to) = (fields(before), fields(after));
     let is_hidden_edit = |field: &str| {
-        (field == "url" && before.url != after.url) || (field == "headers" && before.headers != after.headers)
+        (field == "url" && before.url != after.url)
+            || (field == "headers" && before.headers != after.headers)
+            || (field == "tls" && before.tls != after.tls)
     };
     let changed = from.iter().filter(|(field, value)| to.get(*field) != Some(value) || is_hidden_edit(field));
     changed
@@ -240,6 +233,12 @@ fn settings_changes(before: &Settings, after: &Settings) -> Vec<FieldChange> {
 }
 
 impl Context {
+    /// Refuses what could not be sent, by making all that sending needs.
+    fn check_sendable(&self, settings: &Settings, signing: &Signing) -> Result<()> {
+        let problem = self.setup.sendable.problem(settings, signing);
+        problem.map_or(Ok(()), |problem| Err(Refusal::Invalid(vec![problem]).into()))
+    }
+
     /// Loads an endpoint to change it; nobody else can until the transaction ends.
     pub(super) fn lock_endpoint(&self, tx: &mut dyn Tx, id: EndpointId) -> Result<Endpoint> {
         Ok(endpoints::lock(tx, &self.setup.vault, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?)

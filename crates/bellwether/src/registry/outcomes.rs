@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::endpoints::disabled;
-use super::{Context, Registry, Result};
+use super::{Context, DeliveryWake, Registry, Result};
 use crate::actor::Actor;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::event::EndpointTurn;
@@ -44,6 +44,26 @@ impl Registry {
         } else {
             self.db().write_many_outcomes(work).await
         }
+    }
+}
+
+impl Registry {
+    /// A test has reached the endpoint, and so it fails no more: the breaker closes as by any success. The lane hears of it
+    /// wherever it runs.
+    pub async fn close_breaker(&self, id: EndpointId) -> Result<()> {
+        self.command(move |context, tx| {
+            if endpoints::lock(tx, &context.setup.vault, id)?.is_none() {
+                return Ok(());
+            }
+            let Some(lane) = lanes::get(tx, id)?.filter(|lane| lane.health.is_open()) else { return Ok(()) };
+            let health = Health { paused_until: lane.health.paused_until, ..Health::default() };
+            lanes::save_health(tx, id, &health)?;
+            lanes::revise(tx, id)?;
+            endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
+            context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
+            context.turn(tx, id, &Turn::Recovered { frees: true })
+        })
+        .await
     }
 }
 

@@ -168,7 +168,7 @@ impl Context {
         let count = match recovery.kind {
             _ if is_deleted => 0,
             Kind::Recover => {
-                let places = recoveries::exhausted_after(tx, &recovery, BATCH)?;
+                let places = recoveries::recoverable_after(tx, &recovery, BATCH)?;
                 for place in &places {
                     recovery.moved += recoveries::revive(tx, &recovery, *place, now)?;
                     recovery.examined += 1;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Registry;
 use crate::clock::Timestamp;
 use crate::store::retention::Pruned;
-use crate::store::{StoreError, Tx, retention};
+use crate::store::{StoreError, Tx, lived, retention};
 
 /// Rows in one transaction.
 const BATCH: u32 = 250;
@@ -29,13 +29,16 @@ pub async fn run(registry: Registry, keep: Duration, mut stop: watch::Receiver<b
 }
 
 impl Registry {
-    /// Removes all that is older than `keep`, and tells how many deliveries and events that were. What is still pending
+    /// Removes all that is older than `keep`, as time was lived through, and tells how many deliveries and events that were. What is still pending
     /// then is ended as expired, and is kept for as long again.
     pub async fn prune(&self, keep: Duration) -> Result<u64, StoreError> {
         // Also what a change that crossed with its endpoint's deletion has left.
         self.cancel_owed_to_deleted().await?;
-        let cutoff = self.clock().now().minus(keep);
-        Ok(self.prune_deliveries(cutoff).await? + self.prune_events(cutoff).await?)
+        let older = move |tx: &mut dyn Tx| lived::older_than(tx, keep);
+        match self.db().write_outcomes::<_, StoreError, _>(older).await? {
+            Some(cutoff) => Ok(self.prune_deliveries(cutoff).await? + self.prune_events(cutoff).await?),
+            None => Ok(0),
+        }
     }
 
     async fn prune_deliveries(&self, cutoff: Timestamp) -> Result<u64, StoreError> {

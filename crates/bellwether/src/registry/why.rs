@@ -10,6 +10,7 @@ use crate::endpoint::{Endpoint, EndpointState, Ordering, Settings};
 use crate::error::Refusal;
 use crate::event::{Event, Topic};
 use crate::filter::Clause;
+use crate::health::Health;
 use crate::id::{DeliveryId, EndpointId, EventId};
 use crate::store::deliveries::{self, Delivery, DeliveryState};
 use crate::store::lanes::{self, LaneRow};
@@ -58,8 +59,8 @@ pub enum Waits {
     EndpointDisabled { reason: Option<String> },
     /// The receiver asked for a pause.
     Pause { until: Timestamp },
-    /// The endpoint fails; one delivery at a time is tried.
-    Breaker { next_probe_at: Timestamp, failing_since: Option<Timestamp> },
+    /// The endpoint fails; one delivery at a time is tried, each time another.
+    Breaker { next_probe_at: Timestamp, failing_since: Option<Timestamp>, last_tried: Option<DeliveryId> },
     /// Its own next attempt.
     Retry { until: Timestamp },
     /// An earlier delivery of the same experiment that is not accepted yet.
@@ -170,7 +171,8 @@ fn waits(
         return Ok(Waits::Pause { until });
     }
     if let Some((next_probe_at, health)) = health.and_then(|health| Some((health.probe_at?, health))) {
-        return Ok(Waits::Breaker { next_probe_at, failing_since: health.failing_since });
+        let Health { failing_since, last_tried, .. } = *health;
+        return Ok(Waits::Breaker { next_probe_at, failing_since, last_tried });
     }
     if let Some(until) = delivery.due_at.filter(|due_at| delivery.failure_count > 0 && *due_at > now) {
         return Ok(Waits::Retry { until });
@@ -195,8 +197,11 @@ impl Waits {
                 format!("the endpoint is disabled ({}); enable it", reason.as_deref().unwrap_or("by hand"))
             }
             Self::Pause { until } => format!("the receiver asked to be left alone until {until}"),
-            Self::Breaker { next_probe_at, .. } => {
-                format!("the endpoint fails; one delivery at a time is tried, the next at {next_probe_at}")
+            Self::Breaker { next_probe_at, last_tried, .. } => {
+                let last = last_tried.map_or_else(String::new, |last| format!("; the last one was {last}"));
+                format!(
+                    "the endpoint fails; one delivery at a time is tried, each time another{last}, the next at {next_probe_at}"
+                )
             }
             Self::Retry { until } => format!("its last attempt failed; the next is due at {until}"),
             Self::Order { revision, .. } => {

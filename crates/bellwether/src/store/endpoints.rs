@@ -18,7 +18,7 @@ pub struct Subscription {
 }
 
 const COLUMNS: &str =
-    "id, url, secret, headers, signing, settings, state, disabled_reason, version, created_at, updated_at";
+    "id, url, secret, headers, tls, signing, settings, state, disabled_reason, version, created_at, updated_at";
 
 impl From<VaultError> for StoreError {
     fn from(error: VaultError) -> Self {
@@ -51,6 +51,7 @@ fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
     let mut settings: Settings = row.json("settings")?;
     settings.url = open(vault, row, "url", id)?.unwrap_or_default();
     settings.headers = open_json(vault, row, "headers", id)?.unwrap_or_default();
+    settings.tls = open_json(vault, row, "tls", id)?;
     // Endpoints of the first version have their secret and nothing else.
     let secret = open(vault, row, "secret", id)?.unwrap_or_default();
     let signing = open_json(vault, row, "signing", id)?;
@@ -68,19 +69,24 @@ fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
 
 /// Writes an endpoint, new or not, and makes a new generation.
 pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) -> Result<(), StoreError> {
-    let seal = |column: &str, text: &str| vault.seal(&place(column, endpoint.id), text.as_bytes(), ids.secret_bytes());
+    let seal = |column: &str, text: &str| {
+        let sealed = vault.seal(&place(column, endpoint.id), text.as_bytes(), ids.secret_bytes());
+        sealed.map_err(StoreError::from)
+    };
     let url = seal("url", &endpoint.settings.url)?;
     let secret = seal("secret", &endpoint.signing.current.secret)?;
     let headers = seal("headers", &to_json(&endpoint.settings.headers)?)?;
     let signing = seal("signing", &to_json(&endpoint.signing)?)?;
-    // The URL and the headers may hold tokens, so they stand nowhere but in their ciphertexts.
-    let open_settings = Settings { url: String::new(), headers: Default::default(), ..endpoint.settings.clone() };
+    let tls = endpoint.settings.tls.as_ref().map(|tls| seal("tls", &to_json(tls)?)).transpose()?;
+    // The URL and the headers may hold tokens, and a key is secret: they stand nowhere but in their ciphertexts.
+    let open_settings =
+        Settings { url: String::new(), headers: Default::default(), tls: None, ..endpoint.settings.clone() };
     tx.execute(
-        "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at, headers, signing) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
+        "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at, headers, signing, tls) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
          url = excluded.url, secret = excluded.secret, settings = excluded.settings, state = excluded.state, \
          disabled_reason = excluded.disabled_reason, version = excluded.version, updated_at = excluded.updated_at, \
-         headers = excluded.headers, signing = excluded.signing",
+         headers = excluded.headers, signing = excluded.signing, tls = excluded.tls",
         params![
             endpoint.id,
             &endpoint.settings.description,
@@ -93,7 +99,8 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
             endpoint.created_at,
             endpoint.updated_at,
             headers,
-            signing
+            signing,
+            tls
         ],
     )?;
     renew_generation(tx, ids)

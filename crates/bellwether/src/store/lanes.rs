@@ -19,8 +19,8 @@ pub struct LaneRow {
     pub health: Health,
 }
 
-const COLUMNS: &str =
-    "endpoint_id, number, node_id, fence, revised, failure_count, failing_since, failed_with, probe_at, paused_until";
+const COLUMNS: &str = "endpoint_id, number, node_id, fence, revised, failure_count, failing_since, failing_lived, failed_with, probe_at, \
+     paused_until, last_tried";
 
 fn decode(row: &Row) -> Result<LaneRow, StoreError> {
     Ok(LaneRow {
@@ -37,9 +37,11 @@ pub(super) fn decode_health(row: &Row) -> Result<Health, StoreError> {
     Ok(Health {
         failure_count: row.get("failure_count")?,
         failing_since: row.get("failing_since")?,
+        failing_lived: row.get("failing_lived")?,
         failed_with: row.get("failed_with")?,
         probe_at: row.get("probe_at")?,
         paused_until: row.get("paused_until")?,
+        last_tried: row.get("last_tried")?,
     })
 }
 
@@ -89,15 +91,17 @@ pub fn hold_fences(tx: &mut dyn Tx, endpoints: &[EndpointId]) -> Result<Vec<(End
 
 pub fn save_health(tx: &mut dyn Tx, endpoint: EndpointId, health: &Health) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE lanes SET failure_count = $2, failing_since = $3, failed_with = $4, probe_at = $5, paused_until = $6 \
-         WHERE endpoint_id = $1",
+        "UPDATE lanes SET failure_count = $2, failing_since = $3, failed_with = $4, probe_at = $5, paused_until = $6, \
+         failing_lived = $7, last_tried = $8 WHERE endpoint_id = $1",
         params![
             endpoint,
             health.failure_count,
             health.failing_since,
             health.failed_with.clone(),
             health.probe_at,
-            health.paused_until
+            health.paused_until,
+            health.failing_lived,
+            health.last_tried
         ],
     )
     .map(drop)

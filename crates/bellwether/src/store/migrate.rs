@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0004_undelivered.sql"),
         postgres: include_str!("../../migrations/postgres/0004_undelivered.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("../../migrations/sqlite/0006_lived.sql"),
+        postgres: include_str!("../../migrations/postgres/0006_lived.sql"),
+    },
 ];
 
 /// `run_script` runs several statements at once on the connection of `tx`.

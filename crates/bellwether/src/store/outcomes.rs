@@ -22,7 +22,10 @@ pub struct Attempt {
     /// `dns`, `blocked_address`, `connect`, `tls`, `timeout`, `status`, …; null for a success.
     pub error_class: Option<String>,
     pub error: Option<String>,
-    /// The first 4 KiB of the answer.
+    /// As they were sent, a line for each, of a request that failed. Values that may be tokens are hidden.
+    pub request_headers: Option<String>,
+    /// The first 4 KiB of the answer's headers, a line for each, and of its body.
+    pub response_headers: Option<String>,
     pub response_body: Option<String>,
 }
 
@@ -38,7 +41,7 @@ pub struct Outcome {
     pub ended_at: Option<Timestamp>,
 }
 
-static ATTEMPTS: Rows<8> = Rows::into(
+static ATTEMPTS: Rows<10> = Rows::into(
     "attempts",
     [
         ("delivery_id", "UUID"),
@@ -48,6 +51,8 @@ static ATTEMPTS: Rows<8> = Rows::into(
         ("status_code", "BIGINT"),
         ("error_class", "TEXT"),
         ("error", "TEXT"),
+        ("request_headers", "TEXT"),
+        ("response_headers", "TEXT"),
         ("response_body", "TEXT"),
     ],
     "ON CONFLICT (delivery_id, number) DO NOTHING",
@@ -82,9 +87,9 @@ fn is_kept(tx: &mut dyn Tx, delivery: DeliveryId) -> Result<bool, StoreError> {
     Ok(found.is_some())
 }
 
-fn attempt_row(outcome: &Outcome) -> [Value; 8] {
-    let Attempt { number, started_at, duration_us, status_code, error_class, error, response_body } =
-        outcome.attempt.clone();
+fn attempt_row(outcome: &Outcome) -> [Value; 10] {
+    let attempt = outcome.attempt.clone();
+    let Attempt { number, started_at, duration_us, status_code, error_class, error, .. } = attempt;
     [
         outcome.key.delivery.into(),
         number.into(),
@@ -93,7 +98,9 @@ fn attempt_row(outcome: &Outcome) -> [Value; 8] {
         status_code.into(),
         error_class.into(),
         error.into(),
-        response_body.into(),
+        attempt.request_headers.into(),
+        attempt.response_headers.into(),
+        attempt.response_body.into(),
     ]
 }
 
@@ -177,7 +184,8 @@ fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryI
 
 /// The latest `limit` attempts, in order. While a breaker is open there can be very many.
 pub fn attempts(tx: &mut dyn Tx, delivery: DeliveryId, limit: u32) -> Result<Vec<Attempt>, StoreError> {
-    let sql = "SELECT number, started_at, duration_us, status_code, error_class, error, response_body FROM attempts \
+    let sql = "SELECT number, started_at, duration_us, status_code, error_class, error, request_headers, \
+               response_headers, response_body FROM attempts \
                WHERE delivery_id = $1 ORDER BY number DESC LIMIT $2";
     let latest = query_as(tx, "attempts", sql, params![delivery, limit], |row| {
         Ok(Attempt {
@@ -187,6 +195,8 @@ pub fn attempts(tx: &mut dyn Tx, delivery: DeliveryId, limit: u32) -> Result<Vec
             status_code: row.get("status_code")?,
             error_class: row.get("error_class")?,
             error: row.get("error")?,
+            request_headers: row.get("request_headers")?,
+            response_headers: row.get("response_headers")?,
             response_body: row.get("response_body")?,
         })
     })?;

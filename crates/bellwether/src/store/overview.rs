@@ -62,8 +62,8 @@ fn pending(
 
 /// How each endpoint's lane stands.
 pub fn lane_states(tx: &mut dyn Tx) -> Result<Vec<(EndpointState, Health)>, StoreError> {
-    let sql = "SELECT e.state, l.failure_count, l.failing_since, l.failed_with, l.probe_at, l.paused_until \
-               FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id WHERE e.state <> 'deleted'";
+    let sql = "SELECT e.state, l.failure_count, l.failing_since, l.failing_lived, l.failed_with, l.probe_at, \
+               l.paused_until, l.last_tried FROM lanes l JOIN endpoints e ON e.id = l.endpoint_id WHERE e.state <> 'deleted'";
     query_as(tx, "lanes", sql, &[], |row| Ok((row.word("state", EndpointState::parse)?, lanes::decode_health(row)?)))
 }
 

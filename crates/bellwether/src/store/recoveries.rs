@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::undelivered::Queue;
 use super::value::to_json;
 use super::{Row, StoreError, Tx, deliveries, query_as, query_one};
 use crate::actor::Actor;
@@ -142,33 +143,47 @@ pub fn running(tx: &mut dyn Tx) -> Result<Vec<RecoveryId>, StoreError> {
     })
 }
 
-/// Where exhausted deliveries of the endpoint lie behind the recovery's place, in order. When they were made is looked at
+/// What can be recovered: what was given up, by its schedule or because it was pending for too long.
+const RECOVERABLE: &str = "(queue = 'exhausted' OR (queue = 'cancelled' AND reason = 'expired'))";
+
+/// Where such deliveries of the endpoint lie behind the recovery's place, in order. When they were made is looked at
 /// only afterwards, so that a step reads no more rows than it may.
-pub fn exhausted_after(
+pub fn recoverable_after(
     tx: &mut dyn Tx,
     recovery: &Recovery,
     limit: u32,
 ) -> Result<Vec<(ExperimentId, i64)>, StoreError> {
-    let sql = "SELECT experiment_id, revision FROM undelivered \
-               WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND queue = 'exhausted' \
-               AND (experiment_id, revision) > ($2, $3) ORDER BY experiment_id, revision LIMIT $4";
     let (experiment, revision) = recovery.place;
-    let values = params![recovery.endpoint_id, experiment, revision, limit];
-    query_as(tx, "undelivered", sql, values, |row| Ok((row.get("experiment_id")?, row.get("revision")?)))
+    let mut found = Vec::new();
+    for queue in [Queue::Exhausted, Queue::Cancelled] {
+        let sql = "SELECT experiment_id, revision FROM undelivered \
+                   WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND queue = $5 \
+                   AND (experiment_id, revision) > ($2, $3) ORDER BY experiment_id, revision LIMIT $4";
+        let values = params![recovery.endpoint_id, experiment, revision, limit, queue.as_str()];
+        found.extend(query_as(tx, "undelivered", sql, values, |row| {
+            Ok((row.get("experiment_id")?, row.get("revision")?))
+        })?);
+    }
+    found.sort_unstable();
+    found.dedup();
+    found.truncate(limit as usize);
+    Ok(found)
 }
 
-/// Makes what is exhausted at `place` pending again, behind live traffic, with a fresh schedule; tells how many.
+/// Makes what was given up at `place` pending again, behind live traffic, with a fresh schedule; tells how many.
 pub fn revive(
     tx: &mut dyn Tx,
     recovery: &Recovery,
     (experiment, revision): (ExperimentId, i64),
     now: Timestamp,
 ) -> Result<u64, StoreError> {
-    let sql = "UPDATE undelivered SET queue = 'behind', failure_count = 0, due_at = $4, ended_at = NULL \
-               WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND queue = 'exhausted' \
-               AND experiment_id = $2 AND revision = $3 AND ended_at <= $6 \
-               AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id = undelivered.delivery_id AND d.created_at >= $5)";
-    tx.execute(sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
+    let sql = format!(
+        "UPDATE undelivered SET queue = 'behind', failure_count = 0, due_at = $4, ended_at = NULL, reason = NULL \
+         WHERE lane = (SELECT number FROM lanes WHERE endpoint_id = $1) AND {RECOVERABLE} \
+         AND experiment_id = $2 AND revision = $3 AND ended_at <= $6 \
+         AND EXISTS (SELECT 1 FROM deliveries d WHERE d.id = undelivered.delivery_id AND d.created_at >= $5)"
+    );
+    tx.execute(&sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
 }
 
 /// Events of experiments behind the recovery's place, in order, and whether each is still to be looked at: it is of the

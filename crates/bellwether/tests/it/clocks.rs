@@ -15,9 +15,21 @@ use crate::server::{Server, draft};
 
 const HOUR: i64 = 3_600_000_000;
 
-struct JumpingClock {
+/// The machine's clock, whose wall time can be moved.
+pub struct JumpingClock {
     machine: SystemClock,
     ahead: AtomicI64,
+}
+
+impl JumpingClock {
+    pub fn start() -> Self {
+        Self { machine: SystemClock::start(), ahead: AtomicI64::new(0) }
+    }
+
+    /// Moves the wall clock by so many microseconds.
+    pub fn jump(&self, by: i64) {
+        self.ahead.fetch_add(by, Ordering::AcqRel);
+    }
 }
 
 impl Clock for JumpingClock {
@@ -31,7 +43,7 @@ impl Clock for JumpingClock {
 }
 
 async fn an_hour_ahead_and_an_hour_back_change_nothing(database: Database) {
-    let clock = Arc::new(JumpingClock { machine: SystemClock::start(), ahead: AtomicI64::new(0) });
+    let clock = Arc::new(JumpingClock::start());
     let server = Server::by(crate::server::config(&database), clock.clone()).await;
     let receiver = Receiver::start().await;
     // Every third event is refused the first time.
@@ -51,7 +63,7 @@ async fn an_hour_ahead_and_an_hour_back_change_nothing(database: Database) {
             }
         }
         // Some of it is on its way, refused or waiting just now.
-        clock.ahead.fetch_add(jump, Ordering::AcqRel);
+        clock.jump(jump);
     }
     let received = receiver.wait_until(|received| received.iter().filter(|one| accepted(one)).count() == 20).await;
     for id in &ids {

@@ -19,8 +19,8 @@ use bellwether::clock::Timestamp;
 use bellwether::config::OutboundSettings;
 use bellwether::delivery::answer::{Answer, ErrorClass};
 use bellwether::delivery::client::{Client, Credentials, Key, Message, Target};
-use bellwether::delivery::guard::{Resolve, Resolving};
 use bellwether::delivery::outbound::{Outbound, Timeouts};
+use bellwether::delivery::resolver::{Resolve, Resolving};
 use bellwether_webhook::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -52,7 +52,7 @@ fn target(url: impl Into<String>) -> Target {
     let secret = Secret::parse(SECRET).unwrap();
     let key = Key { secret: secret.clone(), signing_key: None, until: None };
     let credentials = Credentials { body: secret, message: vec![key] };
-    Target { url: url.into(), max_in_flight: 1, headers: Vec::new(), credentials }
+    Target { url: url.into(), max_in_flight: 1, headers: Vec::new(), credentials, tls: None }
 }
 
 fn client(url: impl Into<String>, outbound: &Outbound) -> Client {
@@ -203,6 +203,6 @@ impl Resolve for Names {
             1 => answers[0].clone(),
             _ => answers.remove(0),
         });
-        Box::pin(async move { found.ok_or_else(|| "no such name".to_owned()) })
+        Box::pin(async move { found.ok_or_else(|| "no such name".to_owned().into()) })
     }
 }

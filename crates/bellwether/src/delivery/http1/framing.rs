@@ -37,32 +37,53 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Broken;
 
-impl Framing {
-    /// `None`: there is no body. An error if nobody can tell how long it is.
-    pub fn of(code: u16, headers: &[httparse::Header<'_>]) -> Result<Option<Self>, String> {
+/// How a body is framed, and whether what is said about it can be trusted: where it cannot, nobody knows what comes next on
+/// the connection.
+pub struct Framed {
+    /// `None`: there is no body, or none that could be read.
+    pub framing: Option<Framing>,
+    pub is_trusted: bool,
+}
+
+impl Framed {
+    pub fn of(code: u16, is_http11: bool, headers: &[httparse::Header<'_>]) -> Self {
+        let length = length(headers);
+        let mut codings = tokens(headers, "transfer-encoding");
+        let last = codings.next().map(|first| codings.last().unwrap_or(first));
+        let has_body = last.is_some() || !matches!(length, Ok(None | Some(0)));
         if matches!(code, 100..=199 | 204 | 304) {
-            return Ok(None);
+            // It has no body whatever it says; who says otherwise may send one later. A 304 tells of another's.
+            return Self { framing: None, is_trusted: code == 304 || !has_body };
         }
-        if let Some(last) = tokens(headers, "transfer-encoding").last() {
-            let is_chunked = last.eq_ignore_ascii_case("chunked");
-            return Ok(Some(if is_chunked { Self::Chunks(Chunk::Size) } else { Self::ToTheEnd }));
-        }
-        let mut lengths = tokens(headers, "content-length");
-        let Some(first) = lengths.next() else {
-            let is_told = values(headers, "content-length").next().is_some();
-            return if is_told { Err("its content-length is no text".to_owned()) } else { Ok(Some(Self::ToTheEnd)) };
-        };
-        if lengths.any(|other| other != first) {
-            return Err("it has several content-lengths".to_owned());
-        }
-        let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
-        match first.parse() {
-            Ok(0) if is_number => Ok(None),
-            Ok(length) if is_number => Ok(Some(Self::Length(length))),
-            _ => Err(format!("its content-length is '{first}'")),
+        match (last, length) {
+            (Some(last), length) => {
+                let is_chunked = last.eq_ignore_ascii_case("chunked");
+                let framing = if is_chunked { Framing::Chunks(Chunk::Size) } else { Framing::ToTheEnd };
+                Self { framing: Some(framing), is_trusted: is_http11 && matches!(length, Ok(None)) }
+            }
+            (None, Ok(None)) => Self { framing: Some(Framing::ToTheEnd), is_trusted: true },
+            (None, Ok(Some(0))) => Self { framing: None, is_trusted: true },
+            (None, Ok(Some(length))) => Self { framing: Some(Framing::Length(length)), is_trusted: true },
+            (None, Err(Broken)) => Self { framing: None, is_trusted: false },
         }
     }
+}
 
+/// `None`: none is told. Broken if nobody can tell how long the body is.
+fn length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, Broken> {
+    let mut lengths = tokens(headers, "content-length");
+    let Some(first) = lengths.next() else {
+        let is_told = values(headers, "content-length").next().is_some();
+        return if is_told { Err(Broken) } else { Ok(None) };
+    };
+    let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || lengths.any(|other| other != first) {
+        return Err(Broken);
+    }
+    first.parse().map(Some).map_err(|_| Broken)
+}
+
+impl Framing {
     /// Takes what it can of `bytes` into `body`.
     pub fn take(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> Result<Taken, Broken> {
         match self {

@@ -4,12 +4,13 @@ use proptest::prelude::*;
 use tokio::io::duplex;
 
 use super::*;
+use crate::delivery::slots::Slots;
 
 /// What comes of an answer that arrives in parts, after which the other side closes: the code, the body, and whether the
 /// connection could be used again if it had not.
-async fn answered(parts: &[&[u8]]) -> Result<(u16, Vec<u8>, bool), String> {
+async fn answered(parts: &[&[u8]], limit: usize) -> Result<(u16, Vec<u8>, bool), String> {
     let (near, mut far) = duplex(1 << 20);
-    let mut connection = Connection::over(Box::new(near));
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
     let parts: Vec<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
     let receiver = tokio::spawn(async move {
         let mut request = [0; 7];
@@ -19,16 +20,16 @@ async fn answered(parts: &[&[u8]]) -> Result<(u16, Vec<u8>, bool), String> {
             tokio::task::yield_now().await;
         }
     });
-    let mut head = connection.ask(b"request").await.map_err(|failure| format!("{failure:?}"))?;
+    let mut head = connection.ask(b"request", &AtomicU16::new(0)).await.map_err(|failure| format!("{failure:?}"))?;
     let mut body = Vec::new();
-    connection.read_body(&mut head, &mut body, 1000).await;
+    connection.read_body(&mut head, &mut body, limit).await;
     receiver.await.unwrap();
     let code = head.code;
     Ok((code, body, connection.kept(&head).is_some()))
 }
 
 fn run(parts: &[&[u8]]) -> Result<(u16, Vec<u8>, bool), String> {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answered(parts))
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answered(parts, 1000))
 }
 
 #[track_caller]
@@ -40,7 +41,7 @@ fn expect(answer: &str, code: u16, body: &str, is_kept: bool) {
 #[test]
 fn the_end_of_a_body_is_where_it_is_said_to_be() {
     expect("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
-    expect("HTTP/1.1 204 No Content\r\ncontent-length: 7\r\n\r\n", 204, "", true);
+    expect("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", 204, "", true);
     expect("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 200, "", true);
     expect("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true);
     expect("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true);
@@ -52,22 +53,87 @@ fn the_end_of_a_body_is_where_it_is_said_to_be() {
     expect(&format!("{chunked}2\r\nok\r\n0\r\n"), 200, "ok", false);
     expect(&format!("{chunked}2\r\nokay\r\n0\r\n\r\n"), 200, "ok", false);
     expect(&format!("{chunked}ffffffffffffffffff\r\nok"), 200, "", false);
-    // Both are told: the chunks count, as for everybody.
+    // Both are told: the chunks count, as for everybody, and nobody knows what follows.
     expect(
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         200,
         "ok",
-        true,
+        false,
     );
 }
 
 #[test]
-fn a_length_that_nobody_can_tell_is_malformed() {
+fn the_status_decides_whatever_is_wrong_behind_it() {
     for length in ["-1", "+1", "1x", "", "99999999999999999999999", "1, 2", "1\r\ncontent-length: 2", "\u{e9}"] {
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
-        let found = run(&[answer.as_bytes()]).unwrap_err();
-        assert!(found.starts_with("Malformed"), "{length}: {found}");
+        expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"), 200, "", false);
     }
+    expect("HTTP/1.1 200 OK\r\nx: folded\r\n value\r\n\r\n", 200, "", false);
+    expect("HTTP/1.1 200 OK\r\nName : v\r\n\r\n", 200, "", false);
+    expect("HTTP/1.1 202 Yes\r\nx: broken off", 202, "", false);
+    expect(&format!("HTTP/1.1 201 Made\r\nx: {}", "x".repeat(50_000)), 201, "", false);
+    expect("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nno colon\r\n\r\n", 200, "", false);
+}
+
+#[test]
+fn what_has_no_body_and_says_that_it_has_one_is_not_trusted_with_another_request() {
+    expect("HTTP/1.1 204 No Content\r\ncontent-length: 7\r\n\r\n", 204, "", false);
+    expect("HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n", 204, "", false);
+    expect("HTTP/1.1 304 No\r\ncontent-length: 7\r\n\r\n", 304, "", true);
+    expect("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 200, "", false);
+}
+
+/// A receiver that sends its answer's body late: the next request must not take it for an answer.
+#[tokio::test]
+async fn garbage_on_a_connection_that_was_used_is_a_broken_connection() {
+    let garbage = b"late body\r\n\r\n";
+    let (near, mut far) = duplex(1 << 16);
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
+    far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    let seen = AtomicU16::new(0);
+    let head = connection.ask(b"request", &seen).await.unwrap();
+    let mut connection = connection.kept(&head).unwrap();
+    far.write_all(garbage).await.unwrap();
+    let failure = connection.ask(b"request", &seen).await.unwrap_err();
+    assert!(matches!(failure, Failure::Broken { is_unanswered: true, .. }), "{failure:?}");
+    let (near, mut far) = duplex(1 << 16);
+    let mut fresh = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
+    far.write_all(garbage).await.unwrap();
+    let failure = fresh.ask(b"request", &seen).await.unwrap_err();
+    assert!(matches!(&failure, Failure::Malformed(message) if message.contains("'late body'")), "{failure:?}");
+}
+
+/// Only the bytes of a body would not count what is said about each of its parts.
+#[tokio::test]
+async fn the_limit_counts_what_comes_and_not_what_it_means() {
+    let (near, mut far) = duplex(1 << 12);
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
+    let sender = tokio::spawn(async move {
+        let mut sent = 0;
+        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let mut part = head.to_vec();
+        loop {
+            if far.write_all(&part).await.is_err() {
+                return sent;
+            }
+            sent += part.len();
+            part = format!("1;x={}\r\na\r\n", "x".repeat(2000)).into_bytes();
+        }
+    });
+    let mut head = connection.ask(b"request", &AtomicU16::new(0)).await.unwrap();
+    let mut body = Vec::new();
+    connection.read_body(&mut head, &mut body, 16 * 1024).await;
+    drop(connection);
+    assert!(body.len() < 20 && sender.await.unwrap() < 64 * 1024);
+}
+
+#[tokio::test]
+async fn the_status_is_seen_while_the_head_drips_in() {
+    let (near, mut far) = duplex(1 << 12);
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
+    far.write_all(b"HTTP/1.1 202 Yes\r\nx: ").await.unwrap();
+    let seen = AtomicU16::new(0);
+    assert!(connection.ask(b"request", &seen).now_or_never().is_none());
+    assert_eq!(seen.into_inner(), 202);
 }
 
 #[test]
@@ -109,12 +175,12 @@ fn what_breaks_before_any_byte_is_told_from_what_breaks_in_the_midst() {
 #[tokio::test]
 async fn one_that_was_closed_or_talked_to_is_not_usable() {
     let (near, mut far) = duplex(64);
-    let mut connection = Connection::over(Box::new(near));
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
     assert!(connection.is_usable() && connection.is_usable());
     far.write_all(b"HTTP/1.1 408 Request Timeout\r\n\r\n").await.unwrap();
     assert!(!connection.is_usable() && !connection.is_usable());
     let (near, far) = duplex(64);
-    let mut connection = Connection::over(Box::new(near));
+    let mut connection = Connection::over(Box::new(near), Slots::of(1).take().await.unwrap());
     drop(far);
     assert!(!connection.is_usable());
 }
@@ -155,6 +221,7 @@ proptest! {
                 break;
             }
         }
-        prop_assert_eq!(run(&parts), Ok((200, body, true)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        prop_assert_eq!(runtime.block_on(answered(&parts, 16 * 1024)), Ok((200, body, true)));
     }
 }

@@ -52,11 +52,12 @@ pub struct Next {
     pub is_probe: bool,
 }
 
-/// When an answer came, by both clocks.
+/// When an answer came, by both clocks, and how long the installation has lived.
 #[derive(Debug, Clone, Copy)]
 pub struct Now {
     pub mono: Moment,
     pub wall: Timestamp,
+    pub lived: Duration,
 }
 
 /// Where a delivery stands after an answer, and what that means for its endpoint.
@@ -220,6 +221,7 @@ impl State {
             is_charged: self.breaker.charges(taken.pending.id),
             probes: self.breaker.probes,
             now: now.wall,
+            lived: now.lived,
             random,
         };
         let mut verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.breaker.health);

@@ -1,14 +1,18 @@
 //! What is older than the retention leaves; the log's cursors know, and its numbers go on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::registry::Registry;
 use serde_json::{Value, json};
 
 use super::{items, rename, subscribe_with};
+use crate::clocks::JumpingClock;
 use crate::databases::{Database, on_both};
 use crate::receiver::Receiver;
 use crate::server::{Server, draft};
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// The numbers of the log after a cursor.
 async fn cursors(server: &Server, after: i64) -> Vec<i64> {
@@ -30,17 +34,17 @@ async fn old_deliveries_and_events_leave_and_the_log_goes_on(database: Database)
     let before = cursors(&server, 0).await;
 
     let registry = server.running().registry();
-    assert_eq!(registry.prune(Duration::from_secs(3600)).await.unwrap(), 0, "nothing is that old");
+    assert_eq!(registry.prune(HOUR).await.unwrap(), 0, "nothing is that old");
     assert_eq!(cursors(&server, 0).await, before);
-    pass_a_millisecond(registry);
-    assert_eq!(registry.prune(Duration::ZERO).await.unwrap(), 3, "the three that were delivered");
+    live_two_hours(registry).await;
+    assert_eq!(registry.prune(HOUR).await.unwrap(), 3, "the three that were delivered");
     assert_eq!(server.get(&format!("/endpoints/{stuck}")).await["pending"], 0, "what was pending has expired");
     let expired = server.get("/deliveries").await;
     assert_eq!(items(&expired).len(), 3, "and is shown for as long again");
     assert!(items(&expired).iter().all(|one| one["state"] == "cancelled" && one["reason"] == "expired"), "{expired}");
     assert_eq!(cursors(&server, 0).await, before, "their events stay with them");
-    pass_a_millisecond(registry);
-    assert_eq!(registry.prune(Duration::ZERO).await.unwrap(), 3 + 3, "three deliveries and three events");
+    live_two_hours(registry).await;
+    assert_eq!(registry.prune(HOUR).await.unwrap(), 3 + 3, "three deliveries and three events");
     assert!(items(&server.get("/deliveries").await).is_empty());
     let gone = server.call_as(crate::server::ADMIN_KEY, http::Method::GET, "/events?after=1", Value::Null).await;
     assert_eq!(gone.expect(410)["type"], "urn:bellwether:problem:cursor-gone");
@@ -54,10 +58,66 @@ async fn old_deliveries_and_events_leave_and_the_log_goes_on(database: Database)
     server.stop().await;
 }
 
-/// The grain of ids: what was made or ended until now is older afterwards.
-fn pass_a_millisecond(registry: &Registry) {
+/// What was made or ended until now has been there for more than an hour afterwards, though the wall clock has hardly moved.
+pub async fn live_two_hours(registry: &Registry) {
+    // The grain of ids.
     let begun = registry.clock().now().as_micros() / 1000;
     while registry.clock().now().as_micros() / 1000 == begun {}
+    for _ in 0..120 {
+        registry.live(Duration::from_secs(60)).await.unwrap();
+    }
 }
 
-on_both!(old_deliveries_and_events_leave_and_the_log_goes_on);
+/// A wall clock that is wrong by months, at a start or while running, makes nothing older than it is.
+async fn a_wall_clock_that_jumps_removes_nothing(database: Database) {
+    let clock = Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
+    subscribe_with(&server, json!({"url": receiver.url("/")})).await;
+    let (stuck, _) = subscribe_with(&server, json!({"url": receiver.url("/stuck"), "enabled": false})).await;
+    server.experiment(draft("k")).await;
+    receiver.wait_for(1).await;
+    server.eventually("/deliveries?state=delivered", |page| items(page).len() == 1).await;
+    live_two_hours(server.running().registry()).await;
+    clock.jump(60 * 24 * 3_600_000_000);
+    server.stop().await;
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let registry = server.running().registry();
+    // A month is kept, and two hours have been lived through.
+    assert_eq!(registry.prune(Duration::from_hours(24 * 30)).await.unwrap(), 0);
+    server.experiment(draft("ahead")).await;
+    live_two_hours(registry).await;
+    clock.jump(-60 * 24 * 3_600_000_000);
+    server.experiment(draft("back")).await;
+    receiver.wait_for(3).await;
+    server.eventually("/deliveries?state=delivered", |page| items(page).len() == 3).await;
+    registry.live(Duration::ZERO).await.unwrap();
+    assert_eq!(registry.prune(HOUR).await.unwrap(), 1, "the first is four hours old, as they were lived through");
+    assert_eq!(items(&server.get("/deliveries?state=delivered").await).len(), 2);
+    assert_eq!(server.get(&format!("/endpoints/{stuck}")).await["pending"], 2);
+    server.stop().await;
+}
+
+/// What expired can be had all the same.
+async fn what_expired_is_recovered(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "enabled": false})).await;
+    server.experiment(draft("k")).await;
+    let registry = server.running().registry();
+    live_two_hours(registry).await;
+    registry.prune(HOUR).await.unwrap();
+    let path = format!("/endpoints/{endpoint}");
+    assert_eq!(server.get(&path).await["pending"], 0);
+    server.post(&format!("{path}/enable"), json!({"from": "stopped"})).await.expect(200);
+    assert!(receiver.received().is_empty());
+    server.post(&format!("{path}/recover"), json!({"since": "2020-01-01T00:00:00Z"})).await.expect(202);
+    assert_eq!(receiver.wait_for(1).await.len(), 1);
+    server.eventually("/deliveries?state=delivered", |page| items(page).len() == 1).await;
+    server.stop().await;
+}
+
+on_both!(
+    old_deliveries_and_events_leave_and_the_log_goes_on,
+    a_wall_clock_that_jumps_removes_nothing,
+    what_expired_is_recovered,
+);

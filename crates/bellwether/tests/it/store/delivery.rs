@@ -213,6 +213,8 @@ pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
             status_code: is_ended.then_some(204),
             error_class: (!is_ended).then(|| "timeout".into()),
             error: (!is_ended).then(|| "it took too long".into()),
+            request_headers: Some("webhook-id: evt_1\n".to_owned()),
+            response_headers: None,
             response_body: Some("ok \u{2028}".into()),
         },
         state,

@@ -53,7 +53,7 @@ fn endpoint(settings: serde_json::Value) -> Arc<Endpoint> {
 }
 
 fn status(code: u16) -> Answer {
-    Answer::Status { code, retry_after: None, body: String::new() }
+    Answer::Status { code, retry_after: None, headers: String::new(), body: String::new() }
 }
 
 fn refused() -> Answer {
@@ -82,7 +82,7 @@ struct Lane {
 
 impl Lane {
     fn with(settings: serde_json::Value) -> Self {
-        let now = Now { mono: Duration::ZERO, wall: WALL };
+        let now = Now { mono: Duration::ZERO, wall: WALL, lived: Duration::ZERO };
         let state = State::new(endpoint(settings), Health::default(), now);
         let (database, sent, exhausted, turns) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
         Self { state, now: Duration::ZERO, database, sent, exhausted, turns }
@@ -142,7 +142,7 @@ impl Lane {
     fn answer(&mut self, next: &Next, receiver: &impl Fn(Place, u64) -> Answer) {
         let place = (next.taken.pending.event.experiment_id, next.taken.pending.event.revision);
         let answer = receiver(place, self.now.as_secs());
-        let now = Now { mono: self.now, wall: self.wall() };
+        let now = Now { mono: self.now, wall: self.wall(), lived: self.now };
         let settled = self.state.settle(next, &answer, now, &|| 200);
         self.sent.push(Sent { second: self.now.as_secs(), place, is_success: answer.is_success() });
         let stored = self.database.get_mut(&place).expect("only what is owed is sent");

@@ -1,0 +1,106 @@
+//! Hides what is secret in what a receiver says: some echo the request, and what they answer is stored, and shown to people
+//! who may not see a token. Pure.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::endpoint::HIDDEN;
+
+/// Shorter ones are words like any other, and would be hidden everywhere.
+const SHORTEST: usize = 6;
+
+/// What is not to be shown, in every form in which it may come back; the longest first.
+#[derive(Debug, Default)]
+pub struct Redaction(Vec<String>);
+
+impl Redaction {
+    /// `secrets`: header values, keys, and what stands in the URL's query.
+    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut forms: Vec<String> = secrets.into_iter().flat_map(parts).flat_map(|part| forms(&part)).collect();
+        forms.retain(|form| form.len() >= SHORTEST);
+        forms.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        forms.dedup();
+        Self(forms)
+    }
+
+    /// `text` without them. What may be the beginning of one at its end, where it was cut off, goes too.
+    pub fn hide(&self, mut text: String) -> String {
+        for form in &self.0 {
+            if text.contains(form.as_str()) {
+                text = text.replace(form.as_str(), HIDDEN);
+            }
+        }
+        let begun = self.0.iter().filter_map(|form| begun_at_end(&text, form)).max();
+        if let Some(length) = begun {
+            text.truncate(text.len() - length);
+            text.push_str(HIDDEN);
+        }
+        text
+    }
+}
+
+/// The whole, and what of it may be shown by itself: the token behind a scheme, the values of a query.
+fn parts(secret: &str) -> Vec<String> {
+    let mut parts = vec![secret.to_owned()];
+    parts.extend(secret.split([' ', '&', ';', ',']).map(str::to_owned));
+    parts.extend(secret.split(['&', ';']).filter_map(|pair| pair.split_once('=')).map(|(_, value)| value.to_owned()));
+    // What `whsec_` stands before is the key itself.
+    parts.extend(secret.strip_prefix("whsec_").map(str::to_owned));
+    parts
+}
+
+fn forms(part: &str) -> [String; 6] {
+    let escaped = serde_json::to_string(part).unwrap_or_default();
+    let html = part.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    [
+        part.to_owned(),
+        escaped.trim_matches('"').to_owned(),
+        escaped.trim_matches('"').replace('/', "\\/"),
+        utf8_percent_encode(part, NON_ALPHANUMERIC).to_string(),
+        percent_decode_str(part).decode_utf8_lossy().into_owned(),
+        html,
+    ]
+}
+
+/// How many bytes at the end of `text` are a beginning of `form`, if they are many enough to tell anything.
+fn begun_at_end(text: &str, form: &str) -> Option<usize> {
+    let longest = form.len().saturating_sub(1).min(text.len());
+    (SHORTEST..=longest).rev().find(|length| form.is_char_boundary(*length) && text.ends_with(&form[..*length]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_echo_in_any_form_shows_no_token() {
+        let redaction =
+            Redaction::of(["Bearer t0k/en+\"secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "a=b&key=p4ss%20word"]);
+        for echo in [
+            "authorization: Bearer t0k/en+\"secret\r\n",
+            r#"{"headers":{"authorization":"Bearer t0k/en+\"secret"}}"#,
+            r#"{"token":"t0k\/en+\"secret"}"#,
+            "t0k%2Fen%2B%22secret",
+            "<b>t0k/en+&quot;secret</b>",
+            "/hooks?a=b&key=p4ss%20word",
+            "key is p4ss word",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
+            let shown = redaction.hide(echo.to_owned());
+            let has_secret = ["t0k", "p4ss", "MfKQ"].iter().any(|part| shown.contains(part));
+            assert!(!has_secret && shown.contains(HIDDEN), "{echo}: {shown}");
+        }
+        assert_eq!(redaction.hide("all is well".to_owned()), "all is well");
+    }
+
+    #[test]
+    fn what_is_cut_off_at_the_end_is_hidden_too() {
+        let redaction = Redaction::of(["Bearer abcdefghijklmnop"]);
+        assert_eq!(redaction.hide("you sent abcdefghij".to_owned()), format!("you sent {HIDDEN}"));
+        assert_eq!(redaction.hide("you sent abc".to_owned()), "you sent abc");
+    }
+
+    #[test]
+    fn short_values_are_no_secrets() {
+        assert_eq!(Redaction::of(["v=2", "yes"]).hide("yes v=2".to_owned()), "yes v=2");
+    }
+}
