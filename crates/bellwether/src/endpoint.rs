@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bellwether_webhook::{Secret, Signer};
 use serde::{Deserialize, Serialize};
 
 use crate::address::AddressPolicy;
 use crate::clock::Timestamp;
 use crate::error::{FieldError, FieldErrors, Refusal};
-use crate::event::Topic;
+use crate::event::{Event, Topic};
 use crate::filter::{Clause, Facts, Filter};
 use crate::id::EndpointId;
 use crate::signing::Signing;
@@ -203,11 +204,40 @@ pub struct Endpoint {
     pub updated_at: Timestamp,
 }
 
+impl Endpoint {
+    /// The exact body of a webhook that carries `event`; `None` if the secret cannot be used.
+    pub fn body_of(&self, event: &Event) -> Option<String> {
+        let secret = Secret::parse(&self.signing.current.secret).ok()?;
+        let data = event.data_in(self.settings.format);
+        let signature = Signer::new(&secret).sign_data(data.as_bytes());
+        Some(bellwether_webhook::body(event.topic.as_str(), data, &signature))
+    }
+}
+
 fn header_field(name: &str) -> String {
     format!("headers.{}", name.chars().take(50).collect::<String>())
 }
 
 impl Settings {
+    /// Of an endpoint that wants every event of experiments, and of which nothing else is known.
+    pub fn of_all_events() -> Self {
+        Self {
+            url: String::new(),
+            description: String::new(),
+            events: Vec::new(),
+            filter: Filter::default(),
+            format: Format::default(),
+            ordering: Ordering::default(),
+            retry_schedule: default_retry_schedule(),
+            max_in_flight: default_max_in_flight(),
+            rate_limit: None,
+            hold_seconds: default_hold_seconds(),
+            headers: BTreeMap::new(),
+            tls: None,
+            asymmetric_signature: false,
+        }
+    }
+
     pub fn validate(&self, addresses: &AddressPolicy) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.text("url", &self.url, 2000);

@@ -28,6 +28,10 @@ impl Counter {
 pub struct Gauge(AtomicI64);
 
 impl Gauge {
+    pub fn set(&self, count: i64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
     pub fn add(&self, count: i64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }

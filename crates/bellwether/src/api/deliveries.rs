@@ -16,8 +16,8 @@ use super::query::{Handled, Ids, Params, check_limit, listed, parse_id, usual_pa
 use crate::error::Refusal;
 use crate::id::{DeliveryId, EndpointId};
 use crate::store::deliveries::{self, Delivery, DeliveryState};
-use crate::store::outcomes;
 use crate::store::undelivered::{Key, Queue};
+use crate::store::{endpoints, events, outcomes};
 
 /// Attempts shown of one delivery.
 const MOST_ATTEMPTS: u32 = 100;
@@ -81,13 +81,18 @@ fn cursor<T: FromStr<Err = String>>(after: &str) -> Result<Option<T>, Refusal> {
 /// One delivery with its attempts: the latest, where there are very many.
 pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
     let id: DeliveryId = parse_id(&id)?;
-    let (delivery, attempts) = api
+    let vault = api.registry.vault().clone();
+    let (delivery, attempts, sent) = api
         .read(move |tx| {
             let delivery = deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?;
-            Ok((delivery, outcomes::attempts(tx, id, MOST_ATTEMPTS)?))
+            let endpoint = endpoints::get(tx, &vault, delivery.endpoint_id)?;
+            let sent = endpoint.zip(events::get(tx, delivery.event_id)?);
+            Ok((delivery, outcomes::attempts(tx, id, MOST_ATTEMPTS)?, sent))
         })
         .await?;
     let mut body = json!(delivery);
+    // Null where the endpoint was deleted, or the event is past retention.
+    body["body"] = json!(sent.map(|(endpoint, event)| endpoint.body_of(&event)));
     body["attempts"] = json!(attempts);
     Ok(Json(body).into_response())
 }

@@ -19,6 +19,7 @@ use crate::health::Health;
 use crate::id::EndpointId;
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::signing;
+use crate::store::endpoints::Listed;
 use crate::store::lanes::{self, LaneRow};
 use crate::store::{changes, endpoints, undelivered};
 
@@ -73,10 +74,14 @@ pub fn lane_state(state: EndpointState, health: &Health, now: Timestamp) -> (&'s
 }
 
 /// The same with its reason.
-fn lane_view(endpoint: &Endpoint, lane: &LaneRow, now: Timestamp) -> Value {
+fn lane_view(endpoint: &Endpoint, lane: &LaneRow, problem: Option<FieldError>, now: Timestamp) -> Value {
     let health = &lane.health;
-    let (state, until) = lane_state(endpoint.state, health, now);
+    let (state, until) = match &problem {
+        Some(_) if endpoint.state == EndpointState::Enabled => ("unusable", None),
+        _ => lane_state(endpoint.state, health, now),
+    };
     let reason = match state {
+        "unusable" => problem.map(|problem| format!("nothing can be sent as it is stored: {problem}; edit it")),
         "paused" => Some("the receiver asked to be left alone with Retry-After".to_owned()),
         "failing" => Some(format!(
             "{} requests in a row have failed, the last one with '{}'; one delivery at a time is tried",
@@ -101,7 +106,11 @@ pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Hand
     let limit = check_limit(page.limit)?;
     let vault = api.registry.vault().clone();
     let found = api.read(move |tx| Ok(endpoints::list(tx, &vault, &page.after, limit)?)).await?;
-    Ok(listed(found.iter().map(view).collect(), limit, |item| item["id"].as_str().unwrap_or("").to_owned()))
+    let shown = |found: &Listed| match found {
+        Listed::Read(endpoint) => view(endpoint),
+        Listed::Unreadable { id, reason } => json!({"id": id, "unreadable": reason}),
+    };
+    Ok(listed(found.iter().map(shown).collect(), limit, |item| item["id"].as_str().unwrap_or("").to_owned()))
 }
 
 /// `secret` and `enabled` stand beside the settings, in the same object.
@@ -136,7 +145,8 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
         .await?;
     let mut body = view(&endpoint);
     let now = api.registry.clock().now();
-    body["lane"] = lane.map_or(Value::Null, |lane| lane_view(&endpoint, &lane, now));
+    let problem = api.registry.sendable().problem(&endpoint.settings, &endpoint.signing);
+    body["lane"] = lane.map_or(Value::Null, |lane| lane_view(&endpoint, &lane, problem, now));
     body["pending"] = pending.into();
     Ok(versioned(StatusCode::OK, &body, endpoint.version))
 }

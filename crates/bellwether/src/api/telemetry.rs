@@ -15,6 +15,7 @@ use super::query::Handled;
 use super::{Api, Shared};
 use crate::clock::Timestamp;
 use crate::delivery::monitor::MOST_ENDPOINTS;
+use crate::descriptors::Descriptors;
 use crate::endpoint::EndpointState;
 use crate::health::Health;
 use crate::run::RunState;
@@ -120,6 +121,14 @@ fn counted(api: &Api, page: &mut Exposition) {
         .sample(&[], monitor.recorded.get());
     page.counter("bellwether_outcomes_refused_total", "Answers left out, for another node had taken the lane over.")
         .sample(&[], tally.outcomes_refused.get());
+    page.gauge("bellwether_endpoints_unusable", "Endpoints that nothing can be sent to as they are stored.")
+        .sample(&[], monitor.unusable.get() + monitor.unreadable.get());
+    let (most, open) = api.pings.connections();
+    page.gauge("bellwether_outbound_connections", "Connections to receivers.").sample(&[], open);
+    page.gauge("bellwether_outbound_connections_limit", "Connections to receivers that there may be.")
+        .sample(&[], most);
+    page.gauge("bellwether_descriptors_limit", "Files and sockets that this process may have open.")
+        .sample(&[], Descriptors::raised().limit);
     let mut events = page.counter("bellwether_events_recorded_total", "Changes accepted: each is one event.");
     for (topic, count) in tally.events() {
         events.sample(&[("type", topic.as_str())], count);

@@ -263,3 +263,23 @@ impl fmt::Display for ErrorClass {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn what_this_machine_is_short_of_is_told_from_what_others_refuse() {
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
+            let error = io::Error::from_raw_os_error(code);
+            assert!(is_own_want(&error), "{error}");
+            assert!(is_own_want(&io::Error::other(io::Error::from_raw_os_error(code))), "{error}, wrapped");
+        }
+        for code in [libc::ECONNREFUSED, libc::ECONNRESET, libc::ENETUNREACH, libc::ETIMEDOUT] {
+            assert!(!is_own_want(&io::Error::from_raw_os_error(code)));
+        }
+        assert!(!is_own_want(&io::Error::other("words")));
+    }
+}

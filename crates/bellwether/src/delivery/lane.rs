@@ -30,6 +30,7 @@ use crate::registry::Report;
 use crate::store::deliveries::DeliveryState;
 use crate::store::outcomes::{Attempt, Outcome};
 use crate::store::pending::{Owed, Pending};
+use crate::telemetry::Held;
 use state::{Next, Now, State};
 
 /// How soon a lane whose node may not send looks whether it may again.
@@ -58,7 +59,7 @@ pub struct Start {
 pub struct Lane {
     shared: Arc<Shared>,
     fence: i64,
-    client: Option<Arc<Client>>,
+    receiver: Receiver,
     state: State,
     live: Source,
     behind: Source,
@@ -88,7 +89,7 @@ impl Lane {
         let source = |is_behind| Source::new(shared.clone(), Owed { endpoint: endpoint.id, lane: number, is_behind });
         let now = now(&shared);
         Self {
-            client: connect(&endpoint, &shared),
+            receiver: receiver(&endpoint, &shared),
             live: source(false),
             behind: source(true),
             in_flight: FuturesUnordered::new(),
@@ -139,7 +140,9 @@ impl Lane {
     }
 
     fn is_sending(&self) -> bool {
-        !self.is_stopping && self.endpoint().state == EndpointState::Enabled && self.client.is_some()
+        !self.is_stopping
+            && self.endpoint().state == EndpointState::Enabled
+            && matches!(self.receiver, Receiver::Usable(_))
     }
 
     /// How long there is nothing to do unless something happens; `None`: for ever.
@@ -195,7 +198,7 @@ impl Lane {
     /// Goes on with the endpoint as it is now: what waits may have been cancelled meanwhile, or is to wait differently,
     /// and the database knows.
     fn set_up(&mut self, endpoint: Arc<Endpoint>, stored: Health) {
-        self.client = connect(&endpoint, &self.shared);
+        self.receiver = receiver(&endpoint, &self.shared);
         // A test that succeeded closes the breaker where it is stored.
         let is_closed = self.state.breaker.is_open() && !stored.is_open() && self.opening.is_none();
         self.state.set_up(endpoint, stored, is_closed, now(&self.shared));
@@ -204,7 +207,8 @@ impl Lane {
     }
 
     fn send_what_is_due(&mut self) {
-        let Some(client) = self.client.clone() else { return };
+        let Receiver::Usable(client) = &self.receiver else { return };
+        let client = client.clone();
         while self.is_sending() && self.shared.license.holds() {
             let Some(next) = self.state.next(self.shared.clock.monotonic()) else { return };
             let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint().settings.format);
@@ -298,13 +302,27 @@ impl Lane {
     }
 }
 
-/// `None`, and told where people look, if the endpoint cannot be sent to as it is stored: by an earlier version, perhaps.
-fn connect(endpoint: &Endpoint, shared: &Shared) -> Option<Arc<Client>> {
-    target::client(endpoint, &shared.outbound)
-        .inspect_err(|problem| {
-            tracing::error!(%problem, endpoint = %endpoint.id, "the endpoint cannot be sent to; edit it");
-        })
-        .ok()
+/// Who is sent to; or, counted as long as this is held and told where people look, nobody: nothing can be sent as the endpoint
+/// is stored, by an earlier version perhaps.
+enum Receiver {
+    Usable(Arc<Client>),
+    Unusable(#[expect(dead_code, reason = "held for what its drop does")] Held),
+}
+
+fn receiver(endpoint: &Endpoint, shared: &Shared) -> Receiver {
+    match target::client(endpoint, &shared.outbound) {
+        Ok(client) => Receiver::Usable(client),
+        Err(problem) => {
+            let (registry, id, reason) = (shared.registry.clone(), endpoint.id, problem.to_string());
+            tracing::error!(%problem, endpoint = %id, "the endpoint cannot be sent to; edit it");
+            tokio::spawn(async move {
+                if let Err(error) = registry.note_unusable(id, reason).await {
+                    tracing::warn!(%error, endpoint = %id, "that it cannot be sent to is not in its history");
+                }
+            });
+            Receiver::Unusable(shared.monitor.unusable.hold())
+        }
+    }
 }
 
 fn now(shared: &Shared) -> Now {

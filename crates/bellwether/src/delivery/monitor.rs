@@ -22,6 +22,9 @@ pub struct Monitor {
     /// Outcomes on their way to the database.
     pub unrecorded: Gauge,
     pub recorded: Counter,
+    /// Endpoints that are not sent to: their rows cannot be read, or nothing can be sent as they are stored.
+    pub unreadable: Gauge,
+    pub unusable: Arc<Gauge>,
     meters: Mutex<BTreeMap<EndpointId, Arc<Meter>>>,
     other: Arc<Meter>,
 }

@@ -10,6 +10,7 @@ use super::slots::Slots;
 use super::tls::Tls;
 use crate::address::AddressPolicy;
 use crate::config::{OutboundSettings, Proxy};
+use crate::endpoint::OwnTls;
 
 /// Connections at a time, unless it is said how many.
 const MOST_CONNECTIONS: usize = 4096;
@@ -71,6 +72,11 @@ impl Outbound {
     #[must_use]
     pub fn with_connections(self, most: usize) -> Self {
         Self { slots: Arc::new(Slots::of(most)), ..self }
+    }
+
+    /// TLS with what an endpoint has of its own; the error names the field that cannot be used.
+    pub fn tls_with(&self, own: &OwnTls) -> Result<Tls, (&'static str, String)> {
+        self.tls.with_own(own)
     }
 
     /// How many connections there may be, and how many there are.

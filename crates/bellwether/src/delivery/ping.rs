@@ -24,6 +24,11 @@ impl Pings {
         Self { registry, outbound }
     }
 
+    /// How many connections to receivers there may be, of lanes and pings together, and how many there are.
+    pub fn connections(&self) -> (usize, usize) {
+        self.outbound.connections()
+    }
+
     /// Sends a ping and waits for what comes of it, within the limits of every request. An error if the endpoint cannot
     /// be sent to as it is stored. Also gives the `webhook-id` it had.
     pub async fn send(&self, endpoint: &Endpoint) -> Result<(EventId, Attempt), FieldError> {

@@ -10,6 +10,7 @@ use super::lane::{Lane, Message, Start};
 use super::{Delivery, LaneHandle, ownership};
 use crate::endpoint::Endpoint;
 use crate::id::{EndpointId, NodeId};
+use crate::store::endpoints::Listed;
 use crate::store::lanes::{self, LaneRow};
 use crate::store::{StoreError, Tx, endpoints};
 
@@ -31,17 +32,23 @@ impl Delivery {
     pub(super) async fn reload(&mut self) -> Result<(), StoreError> {
         let alive = self.view.borrow_and_update().alive.clone();
         let Shares { generation, mut owned, given_up } = self.share(&alive).await?;
-        let mut live = HashSet::new();
+        let (mut live, mut unreadable) = (HashSet::new(), 0);
         let mut after = String::new();
         loop {
             let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
             let page = self.shared.registry.db().read(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
             let Some(last) = page.last() else { break };
-            after = last.id.to_string();
-            for endpoint in page {
-                if let Some(row) = owned.remove(&endpoint.id) {
-                    live.insert(endpoint.id);
-                    self.set_up(endpoint, row);
+            after = last.id().to_string();
+            for listed in page {
+                let Some(row) = owned.remove(&listed.id()) else { continue };
+                live.insert(listed.id());
+                match listed {
+                    Listed::Read(endpoint) => self.set_up(*endpoint, row),
+                    // What is owed to it waits; its lane, if it has one, goes on with what it knew.
+                    Listed::Unreadable { id, reason } => {
+                        unreadable += 1;
+                        tracing::error!(endpoint = %id, reason, "the endpoint cannot be read, and is not sent to");
+                    }
                 }
             }
         }
@@ -54,6 +61,7 @@ impl Delivery {
         for row in ended.filter(|row| !self.lanes.contains_key(&row.endpoint_id)).collect::<Vec<_>>() {
             self.release(row.endpoint_id, row.fence).await;
         }
+        self.shared.monitor.unreadable.set(unreadable);
         self.generation = generation;
         self.stale_hints = self.hints.len();
         self.shared.monitor.note_lanes();

@@ -25,7 +25,7 @@ fn of(settings: &Settings, signing: &Signing, outbound: &Outbound) -> Result<Cli
         let parsed = HeaderName::try_from(name).map_err(|error| wrong(error.to_string()))?;
         Ok((parsed, HeaderValue::try_from(value).map_err(|error| wrong(error.to_string()))?))
     };
-    let own = settings.tls.as_ref().map(|own| outbound.tls.with_own(own)).transpose();
+    let own = settings.tls.as_ref().map(|own| outbound.tls_with(own)).transpose();
     let target = Target {
         url: settings.url.clone(),
         max_in_flight: settings.max_in_flight,

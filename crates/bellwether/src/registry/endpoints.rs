@@ -112,6 +112,18 @@ impl Registry {
         .await
     }
 
+    /// Notes in the endpoint's history that nothing can be sent to it as it is stored, unless that stands there already.
+    pub async fn note_unusable(&self, id: EndpointId, reason: String) -> Result<()> {
+        self.command(move |context, tx| {
+            let last = changes::last_of_endpoint(tx, id)?;
+            if last.is_some_and(|(action, noted)| action == "unusable" && noted == reason) {
+                return Ok(());
+            }
+            context.note_endpoint(tx, &Actor::System, id, "unusable", Vec::new(), &reason)
+        })
+        .await
+    }
+
     pub async fn enable_endpoint(&self, command: OnEndpoint, from: EnableFrom) -> Result<Commanded<Endpoint>> {
         if from == EnableFrom::Now {
             // While it is disabled nothing of it is sent, and so there is time to do this a little at a time.

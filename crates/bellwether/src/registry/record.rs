@@ -13,7 +13,7 @@ use crate::error::{Conflict, Refusal};
 use crate::event::{EndpointTurn, Event, Topic};
 use crate::experiment::{Experiment, FieldChange};
 use crate::filter::Facts;
-use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
+use crate::id::{DeliveryId, EndpointId, EntityId, EventId, ExperimentId};
 use crate::run::Run;
 use crate::store::deliveries::Origin;
 use crate::store::endpoints::Subscription;
@@ -107,25 +107,31 @@ impl Context {
             entity_id: experiment.configuration.entity_id,
             run: run.map(Run::facts),
         };
+        // Whoever asks for a tag hears of the edit that removes it.
+        let before = Before::of(&change);
         let (tally, topic, run) = (self.tally.clone(), event.topic, run.map(|run| run.state));
         tx.after_commit(Box::new(move || tally.recorded(topic, run)));
+        let facts = [facts, before.facts(facts)];
         self.owe(writes, tx, event, &facts, None).map_err(|error| match error {
             Error::Store(error) => taken_key(error, experiment),
             refused => refused,
         })
     }
 
-    /// Writes what is given, and a delivery of `event` for each endpoint that wants it, `about` excepted.
+    /// Writes what is given, and a delivery of `event` for each endpoint that wants it by any of these facts, `about`
+    /// excepted.
     fn owe(
         &self,
         mut writes: Vec<Write>,
         tx: &mut dyn Tx,
         event: Event,
-        facts: &Facts<'_>,
+        facts: &[Facts<'_>],
         about: Option<EndpointId>,
     ) -> Result<()> {
         let subscriptions = self.subscriptions(tx)?;
-        let is_wanted = |it: &&Subscription| Some(it.endpoint) != about && it.settings.unmet_by(facts).is_none();
+        let is_wanted = |it: &&Subscription| {
+            Some(it.endpoint) != about && facts.iter().any(|facts| it.settings.unmet_by(facts).is_none())
+        };
         let wanted = || subscriptions.all.iter().filter(is_wanted);
         let owed: Vec<_> = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.lane)).collect();
         let told = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.endpoint)).collect();
@@ -162,7 +168,7 @@ impl Context {
         let insert = events::inserting(&event);
         let tally = self.tally.clone();
         tx.after_commit(Box::new(move || tally.recorded(topic, None)));
-        self.owe(vec![insert], tx, event, &facts, Some(endpoint.id))
+        self.owe(vec![insert], tx, event, &[facts], Some(endpoint.id))
     }
 
     /// The copy in memory, if no endpoint has changed since it was made.
@@ -177,6 +183,38 @@ impl Context {
         let fresh = Subscriptions { generation, all: endpoints::subscriptions(tx)?.into() };
         *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         Ok(fresh)
+    }
+}
+
+/// What an edit changed of that which filters ask for, as it was before.
+#[derive(Default)]
+pub(super) struct Before {
+    key: Option<String>,
+    tags: Option<Vec<String>>,
+    entity_id: Option<Option<EntityId>>,
+}
+
+impl Before {
+    fn of(change: &Change) -> Self {
+        let mut before = Self::default();
+        for edit in &change.changes {
+            match edit.field.as_str() {
+                "key" => before.key = serde_json::from_value(edit.from.clone()).ok(),
+                "tags" => before.tags = serde_json::from_value(edit.from.clone()).ok(),
+                "entity_id" => before.entity_id = serde_json::from_value(edit.from.clone()).ok(),
+                _ => {}
+            }
+        }
+        before
+    }
+
+    fn facts<'a>(&'a self, after: Facts<'a>) -> Facts<'a> {
+        Facts {
+            experiment_key: self.key.as_deref().unwrap_or(after.experiment_key),
+            tags: self.tags.as_deref().unwrap_or(after.tags),
+            entity_id: self.entity_id.unwrap_or(after.entity_id),
+            ..after
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use bellwether_webhook::EventType;
 use tokio::sync::{Notify, watch};
 
 use super::{Context, DeliveryWake, Registry, Result};
@@ -12,7 +13,7 @@ use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::endpoint::{EndpointState, Settings};
 use crate::error::{Conflict, Refusal};
-use crate::event::Event;
+use crate::event::{Event, Topic};
 use crate::filter::{Clause, Facts};
 use crate::id::{DeliveryId, EndpointId, EntityId, RecoveryId};
 use crate::store::deliveries::{self, Delivery, Origin};
@@ -211,10 +212,18 @@ impl Context {
     }
 }
 
-/// The first clause of what `settings` want that `event` did not meet when it happened. Its key stands in the event; what
-/// else a filter asks for is as the history says that it was.
+/// The first clause of what `settings` want that `event` did not meet when it happened: neither by the experiment as it was
+/// after it, nor as it was before. What the event itself does not tell is as the history says that it was.
 pub(super) fn unmet_then(tx: &mut dyn Tx, settings: &Settings, event: &Event) -> Result<Option<Clause>> {
-    let (id, revision) = (event.experiment_id, event.revision);
+    let Some(clause) = unmet_at(tx, settings, event, event.revision)? else { return Ok(None) };
+    let is_edit = event.topic == Topic::Experiment(EventType::ConfigurationUpdated) && event.revision > 1;
+    let is_met_before = is_edit && unmet_at(tx, settings, event, event.revision - 1)?.is_none();
+    Ok((!is_met_before).then_some(clause))
+}
+
+/// The same by the experiment as it was at `revision`.
+fn unmet_at(tx: &mut dyn Tx, settings: &Settings, event: &Event, revision: i64) -> Result<Option<Clause>> {
+    let id = event.experiment_id;
     let now = |tx: &mut dyn Tx| experiments::get_deleted_too(tx, id);
     let mut tags: Vec<String> = Vec::new();
     if !settings.filter.tags.is_empty() {
@@ -230,7 +239,11 @@ pub(super) fn unmet_then(tx: &mut dyn Tx, settings: &Settings, event: &Event) ->
             None => now(tx)?.and_then(|experiment| experiment.configuration.entity_id),
         };
     }
-    let key = event.experiment_key();
+    let mut key = event.experiment_key();
+    if revision < event.revision && !settings.filter.experiment_keys.is_empty() {
+        let before = changes::value_before(tx, id, revision, "key")?;
+        key = before.and_then(|value| serde_json::from_value(value).ok()).unwrap_or(key);
+    }
     let run = event.run_facts();
     Ok(settings.unmet_by(&Facts { topic: event.topic, experiment_key: &key, tags: &tags, entity_id, run }))
 }

@@ -7,7 +7,7 @@ use super::recovery::unmet_then;
 use super::{Registry, Result};
 use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Ordering, Settings};
-use crate::error::Refusal;
+use crate::error::{FieldError, Refusal};
 use crate::event::{Event, Topic};
 use crate::filter::Clause;
 use crate::health::Health;
@@ -57,6 +57,8 @@ pub enum Verdict {
 pub enum Waits {
     /// Until somebody enables it.
     EndpointDisabled { reason: Option<String> },
+    /// Until somebody edits it: nothing can be sent as it is stored.
+    EndpointUnusable { field: String, reason: String },
     /// The receiver asked for a pause.
     Pause { until: Timestamp },
     /// The endpoint fails; one delivery at a time is tried, each time another.
@@ -83,8 +85,9 @@ impl Registry {
                     .into_iter()
                     .filter(|delivery| delivery.endpoint_id == endpoint.id)
                     .collect();
+                let problem = context.setup.sendable.problem(&endpoint.settings, &endpoint.signing);
                 let (verdict, detail) = match deliveries.last() {
-                    Some(delivery) => of_delivery(tx, &endpoint, delivery, context.setup.clock.now())?,
+                    Some(delivery) => of_delivery(tx, &endpoint, delivery, problem, context.setup.clock.now())?,
                     None => of_absence(tx, &endpoint, &event)?,
                 };
                 Ok(Why { event_id: event.id, endpoint_id: endpoint.id, verdict, detail, deliveries })
@@ -134,7 +137,13 @@ fn settings_then(tx: &mut dyn Tx, endpoint: &Endpoint, at: Timestamp) -> Result<
     Ok(settings)
 }
 
-fn of_delivery(tx: &mut dyn Tx, endpoint: &Endpoint, delivery: &Delivery, now: Timestamp) -> Result<(Verdict, String)> {
+fn of_delivery(
+    tx: &mut dyn Tx,
+    endpoint: &Endpoint,
+    delivery: &Delivery,
+    problem: Option<FieldError>,
+    now: Timestamp,
+) -> Result<(Verdict, String)> {
     Ok(match delivery.state {
         DeliveryState::Delivered => {
             (Verdict::Delivered { at: delivery.ended_at }, "the receiver accepted it".to_owned())
@@ -149,7 +158,10 @@ fn of_delivery(tx: &mut dyn Tx, endpoint: &Endpoint, delivery: &Delivery, now: T
         }
         DeliveryState::Pending => {
             let lane = lanes::get(tx, endpoint.id)?;
-            let waits = waits(tx, endpoint, delivery, lane.as_ref(), now)?;
+            let waits = match problem.filter(|_| endpoint.state == EndpointState::Enabled) {
+                Some(FieldError { field, message }) => Waits::EndpointUnusable { field, reason: message },
+                None => waits(tx, endpoint, delivery, lane.as_ref(), now)?,
+            };
             let detail = waits.in_words();
             (Verdict::Waiting(waits), detail)
         }
@@ -195,6 +207,9 @@ impl Waits {
         match self {
             Self::EndpointDisabled { reason } => {
                 format!("the endpoint is disabled ({}); enable it", reason.as_deref().unwrap_or("by hand"))
+            }
+            Self::EndpointUnusable { field, reason } => {
+                format!("nothing can be sent to the endpoint as it is stored ({field}: {reason}); edit it")
             }
             Self::Pause { until } => format!("the receiver asked to be left alone until {until}"),
             Self::Breaker { next_probe_at, last_tried, .. } => {

@@ -1,7 +1,7 @@
 //! The history of experiments, one change for each revision, and of endpoints. Never pruned.
 
 use super::value::to_json;
-use super::{StoreError, Tx, Write, query_as};
+use super::{StoreError, Tx, Write, query_as, query_one};
 use crate::change::{Change, EndpointChange};
 use crate::experiment::FieldChange;
 use crate::id::{EndpointId, ExperimentId};
@@ -73,6 +73,12 @@ pub fn list_of_endpoint(
             reason: row.get("reason")?,
         })
     })
+}
+
+/// What was done last to an endpoint: the word for it, and why.
+pub fn last_of_endpoint(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<Option<(String, String)>, StoreError> {
+    let sql = "SELECT action, reason FROM endpoint_changes WHERE endpoint_id = $1 ORDER BY id DESC LIMIT 1";
+    query_one(tx, "endpoint_changes", sql, params![endpoint], |row| Ok((row.get("action")?, row.get("reason")?)))
 }
 
 /// What a field of an experiment was at `revision`, if it has been edited since: the first later edit says from what.

@@ -137,9 +137,31 @@ pub fn lock(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<End
     query_one(tx, "endpoints", &sql, params![id], |row| decode(vault, row))
 }
 
-pub fn list(tx: &mut dyn Tx, vault: &Vault, after: &str, limit: u32) -> Result<Vec<Endpoint>, StoreError> {
+/// An endpoint of a list. One that cannot be read must not keep the others from being listed, or sent to.
+#[derive(Debug)]
+pub enum Listed {
+    Read(Box<Endpoint>),
+    Unreadable { id: EndpointId, reason: String },
+}
+
+impl Listed {
+    pub fn id(&self) -> EndpointId {
+        match self {
+            Self::Read(endpoint) => endpoint.id,
+            Self::Unreadable { id, .. } => *id,
+        }
+    }
+}
+
+pub fn list(tx: &mut dyn Tx, vault: &Vault, after: &str, limit: u32) -> Result<Vec<Listed>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id > $1 AND state <> 'deleted' ORDER BY id LIMIT $2");
-    query_as(tx, "endpoints", &sql, params![after, limit], |row| decode(vault, row))
+    query_as(tx, "endpoints", &sql, params![after, limit], |row| {
+        let id = row.get("id")?;
+        Ok(match decode(vault, row) {
+            Ok(endpoint) => Listed::Read(endpoint.into()),
+            Err(error) => Listed::Unreadable { id, reason: error.to_string() },
+        })
+    })
 }
 
 /// What the registry asks of an endpoint to know whether an event is owed to it, and in which lane; no secrets.
@@ -147,7 +169,13 @@ pub fn subscriptions(tx: &mut dyn Tx) -> Result<Vec<Subscription>, StoreError> {
     let sql = "SELECT e.id, l.number, e.settings FROM endpoints e JOIN lanes l ON l.endpoint_id = e.id \
                WHERE e.state <> 'deleted' ORDER BY e.id";
     query_as(tx, "endpoints", sql, &[], |row| {
-        Ok(Subscription { endpoint: row.get("id")?, lane: row.get("number")?, settings: row.json("settings")? })
+        let endpoint = row.get("id")?;
+        // What cannot be read may have asked for anything: what is owed waits until somebody mends it.
+        let settings = row.json("settings").unwrap_or_else(|error| {
+            tracing::error!(%error, %endpoint, "the endpoint's filter cannot be read; all events are owed to it");
+            Settings::of_all_events()
+        });
+        Ok(Subscription { endpoint, lane: row.get("number")?, settings })
     })
 }
 

@@ -10,6 +10,8 @@ use crate::params;
 /// The setting that holds the counter, in seconds.
 const LIVED_SECONDS: &str = "lived_seconds";
 const HOUR: u64 = 3600;
+/// The wall clock is looked at every minute: for so long it may have shown earlier times after a jump.
+const UNSEEN: Duration = Duration::from_secs(120);
 
 /// How long the installation has lived.
 pub fn read(tx: &mut dyn Tx) -> Result<Duration, StoreError> {
@@ -43,5 +45,5 @@ pub fn older_than(tx: &mut dyn Tx, keep: Duration) -> Result<Option<Timestamp>, 
                (SELECT 1 FROM lived_hours before WHERE before.hour <= $1)";
     let earliest = query_one(tx, "lived_hours", sql, params![hour], |row| row.get::<Option<Timestamp>>("earliest"))?;
     tx.execute("DELETE FROM lived_hours WHERE hour < $1", params![hour])?;
-    Ok(earliest.flatten())
+    Ok(earliest.flatten().map(|earliest| earliest.minus(UNSEEN)))
 }

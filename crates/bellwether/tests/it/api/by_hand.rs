@@ -35,6 +35,34 @@ async fn a_resent_delivery_stands_outside_the_order(database: Database) {
     server.stop().await;
 }
 
+/// What was sent and what was answered, for whoever asks why a webhook did not come: without any token.
+async fn an_attempt_shows_both_sides(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    receiver.answer(|_| Reply::Status(500));
+    let fields = json!({
+        "url": receiver.url("/?key=query-token"), "retry_schedule": [], "headers": {"Authorization": "Bearer t0ken-value"},
+    });
+    let (endpoint, _) = subscribe_with(&server, fields).await;
+    server.experiment(draft("k")).await;
+    let failed = delivery(&server, &endpoint, 1, "exhausted").await["id"].as_str().unwrap().to_owned();
+    let shown = server.get(&format!("/deliveries/{failed}")).await;
+    let received = receiver.wait_for(1).await;
+    assert_eq!(shown["body"].as_str().unwrap().as_bytes(), received[0].body, "the exact body");
+    let attempt = &shown["attempts"][0];
+    let sent = attempt["request_headers"].as_str().unwrap();
+    for expected in
+        ["webhook-id: evt_", "webhook-signature: v1,", "authorization: [hidden]\n", "bellwether-attempt: 1\n"]
+    {
+        assert!(sent.contains(expected), "{sent}");
+    }
+    assert!(attempt["response_headers"].as_str().unwrap().contains("content-length"), "{attempt}");
+    let all = shown.to_string();
+    assert!(!all.contains("t0ken-value") && !all.contains("query-token"), "{all}");
+    let test = server.post(&format!("/endpoints/{endpoint}/test"), Value::Null).await.expect(200);
+    assert!(test["attempt"]["request_headers"].as_str().unwrap().contains("webhook-id"), "{test}");
+    server.stop().await;
+}
+
 async fn a_cancelled_delivery_is_never_sent(database: Database) {
     let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
     let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "enabled": false})).await;
@@ -95,6 +123,7 @@ async fn a_test_tells_what_came_of_a_ping(database: Database) {
 }
 
 on_both!(
+    an_attempt_shows_both_sides,
     a_resent_delivery_stands_outside_the_order,
     a_cancelled_delivery_is_never_sent,
     a_failing_delivery_can_be_cancelled,

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{items, rename, subscribe, subscribe_with};
+use super::telemetry::Page;
+use super::{delivery, items, rename, subscribe, subscribe_with, why};
 use crate::databases::{Database, on_both};
 use crate::receiver::{Receiver, Reply};
-use crate::server::{Server, draft};
+use crate::server::{ADMIN_KEY, Server, draft};
 
 async fn states(server: &Server, endpoint: &str) -> Vec<(i64, String)> {
     let page = server.get(&format!("/deliveries?limit=250&endpoint={endpoint}")).await;
@@ -231,7 +232,88 @@ async fn all_that_is_stored(server: &Server, database: &Database) -> Vec<u8> {
     server.running().registry().db().read(read).await.unwrap()
 }
 
+/// What is accepted can be sent: each of these was accepted once and never sent.
+async fn what_could_not_be_sent_is_refused_with_the_reason(database: Database) {
+    let server = Server::start(&database).await;
+    for (url, reason) in [
+        ("https://${WEBHOOK_HOST}/hooks", "placeholder"),
+        ("https://a..b/", "between two dots"),
+        ("https://*.example.com/", "pattern"),
+        ("https:///x", "names no host"),
+        ("https://example.com:0/", "port 0"),
+        ("https://example.com/a\tb", "control character"),
+        ("https://user:pw@example.com/", "Authorization"),
+        ("https://example.com/?[hidden]", "give the URL whole"),
+    ] {
+        let refused = server.post("/endpoints", json!({"url": url})).await.expect(422);
+        assert_eq!(refused["errors"][0]["field"], "url", "{refused}");
+        assert!(refused["errors"][0]["message"].as_str().unwrap().contains(reason), "{url}: {refused}");
+    }
+    let url = "https://example.com/";
+    for (fields, field) in [
+        (json!({"url": url, "headers": {"X-A": " b"}}), "headers.X-A"),
+        (json!({"url": url, "headers": {"X-A": "Bearer [hidden]"}}), "headers.X-A"),
+        (json!({"url": url, "secret": "whsec_!!!!"}), "secret"),
+        (json!({"url": url, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"}), "secret"),
+        (json!({"url": url, "tls": {"ca_pem": "no certificate"}}), "tls.ca_pem"),
+        (json!({"url": url, "tls": {"client_cert_pem": "x"}}), "tls"),
+    ] {
+        let refused = server.post("/endpoints", fields).await.expect(422);
+        assert_eq!(refused["errors"][0]["field"], field, "{refused}");
+    }
+    assert!(items(&server.get("/endpoints").await).is_empty(), "nothing was made");
+    let weak = server.post("/endpoints", json!({"url": url, "secret": "hunter22"})).await.expect(201);
+    assert!(weak["warnings"][0].as_str().unwrap().contains("guessed"), "{weak}");
+    server.stop().await;
+}
+
+/// An endpoint that an earlier version accepted, and one whose row is damaged, stop neither each other nor the rest.
+async fn one_that_cannot_be_sent_to_or_read_stops_no_other(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let (unusable, _) = subscribe_with(&server, json!({"url": receiver.url("/")})).await;
+    let (damaged, _) = subscribe_with(&server, json!({"url": receiver.url("/")})).await;
+    let (healthy, _) = subscribe_with(&server, json!({"url": receiver.url("/")})).await;
+    let registry = server.running().registry().clone();
+    let (id, other) = (unusable.parse().unwrap(), damaged.clone());
+    let spoil = {
+        let registry = registry.clone();
+        move |tx: &mut dyn bellwether::store::Tx| {
+            let (vault, ids) = (registry.vault(), registry.ids());
+            let mut endpoint = bellwether::store::endpoints::get(tx, vault, id)?.expect("it is there");
+            endpoint.settings.url = "https://a..b/".to_owned();
+            endpoint.version += 1;
+            bellwether::store::endpoints::save(tx, vault, ids.as_ref(), &endpoint)?;
+            let sql = "UPDATE endpoints SET url = headers WHERE id = $1";
+            tx.execute(sql, &[other.as_str().into()]).map(drop)
+        }
+    };
+    registry.db().write::<_, bellwether::store::StoreError, _>(spoil).await.unwrap();
+    // The dispatcher looks when any endpoint changes.
+    server.patch(&format!("/endpoints/{healthy}"), json!({"description": "x"})).await.expect(200);
+    let experiment = server.experiment(draft("k")).await;
+    delivery(&server, &healthy, 1, "delivered").await;
+    let path = format!("/endpoints/{unusable}");
+    let shown = server.get(&path).await;
+    assert_eq!(shown["lane"]["is"], "unusable", "{shown}");
+    assert!(shown["lane"]["reason"].as_str().unwrap().contains("edit it"), "{shown}");
+    let waiting = why(&server, experiment, 1, &unusable).await["verdict"].clone();
+    assert_eq!((&waiting["for"], &waiting["field"]), (&json!("endpoint_unusable"), &json!("url")), "{waiting}");
+    server.eventually(&format!("{path}/history"), |page| items(page).last().unwrap()["action"] == "unusable").await;
+    let list = server.get("/endpoints").await;
+    assert_eq!(items(&list).len(), 3);
+    assert!(items(&list).iter().any(|item| item["id"] == damaged && item["unreadable"].is_string()), "{list}");
+    let page = Page::of(&server, ADMIN_KEY).await;
+    assert!((page.value("bellwether_endpoints_unusable") - 2.0).abs() < 0.1);
+    assert!(page.value("bellwether_descriptors_limit") >= page.value("bellwether_outbound_connections_limit"));
+    // Mended, it gets what it was owed.
+    server.patch(&path, json!({"url": receiver.url("/mended")})).await.expect(200);
+    delivery(&server, &unusable, 1, "delivered").await;
+    server.stop().await;
+}
+
 on_both!(
+    what_could_not_be_sent_is_refused_with_the_reason,
+    one_that_cannot_be_sent_to_or_read_stops_no_other,
     a_deleted_endpoint_is_sent_nothing_more,
     what_is_cancelled_on_its_way_is_not_tried_again,
     a_disabled_endpoint_goes_on_where_it_stopped,

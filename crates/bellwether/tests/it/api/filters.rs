@@ -83,7 +83,41 @@ async fn why_looks_at_what_was_in_force_then(database: Database) {
     server.stop().await;
 }
 
+/// An endpoint that asks for a tag, a key or an entity hears of the edit that takes it away.
+async fn an_edit_is_told_to_those_who_asked_for_what_was(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let definitions = Definitions::make(&server, &database).await;
+    let url = receiver.url("/");
+    let filters = [
+        json!({"tags": ["growth"]}),
+        json!({"experiment_keys": ["before-*"]}),
+        json!({"entity_ids": [definitions.entity]}),
+    ];
+    let mut endpoints = Vec::new();
+    for filter in filters {
+        endpoints.push(with_filter(&server, &url, filter).await);
+    }
+    let id = server
+        .experiment(json!({"key": "before-1", "name": "n", "tags": ["growth"], "entity_id": definitions.entity}))
+        .await;
+    let edit = json!({"tags": ["other"], "key": "after-1", "entity_id": null});
+    server.patch(&format!("/experiments/{id}"), edit).await.expect(200);
+    rename(&server, id, "none of them").await;
+    for endpoint in &endpoints {
+        delivery(&server, endpoint, 2, "delivered").await;
+        assert_eq!(why(&server, id, 2, endpoint).await["verdict"]["is"], "delivered");
+        assert_eq!(why(&server, id, 3, endpoint).await["verdict"]["is"], "filtered");
+    }
+    // Who subscribes now, and has it replayed, gets the same.
+    let late = with_filter(&server, &url, json!({"tags": ["growth"], "experiment_keys": ["before-*"]})).await;
+    server.post(&format!("/endpoints/{late}/replay"), json!({"since": "2020-01-01T00:00:00Z"})).await.expect(202);
+    delivery(&server, &late, 2, "delivered").await;
+    server.stop().await;
+    assert!(receiver.received().iter().all(|request| request.revision() < 3));
+}
+
 on_both!(
+    an_edit_is_told_to_those_who_asked_for_what_was,
     each_clause_lets_through_what_it_says,
     runs_are_picked_by_what_came_of_them,
     why_looks_at_what_was_in_force_then,

@@ -128,7 +128,49 @@ async fn no_more_than_the_rate_is_sent(database: Database) {
     server.stop().await;
 }
 
+/// A test that is answered closes the breaker at once: whoever mended the receiver need not wait for a probe.
+async fn a_test_that_succeeds_closes_the_breaker(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    receiver.answer(|_| Reply::Status(503));
+    let fields = json!({"url": receiver.url("/"), "retry_schedule": [3600], "ordering": "none"});
+    let (endpoint, _) = subscribe_with(&server, fields).await;
+    let path = format!("/endpoints/{endpoint}");
+    let id = server.experiment(draft("k")).await;
+    for edit in 0..4 {
+        rename(&server, id, &format!("edit {edit}")).await;
+    }
+    let shown = server.eventually(&path, |shown| shown["lane"]["is"] == "failing").await;
+    let failed = server.post(&format!("{path}/test"), Value::Null).await.expect(200);
+    assert_eq!(failed["is_success"], false);
+    assert_eq!(server.get(&path).await["lane"]["is"], shown["lane"]["is"], "a test that fails changes nothing");
+    let waiting = why(&server, id, 1, &endpoint).await["verdict"].clone();
+    assert!(waiting["last_tried"].as_str().unwrap().starts_with("dlv_"), "{waiting}");
+    receiver.answer(|_| Reply::Status(204));
+    server.post(&format!("{path}/test"), Value::Null).await.expect(200);
+    server.eventually(&path, |shown| shown["lane"]["is"] == "sending" && shown["pending"] == 0).await;
+    assert_eq!(actions(&server, &endpoint).await, ["created", "failing", "recovered"]);
+    server.stop().await;
+}
+
+/// One event that is always refused, and good ones of another experiment: none of these waits for it.
+async fn a_refused_event_keeps_no_other_waiting(database: Database) {
+    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    receiver.answer(|request| Reply::Status(if request.experiment() == 1 { 500 } else { 204 }));
+    let fields = json!({"url": receiver.url("/"), "retry_schedule": vec![1; 30]});
+    let (endpoint, _) = subscribe_with(&server, fields).await;
+    let path = format!("/endpoints/{endpoint}");
+    assert_eq!(server.experiment(draft("refused")).await, 1);
+    server.eventually(&path, |shown| shown["lane"]["is"] == "failing").await;
+    let good = server.experiment(draft("good")).await;
+    delivery(&server, &endpoint, 1, "delivered").await;
+    server.eventually(&path, |shown| shown["pending"] == 1).await;
+    assert!(receiver.received().iter().any(|request| request.experiment() == good));
+    server.stop().await;
+}
+
 on_both!(
+    a_test_that_succeeds_closes_the_breaker,
+    a_refused_event_keeps_no_other_waiting,
     gone_disables_the_endpoint,
     retry_after_pauses_the_lane,
     the_breaker_opens_and_closes,

@@ -13,6 +13,7 @@ use crate::receiver::Receiver;
 use crate::server::{Server, draft};
 
 const HOUR: Duration = Duration::from_hours(1);
+const HOUR_US: i64 = 3_600_000_000;
 
 /// The numbers of the log after a cursor.
 async fn cursors(server: &Server, after: i64) -> Vec<i64> {
@@ -21,7 +22,9 @@ async fn cursors(server: &Server, after: i64) -> Vec<i64> {
 }
 
 async fn old_deliveries_and_events_leave_and_the_log_goes_on(database: Database) {
-    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let clock = Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
     subscribe_with(&server, json!({"url": receiver.url("/")})).await;
     let (stuck, _) = subscribe_with(&server, json!({"url": receiver.url("/stuck"), "enabled": false})).await;
     let id = server.experiment(draft("k")).await;
@@ -36,14 +39,14 @@ async fn old_deliveries_and_events_leave_and_the_log_goes_on(database: Database)
     let registry = server.running().registry();
     assert_eq!(registry.prune(HOUR).await.unwrap(), 0, "nothing is that old");
     assert_eq!(cursors(&server, 0).await, before);
-    live_two_hours(registry).await;
+    live_two_hours(registry, &clock).await;
     assert_eq!(registry.prune(HOUR).await.unwrap(), 3, "the three that were delivered");
     assert_eq!(server.get(&format!("/endpoints/{stuck}")).await["pending"], 0, "what was pending has expired");
     let expired = server.get("/deliveries").await;
     assert_eq!(items(&expired).len(), 3, "and is shown for as long again");
     assert!(items(&expired).iter().all(|one| one["state"] == "cancelled" && one["reason"] == "expired"), "{expired}");
     assert_eq!(cursors(&server, 0).await, before, "their events stay with them");
-    live_two_hours(registry).await;
+    live_two_hours(registry, &clock).await;
     assert_eq!(registry.prune(HOUR).await.unwrap(), 3 + 3, "three deliveries and three events");
     assert!(items(&server.get("/deliveries").await).is_empty());
     let gone = server.call_as(crate::server::ADMIN_KEY, http::Method::GET, "/events?after=1", Value::Null).await;
@@ -58,11 +61,9 @@ async fn old_deliveries_and_events_leave_and_the_log_goes_on(database: Database)
     server.stop().await;
 }
 
-/// What was made or ended until now has been there for more than an hour afterwards, though the wall clock has hardly moved.
-pub async fn live_two_hours(registry: &Registry) {
-    // The grain of ids.
-    let begun = registry.clock().now().as_micros() / 1000;
-    while registry.clock().now().as_micros() / 1000 == begun {}
+/// Two hours pass, by both clocks.
+pub async fn live_two_hours(registry: &Registry, clock: &JumpingClock) {
+    clock.jump(2 * HOUR_US);
     for _ in 0..120 {
         registry.live(Duration::from_secs(60)).await.unwrap();
     }
@@ -78,16 +79,16 @@ async fn a_wall_clock_that_jumps_removes_nothing(database: Database) {
     server.experiment(draft("k")).await;
     receiver.wait_for(1).await;
     server.eventually("/deliveries?state=delivered", |page| items(page).len() == 1).await;
-    live_two_hours(server.running().registry()).await;
-    clock.jump(60 * 24 * 3_600_000_000);
+    live_two_hours(server.running().registry(), &clock).await;
+    clock.jump(60 * 24 * HOUR_US);
     server.stop().await;
     let server = Server::by(crate::server::config(&database), clock.clone()).await;
     let registry = server.running().registry();
     // A month is kept, and two hours have been lived through.
     assert_eq!(registry.prune(Duration::from_hours(24 * 30)).await.unwrap(), 0);
     server.experiment(draft("ahead")).await;
-    live_two_hours(registry).await;
-    clock.jump(-60 * 24 * 3_600_000_000);
+    live_two_hours(registry, &clock).await;
+    clock.jump(-60 * 24 * HOUR_US);
     server.experiment(draft("back")).await;
     receiver.wait_for(3).await;
     server.eventually("/deliveries?state=delivered", |page| items(page).len() == 3).await;
@@ -100,11 +101,13 @@ async fn a_wall_clock_that_jumps_removes_nothing(database: Database) {
 
 /// What expired can be had all the same.
 async fn what_expired_is_recovered(database: Database) {
-    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let clock = Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
     let (endpoint, _) = subscribe_with(&server, json!({"url": receiver.url("/"), "enabled": false})).await;
     server.experiment(draft("k")).await;
     let registry = server.running().registry();
-    live_two_hours(registry).await;
+    live_two_hours(registry, &clock).await;
     registry.prune(HOUR).await.unwrap();
     let path = format!("/endpoints/{endpoint}");
     assert_eq!(server.get(&path).await["pending"], 0);

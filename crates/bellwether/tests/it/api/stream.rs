@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::refusals::{invalid, problem};
 use super::retention::live_two_hours;
 use super::{items, rename};
+use crate::clocks::JumpingClock;
 use crate::databases::{Database, on_both};
 use crate::receiver::PATIENCE;
 use crate::server::{ADMIN_KEY, Answer, Server, draft};
@@ -198,7 +199,8 @@ async fn what_cannot_be_followed_is_refused(database: Database) {
 }
 
 async fn a_cursor_past_retention_is_gone(database: Database) {
-    let server = Server::start(&database).await;
+    let clock = std::sync::Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
     let id = server.experiment(draft("k")).await;
     for name in ["b", "c", "d"] {
         rename(&server, id, name).await;
@@ -206,7 +208,7 @@ async fn a_cursor_past_retention_is_gone(database: Database) {
     let log = server.eventually("/events", |page| items(page).len() == 4).await;
     let cursor = |at: usize| items(&log)[at]["cursor"].as_str().unwrap().parse::<i64>().unwrap();
     let registry = server.running().registry();
-    live_two_hours(registry).await;
+    live_two_hours(registry, &clock).await;
     registry.prune(Duration::from_hours(1)).await.unwrap();
     let refused = Reader::try_open(&server, ADMIN_KEY, "", Some(cursor(1))).await.err().expect("a refusal");
     let refused = problem(refused, 410, "cursor-gone");

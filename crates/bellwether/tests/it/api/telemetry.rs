@@ -9,10 +9,10 @@ use crate::databases::{Database, on_both};
 use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
-struct Page(String);
+pub struct Page(String);
 
 impl Page {
-    async fn of(server: &Server, key: &str) -> Self {
+    pub async fn of(server: &Server, key: &str) -> Self {
         let bearer = format!("Bearer {key}");
         let answer = server.raw(Method::GET, "//metrics", &[("authorization", &bearer)], "").await;
         assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
@@ -25,7 +25,7 @@ impl Page {
     }
 
     /// The value of a series, written as on the page.
-    fn value(&self, series: &str) -> f64 {
+    pub fn value(&self, series: &str) -> f64 {
         let found = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         found.unwrap_or_else(|| panic!("{series} is missing in\n{}", self.0)).parse().unwrap()
     }

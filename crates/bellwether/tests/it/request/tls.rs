@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use bellwether::config::CertificateFiles;
 use bellwether::delivery::answer::ErrorClass;
+use bellwether::endpoint::OwnTls;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -16,6 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::*;
 
@@ -237,11 +239,125 @@ async fn many_at_once_agree_on_http_2() {
     for _ in 0..8 {
         assert_eq!(receiver.seen.recv().await.unwrap().0, Version::HTTP_2);
     }
-    // Each may have begun a connection before the first one said that it carries all.
-    let connections = receiver.raw.connections();
-    assert!(connections <= 8, "{connections} connections");
+    // The others wait until the first one says that it carries all.
+    assert_eq!(receiver.raw.connections(), 1);
     assert_eq!(code(&send(&client).await), 204);
-    assert_eq!(receiver.raw.connections(), connections);
+    assert_eq!(receiver.raw.connections(), 1);
+}
+
+/// Whoever waits for another's handshake fails with it, and not by its own time.
+#[tokio::test]
+async fn many_at_once_fail_with_the_first_handshake() {
+    let authority = Authority::make();
+    let receiver = Receiver::start(&Certificate::self_signed("hooks.test"), &["h2"], None).await;
+    let target = Target { max_in_flight: 8, ..target(receiver.url()) };
+    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let mut sending = JoinSet::new();
+    for _ in 0..8 {
+        let client = client.clone();
+        sending.spawn(async move { assert_failed(&send(&client).await, ErrorClass::Tls).len() });
+    }
+    sending.join_all().await;
+    assert!(receiver.raw.connections() < 8, "{}", receiver.raw.connections());
+}
+
+/// The receiver's own idea of HTTP/2, behind TLS.
+async fn speaking_h2<F>(
+    certificate: &Certificate,
+    serve: impl Fn(TlsStream<TcpStream>) -> F + Send + Clone + 'static,
+) -> Raw
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_no_client_auth();
+    let mut config = config.with_single_cert(vec![certificate.der.clone()], certificate.key_der()).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    Raw::start(move |stream| {
+        let (acceptor, serve) = (acceptor.clone(), serve.clone());
+        async move {
+            if let Ok(tls) = acceptor.accept(stream).await {
+                serve(tls).await;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_receiver_that_wants_http_1_1_gets_it() {
+    let authority = Authority::make();
+    let raw = speaking_h2(&authority.certify("hooks.test"), |mut tls| async move {
+        if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
+            while read_request(&mut tls).await.is_some() {
+                let _ = tls.write_all(NO_CONTENT).await;
+            }
+            return;
+        }
+        let mut connection = h2::server::handshake(tls).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED);
+        }
+    })
+    .await;
+    let url = format!("https://hooks.test:{}/", raw.address.port());
+    let client = client(url, &authority.outbound(OutboundSettings::default()));
+    for _ in 0..3 {
+        assert_eq!(code(&send(&client).await), 204);
+    }
+    assert_eq!(raw.connections(), 2, "it is asked once");
+}
+
+/// A receiver that never comes to its answer, and sends interim ones without end.
+#[tokio::test]
+async fn a_flood_over_http_2_is_cut_off() {
+    let authority = Authority::make();
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let raw = speaking_h2(&authority.certify("hooks.test"), move |mut tls| {
+        let tell = tell.clone();
+        async move {
+            // SETTINGS, then HEADERS with `:status: 103` on the first stream, for ever.
+            let _ = tls.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await;
+            let mut begun = [0; 300];
+            let _ = tls.read(&mut begun).await;
+            let interim = [0, 0, 5, 1, 4, 0, 0, 0, 1, 8, 3, b'1', b'0', b'3'].repeat(1000);
+            let mut sent = 0;
+            while tls.write_all(&interim).await.is_ok() {
+                sent += interim.len();
+            }
+            let _ = tell.send(sent);
+        }
+    })
+    .await;
+    let url = format!("https://hooks.test:{}/", raw.address.port());
+    let answer = send_once(url, &authority.outbound(OutboundSettings::default())).await;
+    assert!(matches!(answer, Answer::Failed { .. }), "{answer:?}");
+    let sent = told.recv().await.unwrap();
+    assert!(sent < 8 * 1024 * 1024, "{sent} bytes were taken");
+}
+
+/// An endpoint's own authorities are the only ones it trusts, and its certificate is the one that it shows.
+#[tokio::test]
+async fn an_endpoint_has_certificates_of_its_own() {
+    let (authority, other) = (Authority::make(), Authority::make());
+    let mut receiver = Receiver::start(&other.certify("hooks.test"), &[], Some(&other)).await;
+    let outbound = authority.outbound(OutboundSettings::default());
+    assert_failed(&send_once(receiver.url(), &outbound).await, ErrorClass::Tls);
+    let files = other.client_files("bellwether.test");
+    let read = |file: PathBuf| Some(std::fs::read_to_string(file).unwrap());
+    let own = OwnTls {
+        ca_pem: read(other.file()),
+        client_cert_pem: read(files.certificate),
+        client_key_pem: read(files.key),
+    };
+    let tls = outbound.tls_with(&own).unwrap();
+    let target = Target { tls: Some(tls), ..target(receiver.url()) };
+    assert_eq!(code(&send(&Client::connect(target, &outbound).unwrap()).await), 204);
+    assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_11, true));
+    let wrong = OwnTls { client_key_pem: read(authority.client_files("x").key), ..own };
+    assert_eq!(outbound.tls_with(&wrong).unwrap_err().0, "tls.client_cert_pem");
 }
 
 #[tokio::test]

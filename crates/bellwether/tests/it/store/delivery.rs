@@ -92,7 +92,7 @@ async fn an_endpoint_is_kept_encrypted_until_deleted(database: Database) {
     assert!(get(1).await.is_none());
     let listing = vault.clone();
     let listed = read(&db, move |tx| endpoints::list(tx, &listing, "", 9)).await.unwrap();
-    assert_eq!(listed.iter().map(|endpoint| endpoint.id).collect::<Vec<_>>(), [EndpointId::of(2)]);
+    assert_eq!(listed.iter().map(|endpoint| endpoint.id()).collect::<Vec<_>>(), [EndpointId::of(2)]);
     let listing = vault.clone();
     let after = EndpointId::of(2).to_string();
     assert!(read(&db, move |tx| endpoints::list(tx, &listing, &after, 9)).await.unwrap().is_empty());
