@@ -22,6 +22,7 @@ const RANKS: [&[&str]; 7] = [
         "collection",
         "config",
         "definition",
+        "descriptors",
         "endpoint",
         "error",
         "event",
@@ -56,7 +57,7 @@ const RESERVED: [(&str, &[&str]); 11] = [
     ("hyper_util::client", &["bellwether::cli", "bench"]),
     ("httparse", &["bellwether::delivery::http1", "bench::wire"]),
     ("tokio_rustls", &["bellwether::delivery::connector"]),
-    ("hickory_resolver", &["bellwether::delivery::guard"]),
+    ("hickory_resolver", &["bellwether::delivery::resolver"]),
     ("datafusion", &["warehouse"]),
     ("adbc_core", &["warehouse"]),
 ];

@@ -63,9 +63,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// The same by another clock than the machine's.
 pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    let descriptors = Descriptors::raised();
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
-    let outbound = outbound.with_connections(descriptors.outbound);
+    let outbound = outbound.with_connections(Descriptors::raised().outbound);
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));

@@ -1,5 +1,8 @@
 //! An endpoint: a subscribed URL, what it wants to hear and how it wants it. Its secret is apart, and never printed.
 
+mod hidden;
+mod own_tls;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +17,9 @@ use crate::filter::{Clause, Facts, Filter};
 use crate::id::EndpointId;
 use crate::signing::Signing;
 
+pub use hidden::HIDDEN;
+pub use own_tls::OwnTls;
+
 /// Ten attempts in all: the first, and one after each of these, in seconds.
 pub const DEFAULT_RETRY_SCHEDULE: [u64; 9] = [5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000];
 const MOST_RETRIES: usize = 30;
@@ -22,9 +28,6 @@ pub const LONGEST_RETRY: Duration = Duration::from_hours(10);
 const LONGEST_HOLD: u64 = 60;
 const MOST_HEADERS: usize = 20;
 const LONGEST_HEADER: usize = 4096;
-const LONGEST_PEM: usize = 32 * 1024;
-/// Shown in place of a value that may be a token. Sending it back changes nothing.
-pub const HIDDEN: &str = "[hidden]";
 /// Headers that the request itself sets, or that would change what it means.
 const RESERVED_HEADERS: [&str; 15] = [
     "host",
@@ -81,44 +84,6 @@ pub struct Settings {
     /// Whether a signature by an Ed25519 key (`v1a`) stands beside the one by the secret.
     #[serde(default)]
     pub asymmetric_signature: bool,
-}
-
-/// In PEM: whom to trust, and what to show, when connecting to this endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OwnTls {
-    /// The only authorities that are trusted.
-    #[serde(default)]
-    pub ca_pem: Option<String>,
-    #[serde(default)]
-    pub client_cert_pem: Option<String>,
-    #[serde(default)]
-    pub client_key_pem: Option<String>,
-}
-
-impl OwnTls {
-    fn fields(&mut self) -> [(&'static str, &mut Option<String>); 3] {
-        let Self { ca_pem, client_cert_pem, client_key_pem } = self;
-        [("tls.ca_pem", ca_pem), ("tls.client_cert_pem", client_cert_pem), ("tls.client_key_pem", client_key_pem)]
-    }
-
-    fn validate(&self, errors: &mut FieldErrors) {
-        for (field, given) in self.clone().fields() {
-            errors.text(field, given.as_deref().unwrap_or_default(), LONGEST_PEM);
-        }
-        let has_both = self.client_cert_pem.is_some() == self.client_key_pem.is_some();
-        errors.check(has_both, "tls", || {
-            "a client certificate needs its key, and a key its certificate; give both".to_owned()
-        });
-    }
-
-    fn shown(&self) -> Self {
-        let mut shown = self.clone();
-        for (_, value) in shown.fields() {
-            *value = value.take().map(|_| HIDDEN.to_owned());
-        }
-        shown
-    }
 }
 
 /// Tells whether webhooks can be made and sent as an endpoint is stored, by making all that sending needs.
@@ -306,60 +271,6 @@ impl Settings {
         }
     }
 
-    /// Puts what is stored back where it was sent as it is shown. What cannot be matched with something stored is refused: a
-    /// placeholder is never a value.
-    pub fn unhide(&mut self, stored: Option<&Self>) -> Result<(), Refusal> {
-        let mut errors = FieldErrors::default();
-        if self.url.contains(HIDDEN) || self.url.contains("%5Bhidden%5D") {
-            match stored.and_then(|stored| unhidden_url(&self.url, &stored.url)) {
-                Some(url) => self.url = url,
-                None => errors.add(
-                    "url",
-                    format!(
-                        "{HIDDEN} stands for the query that is stored, and is kept only alone and for the same host; \
-                         give the URL whole"
-                    ),
-                ),
-            }
-        }
-        let nothing = BTreeMap::new();
-        let headers = stored.map_or(&nothing, |stored| &stored.headers);
-        for (name, value) in self.headers.iter_mut().filter(|(_, value)| *value == HIDDEN) {
-            match headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
-                Some((_, kept)) => value.clone_from(kept),
-                None => errors.add(
-                    header_field(name),
-                    format!("{HIDDEN} stands for a value that is stored, and none is for this header; give the value"),
-                ),
-            }
-        }
-        let mut kept = stored.and_then(|stored| stored.tls.clone()).unwrap_or_default();
-        for ((field, value), (_, kept)) in self.tls.iter_mut().flat_map(OwnTls::fields).zip(kept.fields()) {
-            if value.as_deref() == Some(HIDDEN) {
-                if kept.is_none() {
-                    errors
-                        .add(field, format!("{HIDDEN} stands for a value that is stored, and none is; give the value"));
-                }
-                *value = kept.take();
-            }
-        }
-        errors.finish()
-    }
-
-    /// As it is shown: without what may hold a token.
-    pub fn shown(&self) -> Self {
-        let headers = self.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect();
-        Self { url: self.shown_url(), headers, tls: self.tls.as_ref().map(OwnTls::shown), ..self.clone() }
-    }
-
-    /// The URL without its query, which may hold a token and so is shown once, when it is given.
-    pub fn shown_url(&self) -> String {
-        match self.url.split_once('?') {
-            Some((open, _)) => format!("{open}?[hidden]"),
-            None => self.url.clone(),
-        }
-    }
-
     /// The first clause of what it wants to hear that `facts` do not meet; `None`: it wants them.
     pub fn unmet_by(&self, facts: &Facts<'_>) -> Option<Clause> {
         let is_among = match facts.topic {
@@ -379,16 +290,6 @@ impl Settings {
         let index = usize::try_from(failed).ok()?.checked_sub(1)?;
         self.retry_schedule.get(index).copied().map(Duration::from_secs)
     }
-}
-
-/// `given` with the query of `stored` in place of the placeholder: only where that is all of its query, and the token goes
-/// to the host that has it already.
-fn unhidden_url(given: &str, stored: &str) -> Option<String> {
-    let (open, query) = given.split_once('?')?;
-    let (stored_open, stored_query) = stored.split_once('?')?;
-    let origin = |text: &str| url::Url::parse(text).ok().map(|url| url.origin());
-    let is_same = origin(open)? == origin(stored_open)?;
-    (is_same && query == HIDDEN && !open.contains(HIDDEN)).then(|| format!("{open}?{stored_query}"))
 }
 
 #[cfg(test)]
@@ -455,48 +356,6 @@ mod tests {
         assert!(
             settings(twice).unwrap().validate(&AddressPolicy::default()).unwrap_err().to_string().contains("twice")
         );
-    }
-
-    #[test]
-    fn a_query_is_not_shown() {
-        let settings = settings(serde_json::json!({"url": "https://example.com/a?token=x?y"})).unwrap();
-        assert_eq!(settings.shown_url(), "https://example.com/a?[hidden]");
-    }
-
-    #[test]
-    fn a_placeholder_keeps_what_is_stored_or_is_refused() {
-        let stored = settings(serde_json::json!({
-            "url": "https://example.com/a?token=x", "headers": {"Authorization": "Bearer y"}, "tls": {"ca_pem": "p3m"},
-        }))
-        .unwrap();
-        let given = |json: serde_json::Value| {
-            let mut given = settings(json).unwrap();
-            given.unhide(Some(&stored)).map(|()| given)
-        };
-        let shown = serde_json::to_value(stored.shown()).unwrap();
-        assert!(!shown.to_string().contains("token=x") && !shown.to_string().contains("p3m"));
-        assert_eq!(given(shown).unwrap(), stored);
-        let moved = given(serde_json::json!({"url": "https://example.com/b?[hidden]"})).unwrap();
-        assert_eq!(moved.url, "https://example.com/b?token=x");
-        for url in [
-            "https://example.com/a?[hidden]&v=2",
-            "https://example.com/a?v=2&[hidden]",
-            "https://example.com/[hidden]",
-            "https://elsewhere.example/a?[hidden]",
-            "http://example.com/a?[hidden]",
-            "https://example.com:8443/a?[hidden]",
-            "https://example.com/a?%5Bhidden%5D",
-        ] {
-            assert!(given(serde_json::json!({"url": url})).is_err(), "{url}");
-        }
-        let header = serde_json::json!({"url": "https://example.com", "headers": {"X-Other": HIDDEN}});
-        assert!(given(header).is_err());
-        let part = serde_json::json!({"url": "https://example.com", "headers": {"Authorization": "Bearer [hidden]"}});
-        assert!(given(part).unwrap().validate(&AddressPolicy::default()).is_err());
-        let key = serde_json::json!({"url": "https://example.com", "tls": {"client_key_pem": HIDDEN}});
-        assert!(given(key).is_err());
-        let mut fresh = settings(serde_json::json!({"url": "https://example.com/?[hidden]"})).unwrap();
-        assert!(fresh.unhide(None).is_err(), "nothing is stored yet");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::Name;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,7 +16,7 @@ use super::answer::ErrorClass;
 use super::dial::{DialError, dial};
 use super::outbound::Outbound;
 use super::proxy::{self, Destination};
-use super::resolver::Unresolved;
+use super::resolver::{self, Unresolved};
 use super::slots::Slot;
 use crate::config::Proxy;
 
@@ -78,7 +77,7 @@ impl Connector {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = url.port_or_known_default().filter(|port| *port > 0).ok_or("port 0 cannot be connected to")?;
         if host.parse::<IpAddr>().is_err() {
-            Name::from_ascii(&host).map_err(|error| format!("the host '{host}' cannot be looked up: {error}"))?;
+            resolver::check(&host).map_err(|error| format!("the host '{host}' cannot be looked up: {error}"))?;
         }
         let tls_name = (url.scheme() == "https").then(|| ServerName::try_from(host.clone())).transpose();
         let tls_name = tls_name.map_err(|_| format!("the host '{host}' cannot be in a certificate"))?;

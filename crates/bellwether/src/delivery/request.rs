@@ -86,8 +86,8 @@ pub struct Signed<'a> {
 impl Template {
     pub fn new(url: &url::Url, uri: Uri, asked: &[(HeaderName, HeaderValue)], credentials: Credentials) -> Self {
         let mut headers = HeaderMap::new();
-        for (name, value) in asked.iter().cloned().filter(|(name, _)| !FRAMING.contains(name)) {
-            headers.append(name, value);
+        for (name, value) in asked.iter().filter(|(name, _)| !FRAMING.contains(name)) {
+            headers.append(name, value.clone());
         }
         for name in [ID, TIMESTAMP, SIGNATURE, REVISION, ATTEMPT] {
             headers.remove(name);

@@ -108,6 +108,11 @@ impl Resolve for SystemResolver {
     }
 }
 
+/// Whether `name` can be asked for at all.
+pub fn check(name: &str) -> Result<(), Unresolved> {
+    Name::from_ascii(name).map(drop).map_err(|error| Unresolved::by(&error))
+}
+
 fn stamp(file: &Path) -> Stamp {
     let metadata = fs::metadata(file).ok()?;
     Some((metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec()))

@@ -111,7 +111,8 @@ mod tests {
         let shelf = Arc::new(Shelf::default());
         slots.note(Arc::downgrade(&shelf) as Weak<dyn Idle>);
         let busy = slots.take().await.unwrap();
-        shelf.0.lock().unwrap().push(slots.take().await.unwrap());
+        let idle = slots.take().await.unwrap();
+        shelf.0.lock().unwrap().push(idle);
         let third = slots.take().await.unwrap();
         assert!(shelf.0.lock().unwrap().is_empty() && slots.count() == (2, 2));
         let mut fourth = Box::pin(slots.take());
