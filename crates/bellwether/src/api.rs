@@ -1,6 +1,7 @@
 //! The HTTP API: the whole table of routes, and who may use each. One file for each resource below.
 //! Handlers translate; what happens is decided in `registry`, and every refusal leaves as a problem answer.
 
+mod acceptor;
 mod access;
 mod body;
 mod connection;
@@ -11,6 +12,7 @@ mod events;
 mod experiments;
 mod health;
 mod keys;
+mod occupancy;
 mod problem;
 mod query;
 mod recoveries;
@@ -22,9 +24,10 @@ mod telemetry;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
-use axum::middleware;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -37,12 +40,14 @@ use crate::metric::Metric;
 use crate::pipeline::Queries;
 use crate::registry::Registry;
 use crate::registry::nodes::License;
-use connection::Connections;
+pub use occupancy::Bounds;
 use problem::Problem;
 use sources::Tried;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
+/// Requests under way at once.
+const MOST_REQUESTS: usize = 512;
 
 /// What the API is made of.
 pub struct Parts {
@@ -51,6 +56,7 @@ pub struct Parts {
     pub pings: Pings,
     pub monitor: Arc<Monitor>,
     pub license: License,
+    pub bounds: Bounds,
 }
 
 /// The same, and what handlers share among themselves.
@@ -61,15 +67,18 @@ struct Api {
     monitor: Arc<Monitor>,
     license: License,
     stopping: watch::Receiver<bool>,
-    streams: Arc<Semaphore>,
+    streams: stream::Streams,
+    /// Requests under way, streams left aside.
+    requests: Semaphore,
+    guesses: access::Guesses,
     looks: telemetry::Looks,
 }
 
 type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
-pub async fn serve(listener: TcpListener, parts: Parts, mut stopping: watch::Receiver<bool>) -> std::io::Result<()> {
-    let Parts { registry, queries, pings, monitor, license } = parts;
+pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
+    let Parts { registry, queries, pings, monitor, license, bounds } = parts;
     let api = Api {
         registry,
         queries,
@@ -77,14 +86,25 @@ pub async fn serve(listener: TcpListener, parts: Parts, mut stopping: watch::Rec
         monitor,
         license,
         stopping: stopping.clone(),
-        streams: stream::permits(),
+        streams: stream::Streams::default(),
+        requests: Semaphore::new(MOST_REQUESTS),
+        guesses: access::Guesses::default(),
         looks: telemetry::Looks::default(),
     };
-    axum::serve(Connections(listener), routes(Arc::new(api)))
-        .with_graceful_shutdown(async move {
-            let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
-        })
-        .await
+    acceptor::serve(listener, routes(Arc::new(api)), bounds, stopping).await;
+}
+
+/// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.
+async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Result<Response, Problem> {
+    // A stream waits for hours and costs nothing meanwhile; there is a bound of their own on them.
+    if request.uri().path() == "/events/stream" {
+        return Ok(next.run(request).await);
+    }
+    let Ok(_permit) = api.requests.try_acquire() else {
+        let detail = format!("{MOST_REQUESTS} requests are under way; try again in a moment");
+        return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
+    };
+    Ok(next.run(request).await)
 }
 
 /// Every route there is.
@@ -94,6 +114,8 @@ fn routes(api: Shared) -> Router {
         .merge(definition_routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
+        .layer(middleware::from_fn_with_state(api.clone(), admit))
+        // Who guesses keys waits, and must not take the place of others meanwhile.
         .layer(middleware::from_fn_with_state(api.clone(), access::check));
     Router::new()
         .nest("/api/v1", v1)
@@ -149,7 +171,7 @@ fn delivery_routes() -> Router<Shared> {
         .route("/events", get(events::list))
         .route("/events/stream", get(stream::follow))
         .route("/events/{id}", get(events::get))
-        .route("/events/{id}/deliveries", get(events::deliveries_of))
+        .route("/events/{id}/deliveries", get(deliveries::of_event))
         .route("/events/{id}/endpoints/{endpoint_id}", get(events::why))
         .route("/deliveries", get(deliveries::list))
         .route("/deliveries/{id}", get(deliveries::get))

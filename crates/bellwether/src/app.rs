@@ -51,7 +51,7 @@ pub struct Running {
     registry: Registry,
     admin_key: Option<String>,
     stop: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
     _lock: File,
 }
@@ -64,7 +64,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// The same by another clock than the machine's.
 pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
-    let outbound = outbound.with_connections(Descriptors::raised().outbound);
+    let descriptors = Descriptors::raised();
+    let outbound = outbound.with_connections(descriptors.outbound);
     let lock = claim(&config.data)?;
     // What a killed process left of its runs: subjects' data, and much of it.
     let _ = std::fs::remove_dir_all(config.data.join("scratch"));
@@ -128,6 +129,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         pings: Pings::over(registry.clone(), outbound),
         monitor,
         license,
+        bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
     let server = tokio::spawn(api::serve(listener, parts, stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })

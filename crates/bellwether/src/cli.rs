@@ -6,6 +6,7 @@ mod listen;
 mod receiver;
 mod serve;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,7 +37,9 @@ pub fn run() -> ExitCode {
     }
     let log =
         tracing_subscriber::EnvFilter::try_from_env("BELLWETHER_LOG").unwrap_or_else(|_| "warn,bellwether=info".into());
-    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+    // Colours are for people at a terminal; files and collectors would get their codes.
+    let has_colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(log).with_ansi(has_colours).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),

@@ -67,10 +67,22 @@ impl std::str::FromStr for Timestamp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<jiff::Timestamp>()
-            .map(|at| Self(at.as_microsecond()))
-            .map_err(|_| format!("'{text}' is not an RFC 3339 time; write it like 2026-03-01T09:30:00Z"))
+        text.parse::<jiff::Timestamp>().map(|at| Self(at.as_microsecond())).map_err(|_| {
+            let shown: String = text.chars().take(40).collect();
+            if looks_like_rfc_3339(text) {
+                format!("'{shown}' is out of range; years from -9999 to 9999 are allowed, less a day at the ends")
+            } else {
+                format!("'{shown}' is not an RFC 3339 time; write it like 2026-03-01T09:30:00Z")
+            }
+        })
     }
+}
+
+/// Whether only the range can be what is wrong with it: a date and a time stand there as they should.
+fn looks_like_rfc_3339(text: &str) -> bool {
+    let civil = text.get(..19).filter(|_| text.len() > 19).map(|civil| civil.replacen(['t', ' '], "T", 1));
+    civil.is_some_and(|civil| civil.contains('T') && civil.parse::<jiff::civil::DateTime>().is_ok())
+        && (text.ends_with(['Z', 'z']) || text.get(text.len() - 6..).is_some_and(|end| end.starts_with(['+', '-'])))
 }
 
 impl Serialize for Timestamp {
@@ -127,7 +139,9 @@ mod tests {
         assert_eq!(at.to_string(), "2026-03-01T09:30:00.25Z");
         assert_eq!(at.date().to_string(), "2026-03-01");
         assert_eq!(at.midnight().to_string(), "2026-03-01T00:00:00Z");
-        assert!("yesterday".parse::<Timestamp>().unwrap_err().contains("yesterday"));
+        assert!("yesterday".parse::<Timestamp>().unwrap_err().contains("'yesterday' is not"));
+        assert!("9999-12-31T23:59:59Z".parse::<Timestamp>().unwrap_err().contains("out of range"));
+        assert!("2026-13-01T00:00:00Z".parse::<Timestamp>().unwrap_err().contains("is not an RFC 3339"));
     }
 
     #[test]

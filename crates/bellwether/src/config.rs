@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::address::{AddressPolicy, Network};
 use crate::definition::Schedule;
 use crate::error::Validate;
+use crate::key::{PresentedKey, check_own};
 
 pub use outbound::{CertificateFiles, OutboundSettings, Proxy, ProxyCredentials, ProxyProtocol};
 
@@ -40,6 +41,8 @@ pub struct Config {
     pub max_runs: usize,
     /// How long ended deliveries and the log's events are kept.
     pub retention_days: u64,
+    /// Connections to the API at a time; as many as there are descriptors for, if not given.
+    pub max_connections: Option<usize>,
     /// The program that runs queries when started with `worker`: this one, but for tests.
     pub program: PathBuf,
 }
@@ -66,6 +69,7 @@ pub struct Given {
     pub run_memory_mib: Option<u64>,
     pub max_runs: Option<usize>,
     pub retention_days: Option<u64>,
+    pub max_connections: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +106,7 @@ impl Config {
             run_memory_mib: 2048,
             max_runs: 1,
             retention_days: 30,
+            max_connections: None,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("bellwether")),
         }
     }
@@ -125,7 +130,7 @@ impl Config {
             listen: given.listen.unwrap_or(usual.listen),
             data: usual.data,
             database_url: given.database_url,
-            admin_key: given.admin_key,
+            admin_key: given.admin_key.map(checked_admin_key).transpose()?,
             secret_key: given.secret_key,
             addresses: AddressPolicy {
                 allow_networks: given.allow_networks.unwrap_or_default(),
@@ -142,6 +147,7 @@ impl Config {
             run_memory_mib: given.run_memory_mib.unwrap_or(usual.run_memory_mib),
             max_runs: given.max_runs.unwrap_or(usual.max_runs),
             retention_days: given.retention_days.unwrap_or(usual.retention_days),
+            max_connections: given.max_connections,
             program: usual.program,
         };
         config.validate()?;
@@ -162,6 +168,10 @@ impl Config {
         check(
             (1..=64).contains(&self.max_runs),
             format!("max_runs: {} was given; from 1 to 64 are allowed", self.max_runs),
+        )?;
+        check(
+            self.max_connections.is_none_or(|most| (16..=1_000_000).contains(&most)),
+            format!("max_connections: {} was given; from 16 to 1000000 are allowed", self.max_connections.unwrap_or(0)),
         )?;
         check(
             (1..=3650).contains(&self.retention_days),
@@ -198,6 +208,7 @@ impl Given {
             run_memory_mib: parsed("RUN_MEMORY_MIB", text("RUN_MEMORY_MIB"))?,
             max_runs: parsed("MAX_RUNS", text("MAX_RUNS"))?,
             retention_days: parsed("RETENTION_DAYS", text("RETENTION_DAYS"))?,
+            max_connections: parsed("MAX_CONNECTIONS", text("MAX_CONNECTIONS"))?,
         })
     }
 
@@ -221,6 +232,7 @@ impl Given {
             run_memory_mib: self.run_memory_mib.or(other.run_memory_mib),
             max_runs: self.max_runs.or(other.max_runs),
             retention_days: self.retention_days.or(other.retention_days),
+            max_connections: self.max_connections.or(other.max_connections),
         }
     }
 }
@@ -259,6 +271,12 @@ fn secret(name: &str, environment: Environment<'_>) -> Result<Option<String>, Co
     let text = std::fs::read_to_string(&path)
         .map_err(|error| ConfigError(format!("BELLWETHER_{name}_FILE: cannot read {path}: {error}")))?;
     Ok(Some(text.trim().to_owned()))
+}
+
+/// Before anything is made: a start that fails for its key leaves nothing behind.
+fn checked_admin_key(text: String) -> Result<String, ConfigError> {
+    let wrong = |reason| ConfigError(format!("admin_key: {reason}; or leave it out to have one made"));
+    if PresentedKey::parse(&text).is_some() { Ok(text) } else { check_own(&text).map(|()| text).map_err(wrong) }
 }
 
 #[cfg(test)]

@@ -201,10 +201,18 @@ fn sql(errors: &mut FieldErrors, given: &str) {
     errors.check(!given.trim().is_empty(), "sql", || "it is empty; give one SELECT statement".to_owned());
 }
 
+const LONGEST_CRON: usize = 200;
+
 impl Validate for Schedule {
     fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
+        errors.text("cron", &self.cron, LONGEST_CRON);
+        errors.text("time_zone", &self.time_zone, LONGEST_CRON);
+        // No more work is put into it than a cron expression is worth.
+        if self.cron.len() > LONGEST_CRON || self.time_zone.len() > LONGEST_CRON {
+            return errors.finish();
+        }
         errors.check(self.cron.split_whitespace().count() == 5 && self.parsed_cron().is_some(), "cron", || {
             format!(
                 "'{}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'",

@@ -71,6 +71,34 @@ pub trait Validate {
 /// More errors than anybody mends at once only make the answer huge.
 const MOST_ERRORS: usize = 100;
 
+/// What a library says of a value that is of another kind than it should be, without the names of our types.
+pub fn in_plain_words(text: &str) -> String {
+    let Some((given, expected)) = text.split_once(", expected ") else { return text.to_owned() };
+    let (expected, place) = expected
+        .split_once(" at line")
+        .map_or((expected, String::new()), |(expected, place)| (expected, format!(" at line{place}")));
+    let kind = expected.split(' ').next().unwrap_or_default();
+    let plain = match kind {
+        "struct" | "map" => "an object",
+        "a" if expected == "a map" => "an object",
+        "a" if expected == "a sequence" => "a list",
+        "a" if expected == "a boolean" => "true or false",
+        "tuple" => "a list",
+        "unit" | "option" => "null",
+        "internally" | "adjacently" => "an object",
+        "enum" | "variant" => "one of the words in the docs",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        _ => expected,
+    };
+    let given =
+        given.replace("invalid type: map", "an object was given").replace("invalid type: sequence", "a list was given");
+    let given = given.replace("invalid type: ", "").replace("invalid value: ", "");
+    let given = if given.ends_with("was given") { given } else { format!("{given} was given") };
+    format!("{given}; {plain} is expected{place}")
+}
+
 /// Collects the errors of several fields, so that a user mends them all at once; the first hundred are kept.
 #[derive(Default)]
 pub struct FieldErrors(Vec<FieldError>);

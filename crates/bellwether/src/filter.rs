@@ -104,30 +104,45 @@ impl RunCondition {
     }
 }
 
-/// Whether `pattern` fits the whole of `text`, in time of the product of their lengths at most.
+/// Words of bits for the places of a pattern: one for each character, and one behind the last.
+const WORDS: usize = LONGEST_ITEM / 64 + 1;
+
+/// Whether `pattern` fits the whole of `text`, in time of the length of the text alone: all places in the pattern where a fit
+/// may have come to are bits, moved along together. Patterns that are stored have at most [`LONGEST_ITEM`] characters.
 fn fits(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // Where to go on from if what follows the last star does not fit: one character further.
-    let mut star = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&letter) if letter == '?' || letter == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => {
-                let Some((at, from)) = star else { return false };
-                (p, t) = (at + 1, from + 1);
-                star = Some((at, from + 1));
-            }
+    // `*` is no place of its own: it lets the place before it stay.
+    let mut letters = Vec::with_capacity(pattern.len());
+    let mut stays = [0_u64; WORDS];
+    for letter in pattern.chars() {
+        match letter {
+            '*' => stays[letters.len() / 64] |= 1 << (letters.len() % 64),
+            other => letters.push(other),
+        }
+        if letters.len() > LONGEST_ITEM {
+            return false;
         }
     }
-    pattern[p..].iter().all(|&letter| letter == '*')
+    let mut places = [0_u64; WORDS];
+    places[0] = 1;
+    for letter in text.chars() {
+        let mut moved = [0_u64; WORDS];
+        for word in 0..WORDS {
+            let mut bits = places[word];
+            moved[word] |= bits & stays[word];
+            while bits != 0 {
+                let place = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if letters.get(place).is_some_and(|&expected| expected == '?' || expected == letter) {
+                    moved[(place + 1) / 64] |= 1 << ((place + 1) % 64);
+                }
+            }
+        }
+        if moved == [0; WORDS] {
+            return false;
+        }
+        places = moved;
+    }
+    places[letters.len() / 64] & (1 << (letters.len() % 64)) != 0
 }
 
 #[cfg(test)]

@@ -48,17 +48,51 @@ pub struct PresentedKey<'a> {
     secret: &'a str,
 }
 
+const PREFIX: &str = "bw_";
+/// What an operator's own key must have behind `bw_`, so that nobody guesses it.
+const SHORTEST_OWN: usize = 32;
+const FEWEST_DIFFERENT: usize = 8;
+
 impl<'a> PresentedKey<'a> {
-    /// Reads `bw_<id>_<secret>`; `None` for anything else.
+    /// Reads `bw_<id>_<secret>`, as they are made here, or `bw_` and any other text, as an operator brings one: its id is
+    /// then made of the text. `None` for anything else, and for what is too short to be a secret.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (id, secret) = text.strip_prefix("bw_")?.split_once('_')?;
-        let id = format!("{}{id}", KeyId::PREFIX).parse().ok()?;
-        (secret.len() >= 32).then_some(Self { id, secret })
+        let rest = text.strip_prefix(PREFIX)?;
+        if let Some((id, secret)) = rest.split_once('_')
+            && let Ok(id) = format!("{}{id}", KeyId::PREFIX).parse()
+            && secret.len() >= 32
+        {
+            return Some(Self { id, secret });
+        }
+        let digest = Sha256::digest([b"bellwether key id".as_slice(), rest.as_bytes()].concat());
+        let id = digest.iter().take(16).fold(0_u128, |id, byte| id << 8 | u128::from(*byte));
+        check_own(text).is_ok().then_some(Self { id: KeyId::of(id), secret: rest })
     }
 
     pub fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.secret.as_bytes()).to_vec()
     }
+}
+
+/// Whether an operator's own text can be a key; the error says what is wrong with it.
+pub fn check_own(text: &str) -> Result<(), String> {
+    let Some(rest) = text.strip_prefix(PREFIX) else {
+        return Err(format!("it must begin with '{PREFIX}'"));
+    };
+    let is_plain = rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+/=".contains(&byte));
+    let mut different: Vec<u8> = rest.bytes().collect();
+    different.sort_unstable();
+    different.dedup();
+    if !is_plain || rest.len() > 200 {
+        return Err(format!("behind '{PREFIX}' only letters, digits and -_.~+/= are allowed, at most 200"));
+    }
+    if rest.len() < SHORTEST_OWN || different.len() < FEWEST_DIFFERENT {
+        return Err(format!(
+            "behind '{PREFIX}' at least {SHORTEST_OWN} characters are needed, {FEWEST_DIFFERENT} of them different; \
+             make them with: openssl rand -hex 32"
+        ));
+    }
+    Ok(())
 }
 
 impl Key {
@@ -101,5 +135,22 @@ mod tests {
         let (other, _) = issue(id, [8; 32]);
         assert!(!key.admits(&PresentedKey::parse(&other).unwrap(), Timestamp::from_micros(0)));
         assert!(PresentedKey::parse("bw_short_x").is_none());
+    }
+
+    #[test]
+    fn an_operator_brings_any_text_that_nobody_guesses() {
+        let own = "bw_9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        let (presented, again) = (PresentedKey::parse(own).unwrap(), PresentedKey::parse(own).unwrap());
+        assert_eq!((presented.id, presented.hash()), (again.id, again.hash()));
+        assert!(PresentedKey::parse("bw_prod_9f86d081884c7d659a2feaa0c55ad015").is_some());
+        for text in [
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b",
+            "bw_",
+            "bw_tooshort",
+            &format!("bw_{}", "a".repeat(64)),
+            "bw_with blanks in it 0123456789abcdefghij",
+        ] {
+            assert!(PresentedKey::parse(text).is_none() && check_own(text).is_err(), "{text}");
+        }
     }
 }

@@ -27,6 +27,8 @@ mod why;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Semaphore;
+
 use crate::address::AddressPolicy;
 use crate::clock::Clock;
 use crate::definition::Schedule;
@@ -95,6 +97,7 @@ struct Context {
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
     lived: lived::Lived,
+    looks: Arc<Semaphore>,
 }
 
 impl Registry {
@@ -112,6 +115,7 @@ impl Registry {
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
                 lived: lived::Lived::default(),
+                looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),
             }),
         })
     }

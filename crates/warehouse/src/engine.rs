@@ -11,7 +11,7 @@ mod sum;
 use crate::dialect::SCRATCH_SCHEMA;
 use crate::files::{FileFormat, FileTable, FileTables};
 use crate::protocol::{Setup, WarehouseConfig};
-use crate::{Column, ErrorKind, Failure, Table, TableInfo};
+use crate::{Cell, Column, ErrorKind, Failure, Table, TableInfo};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
@@ -61,6 +61,32 @@ enum Joins {
     SortMerge,
 }
 
+/// What is shown of a value, and of all the rows of a preview, in bytes.
+const LONGEST_SHOWN: usize = 1000;
+const LARGEST_PREVIEW: usize = 1024 * 1024;
+
+/// A preview is for people: long values are cut, and rows left out where they come to too much.
+fn shorten(table: &mut Table) {
+    let mut size = 0;
+    let mut kept = 0;
+    for row in &mut table.rows {
+        for cell in row {
+            if let Cell::Text(text) = cell
+                && text.len() > LONGEST_SHOWN
+            {
+                text.truncate(text.floor_char_boundary(LONGEST_SHOWN));
+                text.push('…');
+            }
+            size += if let Cell::Text(text) = cell { text.len() } else { 16 };
+        }
+        if size > LARGEST_PREVIEW {
+            break;
+        }
+        kept += 1;
+    }
+    table.rows.truncate(kept);
+}
+
 pub struct Engine {
     context: SessionContext,
     files: FileTables,
@@ -100,6 +126,9 @@ impl Engine {
             ));
         }
         table.rows.truncate(row_limit);
+        if truncate {
+            shorten(&mut table);
+        }
         Ok(table)
     }
 

@@ -42,8 +42,12 @@ pub enum WarehouseError {
     /// The worker answered that it cannot; it is alive and takes the next request.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// The worker is gone, and with it all that it had materialized: start another session.
-    #[error("the warehouse worker died ({status}); its last words: {last_words}")]
+    /// The worker is gone, and with it all that it had materialized: start another session. Its last words are for a log:
+    /// they may name places of the machine that built it.
+    #[error(
+        "the query ended the process that ran it ({status}): it needs more memory, or is nested more deeply, than there is \
+         room for; make it smaller or simpler"
+    )]
     WorkerDied {
         /// The exit code or signal, as the system names it.
         status: String,

@@ -6,6 +6,9 @@ use crate::{ErrorKind, Failure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What is looked at in one folder; more would be a mistake, and cost every look at it.
+const MOST_ENTRIES: usize = 10_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
     Csv,
@@ -118,8 +121,12 @@ fn resolve(path: &Path, allowed: &[PathBuf]) -> Result<PathBuf, Failure> {
 fn children(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unreadable = |error: std::io::Error| file_failure(folder, &error.to_string(), "check its permissions");
     let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths: Vec<PathBuf> =
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(unreadable)?;
+    let entries = entries.map(|entry| entry.map(|entry| entry.path())).take(MOST_ENTRIES + 1);
+    let mut paths: Vec<PathBuf> = entries.collect::<Result<_, _>>().map_err(unreadable)?;
+    if paths.len() > MOST_ENTRIES {
+        let what = format!("has more than {MOST_ENTRIES} files and folders in it");
+        return Err(file_failure(folder, &what, "divide it"));
+    }
     paths.retain(|path| text(path.file_name()).is_some_and(|name| !name.starts_with(['.', '_'])));
     paths.sort();
     Ok(paths)

@@ -46,6 +46,8 @@ impl Session {
         let mut child = Command::new(program)
             .args(args.into_iter().map(Into::into))
             .env_clear()
+            // The allocator's reserve would count against the limit on memory before any of it is used.
+            .env("MIMALLOC_ARENA_EAGER_COMMIT", "0")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,14 +1,19 @@
 //! Who may do what: every request below /api/v1 carries a key, and each route asks for a role.
 
+use std::time::Duration;
+
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use tokio::sync::Semaphore;
 
 use super::Shared;
+use super::acceptor::Peer;
 use super::problem::Problem;
 use crate::actor::Actor;
 use crate::key::Role;
+use crate::telemetry::Counter;
 
 /// Resources that only admins change: they reach into warehouses, or give access.
 const ADMIN_RESOURCES: [&str; 4] = ["warehouses", "assignment_sources", "fact_sources", "keys"];
@@ -28,12 +33,14 @@ pub fn role_for(method: &Method, path: &str) -> Role {
 pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let unauthorized = |detail| Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", detail);
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let text = given
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .ok_or_else(|| unauthorized("no key was given; send the header 'Authorization: Bearer bw_…'"))?;
-    let key = api.registry.authenticate(text.trim()).await?;
-    let key =
-        key.ok_or_else(|| unauthorized("this key is not known, was revoked or has expired; ask an admin for another"))?;
+    let bearer =
+        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, text) =
+        bearer.ok_or_else(|| unauthorized("no key was given; send the header 'Authorization: Bearer bw_…'"))?;
+    let Some(key) = api.registry.authenticate(text.trim()).await? else {
+        api.guesses.note(request.extensions().get::<Peer>().copied()).await;
+        return Err(unauthorized("this key is not known, was revoked or has expired; ask an admin for another"));
+    };
     let needed = role_for(request.method(), request.uri().path());
     if key.role < needed {
         let detail =
@@ -42,6 +49,43 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
     }
     request.extensions_mut().insert(Actor::Key { id: key.id, name: key.name });
     Ok(next.run(request).await)
+}
+
+/// How long an answer to a wrong key is held back, and how many at a time: a key that is right is never held back.
+const HELD_BACK: Duration = Duration::from_millis(50);
+const MOST_HELD_BACK: usize = 4;
+/// A line in the log for so many wrong keys, where there are many.
+const LOGGED_EVERY: u64 = 100;
+
+/// Keys that were refused since the start.
+pub struct Guesses {
+    count: Counter,
+    held_back: Semaphore,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self { count: Counter::default(), held_back: Semaphore::new(MOST_HELD_BACK) }
+    }
+}
+
+impl Guesses {
+    pub fn count(&self) -> u64 {
+        self.count.get()
+    }
+
+    async fn note(&self, peer: Option<Peer>) {
+        self.count.add(1);
+        let count = self.count.get();
+        if count <= 10 || count % LOGGED_EVERY == 0 {
+            let peer = peer.map(|Peer(address)| address.to_string());
+            tracing::warn!(peer, count, "a key was refused");
+        }
+        // With more at a time each waits for the others too: guesses are made at a bounded rate, all of them together.
+        if let Ok(_place) = self.held_back.acquire().await {
+            tokio::time::sleep(HELD_BACK).await;
+        }
+    }
 }
 
 #[cfg(test)]

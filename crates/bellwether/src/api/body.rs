@@ -1,6 +1,7 @@
 //! Request bodies: JSON with nothing twice and nothing unknown. Each error names the path of the field.
 
 use std::fmt;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -9,7 +10,10 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::error::Refusal;
+use crate::error::{Refusal, in_plain_words};
+
+/// For all of a body to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body read as `T`. An empty one is read as `{}`.
 pub struct Body<T>(pub T);
@@ -31,7 +35,7 @@ pub fn fields_as<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, R
     serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "body".to_owned() } else { path };
-        Refusal::invalid(field, error.inner().to_string())
+        Refusal::invalid(field, in_plain_words(&error.inner().to_string()))
     })
 }
 
@@ -46,7 +50,12 @@ impl<S: Send + Sync> FromRequest<S> for Edit {
 async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<String, Value>, Problem> {
     let content_type =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-    let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+    let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
+    let read = reading.await.map_err(|_| {
+        let detail = format!("the body did not come within {} s; nothing was changed", BODY_TIMEOUT.as_secs());
+        Problem::of(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
+    })?;
+    let bytes = read.map_err(|rejection| {
         let kind = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "body-too-large" } else { "body" };
         Problem::of(
             rejection.status(),
@@ -57,7 +66,7 @@ async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<
     if bytes.is_empty() {
         return Ok(Map::new());
     }
-    let essence = content_type.split(';').next().unwrap_or("").trim();
+    let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if essence != "application/json" && !essence.ends_with("+json") {
         let detail = format!("the content type '{content_type}' was given; send JSON, as application/json");
         return Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", detail));

@@ -2,36 +2,15 @@
 //! ever. How long a request may take is not decided here.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
 /// For how long nothing of what is written may be taken.
 pub const LONGEST_STALL: Duration = Duration::from_secs(30);
-
-pub struct Connections(pub TcpListener);
-
-impl Listener for Connections {
-    type Io = CutWhenStalled<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        // Answers are small and go out at once.
-        let _ = stream.set_nodelay(true);
-        (CutWhenStalled::after(LONGEST_STALL, stream), address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 /// A stream whose writes fail when nothing was taken of them for too long.
 pub struct CutWhenStalled<S> {

@@ -30,8 +30,8 @@ fn answer<D: Defined>(status: StatusCode, definition: &Definition<D>) -> Respons
 }
 
 pub async fn list<D: Defined>(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {
-    let limit = check_limit(page.limit)?;
-    let found = api.read(move |tx| Ok(definitions::list::<D>(tx, &page.after, limit)?)).await?;
+    let (limit, after) = (check_limit(page.limit)?, page.after::<D::Id>()?);
+    let found = api.read(move |tx| Ok(definitions::list::<D>(tx, &after, limit)?)).await?;
     Ok(listed(found.iter().map(view).collect(), limit, |item| item["id"].as_str().unwrap_or("").to_owned()))
 }
 

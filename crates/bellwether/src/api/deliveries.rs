@@ -1,7 +1,5 @@
 //! Deliveries and their attempts: what is owed to whom, what came of it, and having it sent again, or not at all.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -12,9 +10,9 @@ use serde_json::json;
 use super::Shared;
 use super::body::Body;
 use super::experiments::Nothing;
-use super::query::{Handled, Ids, Params, check_limit, listed, parse_id, usual_page};
+use super::query::{Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id, usual_page};
 use crate::error::Refusal;
-use crate::id::{DeliveryId, EndpointId};
+use crate::id::{DeliveryId, EndpointId, EventId};
 use crate::store::deliveries::{self, Delivery, DeliveryState};
 use crate::store::undelivered::{Key, Queue};
 use crate::store::{endpoints, events, outcomes};
@@ -69,13 +67,19 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     Ok(listed(found, limit, id))
 }
 
-/// Where a page begins: behind what the page before gave as `next`, or at the beginning.
-fn cursor<T: FromStr<Err = String>>(after: &str) -> Result<Option<T>, Refusal> {
-    let wrong = |_| {
-        let allowed = "what a page of the same list gave as 'next' is allowed, or nothing";
-        Refusal::invalid("after", format!("'{after}' was given; {allowed}"))
-    };
-    if after.is_empty() { Ok(None) } else { after.parse().map(Some).map_err(wrong) }
+/// Those of one event, of which there is one for each endpoint that wants it.
+pub async fn of_event(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
+    let id: EventId = parse_id(&id)?;
+    let (after, limit) = (cursor::<DeliveryId>(&page.after)?, check_limit(page.limit)?);
+    let mut found = api
+        .read(move |tx| {
+            events::get(tx, id)?.ok_or_else(|| Refusal::not_found("event", id))?;
+            Ok(deliveries::list_of_event(tx, id)?)
+        })
+        .await?;
+    found.retain(|delivery| after.is_none_or(|after| delivery.id > after));
+    found.truncate(limit as usize);
+    Ok(listed(found, limit, |delivery| delivery.id.to_string()))
 }
 
 /// One delivery with its attempts: the latest, where there are very many.

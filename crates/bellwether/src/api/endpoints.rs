@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::endpoint::{Endpoint, EndpointState, Settings};
 use crate::error::{Conflict, FieldError, Refusal};
 use crate::health::Health;
-use crate::id::EndpointId;
+use crate::id::{EndpointChangeId, EndpointId};
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::signing;
 use crate::store::endpoints::Listed;
@@ -103,9 +103,9 @@ fn answer(endpoint: &Endpoint) -> Response {
 }
 
 pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {
-    let limit = check_limit(page.limit)?;
+    let (limit, after) = (check_limit(page.limit)?, page.after::<EndpointId>()?);
     let vault = api.registry.vault().clone();
-    let found = api.read(move |tx| Ok(endpoints::list(tx, &vault, &page.after, limit)?)).await?;
+    let found = api.read(move |tx| Ok(endpoints::list(tx, &vault, &after, limit)?)).await?;
     let shown = |found: &Listed| match found {
         Listed::Read(endpoint) => view(endpoint),
         Listed::Unreadable { id, reason } => json!({"id": id, "unreadable": reason}),
@@ -218,7 +218,12 @@ pub async fn promote(State(api): State<Shared>, command: OnEndpoint, Body(Nothin
 /// What was done to the endpoint, by whom and why, oldest first.
 pub async fn history(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
     let id: EndpointId = parse_id(&id)?;
-    let limit = check_limit(page.limit)?;
-    let found = api.read(move |tx| Ok(changes::list_of_endpoint(tx, id, &page.after, limit)?)).await?;
+    let (limit, after) = (check_limit(page.limit)?, page.after::<EndpointChangeId>()?);
+    let found = api
+        .read(move |tx| {
+            endpoints::version(tx, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
+            Ok(changes::list_of_endpoint(tx, id, &after, limit)?)
+        })
+        .await?;
     Ok(listed(found, limit, |change| change.id.to_string()))
 }

@@ -10,14 +10,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::query::{Handled, Ids, Params, check_limit, parse_id, usual_page};
+use super::query::{Handled, Ids, Params, check_limit, cursor, parse_id, usual_page};
 use super::{Api, Shared};
 use crate::clock::Timestamp;
 use crate::endpoint::Format;
 use crate::error::Refusal;
 use crate::event::{Event, Topic};
 use crate::id::{EventId, ExperimentId};
-use crate::store::{deliveries, events, retention};
+use crate::store::{events, retention};
 
 /// An event with the exact bytes of its `data`.
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ pub fn view(event: &Event, cursor: Option<i64>, format: Format) -> Result<View, 
 #[serde(deny_unknown_fields)]
 pub struct Listing {
     #[serde(default)]
-    after: i64,
+    after: String,
     #[serde(default = "usual_page")]
     limit: u32,
     /// Names of types, with commas between.
@@ -101,13 +101,14 @@ pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
 /// The log in its order. `next` is always given: the place to go on from, now or later.
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
-    let selection = pick.after(listing.after, check_limit(listing.limit)?);
+    let after = cursor::<u32>(&listing.after)?.map_or(0, i64::from);
+    let selection = pick.after(after, check_limit(listing.limit)?);
     let (found, pruned_to) =
         api.read(move |tx| Ok((events::list(tx, &selection)?, retention::log_pruned_to(tx)?))).await?;
-    if let Some(problem) = gone(listing.after, pruned_to) {
+    if let Some(problem) = gone(after, pruned_to) {
         return Err(problem);
     }
-    let next = found.last().map_or(listing.after, |(cursor, _)| *cursor).to_string();
+    let next = found.last().map_or(after, |(cursor, _)| *cursor).to_string();
     let items = found
         .iter()
         .map(|(cursor, event)| view(event, Some(*cursor), listing.format))
@@ -120,17 +121,6 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
     let found = api.read(move |tx| Ok(events::get(tx, id)?)).await?;
     let event = found.ok_or_else(|| Refusal::not_found("event", id))?;
     Ok(Json(view(&event, None, Format::Eppo)?).into_response())
-}
-
-pub async fn deliveries_of(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
-    let id: EventId = parse_id(&id)?;
-    let found = api
-        .read(move |tx| {
-            events::get(tx, id)?.ok_or_else(|| Refusal::not_found("event", id))?;
-            Ok(deliveries::list_of_event(tx, id)?)
-        })
-        .await?;
-    Ok(Json(json!({"items": found, "next": null})).into_response())
 }
 
 /// What became of the event for one endpoint, and why.

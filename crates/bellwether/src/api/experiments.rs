@@ -9,8 +9,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::body::{Body, Edit};
-use super::problem::Problem;
-use super::query::{Command, Handled, Ids, Page, Params, check_limit, listed, parse_id, usual_page, versioned};
+use super::query::{Command, Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id, usual_page, versioned};
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::error::Refusal;
@@ -62,7 +61,7 @@ fn answer(status: StatusCode, experiment: &Experiment) -> Response {
 #[serde(deny_unknown_fields)]
 pub struct Listing {
     #[serde(default)]
-    after: ExperimentId,
+    after: String,
     #[serde(default = "usual_page")]
     limit: u32,
     status: Option<Status>,
@@ -70,7 +69,8 @@ pub struct Listing {
 
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
     let limit = check_limit(listing.limit)?;
-    let found = api.read(move |tx| Ok(experiments::list(tx, listing.after, listing.status, limit)?)).await?;
+    let after: ExperimentId = cursor(&listing.after)?.unwrap_or(0);
+    let found = api.read(move |tx| Ok(experiments::list(tx, after, listing.status, limit)?)).await?;
     Ok(listed(found.iter().map(view).collect(), limit, |item| item.id.to_string()))
 }
 
@@ -218,16 +218,10 @@ pub async fn detach_group(
 pub async fn history(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
     let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
-    let after = if page.after.is_empty() { 0 } else { revision(&page.after)? };
+    let after = cursor::<i64>(&page.after)?.unwrap_or(0);
     let found = api.read(move |tx| Ok(changes::list(tx, id, after, limit)?)).await?;
     if found.is_empty() && after == 0 {
         return Err(Refusal::not_found("experiment", id).into());
     }
     Ok(listed(found, limit, |change| change.revision.to_string()))
-}
-
-fn revision(text: &str) -> Result<i64, Problem> {
-    text.parse().map_err(|_| {
-        Refusal::invalid("after", format!("'{text}' is not a revision; give the cursor that 'next' gave")).into()
-    })
 }

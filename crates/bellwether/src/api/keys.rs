@@ -11,12 +11,13 @@ use super::Shared;
 use super::body::Body;
 use super::query::{Handled, Ids, Page, Params, check_limit, listed, parse_id};
 use crate::clock::Timestamp;
+use crate::id::KeyId;
 use crate::key::Role;
 use crate::store::keys;
 
 pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {
-    let limit = check_limit(page.limit)?;
-    let found = api.read(move |tx| Ok(keys::list(tx, &page.after, limit)?)).await?;
+    let (limit, after) = (check_limit(page.limit)?, page.after::<KeyId>()?);
+    let found = api.read(move |tx| Ok(keys::list(tx, &after, limit)?)).await?;
     Ok(listed(found, limit, |key| key.id.to_string()))
 }
 

@@ -101,17 +101,32 @@ impl From<Error> for Problem {
     }
 }
 
+/// Whatever was sent, an answer echoes no more of it than this.
+const LONGEST_DETAIL: usize = 2000;
+const LONGEST_FIELD: usize = 200;
+const LONGEST_MESSAGE: usize = 1000;
+
+fn cut(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn shown(error: &FieldError) -> Value {
+    json!({"field": cut(&error.field, LONGEST_FIELD), "message": cut(&error.message, LONGEST_MESSAGE)})
+}
+
 impl Problem {
     pub fn body(&self) -> Value {
         let mut body = json!({
             "type": format!("urn:bellwether:problem:{}", self.kind),
             "title": self.status.canonical_reason().unwrap_or("Error"),
             "status": self.status.as_u16(),
-            "detail": self.detail,
+            "detail": cut(&self.detail, LONGEST_DETAIL),
         });
         if !self.errors.is_empty() {
-            let errors: Vec<_> =
-                self.errors.iter().map(|error| json!({"field": error.field, "message": error.message})).collect();
+            let errors: Vec<_> = self.errors.iter().map(shown).collect();
             body["errors"] = errors.into();
         }
         body
@@ -124,6 +139,10 @@ impl IntoResponse for Problem {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        // What is full is so for a moment.
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }

@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, RawPathParams};
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +14,7 @@ use serde_json::json;
 use super::problem::Problem;
 use super::{Api, Shared};
 use crate::actor::Actor;
-use crate::error::Refusal;
+use crate::error::{Refusal, in_plain_words};
 use crate::id::ExperimentId;
 use crate::registry::OnEndpoint;
 use crate::store::{Tx, experiments};
@@ -56,10 +55,32 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequestParts<S> f
             let name = pair.split('=').next().unwrap_or("query");
             return Err(Refusal::invalid(name, "U+0000 was given; it is not allowed in any text").into());
         }
-        let query: Result<Query<T>, QueryRejection> = parts.extract().await;
-        query
-            .map(|Query(params)| Self(params))
-            .map_err(|rejection| Problem::of(StatusCode::UNPROCESSABLE_ENTITY, "invalid", rejection.body_text()))
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
+            let path = error.path().to_string();
+            let reason = in_plain_words(&error.inner().to_string());
+            // Of an unknown name the reason says which; a wrong value's name is its path.
+            let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+            let field = unknown.map_or_else(|| if path == "." { "query".to_owned() } else { path }, str::to_owned);
+            Refusal::invalid(field, format!("{reason}; see docs/api.md for what this route takes")).into()
+        })
+    }
+}
+
+/// Where a page begins: behind what the page before gave as `next`, or at the beginning.
+pub fn cursor<T: FromStr>(after: &str) -> Result<Option<T>, Refusal> {
+    let wrong = |_| {
+        let allowed = "what a page of the same list gave as 'next' is allowed, or nothing";
+        Refusal::invalid("after", format!("'{after}' was given; {allowed}"))
+    };
+    if after.is_empty() { Ok(None) } else { after.parse().map(Some).map_err(wrong) }
+}
+
+impl Page {
+    /// The same as the text of an id, checked.
+    pub fn after<I: FromStr + ToString>(&self) -> Result<String, Refusal> {
+        Ok(cursor::<I>(&self.after)?.map(|id| id.to_string()).unwrap_or_default())
     }
 }
 

@@ -13,6 +13,7 @@ use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id
 use crate::clock::Timestamp;
 use crate::error::Refusal;
 use crate::id::{EndpointId, RecoveryId};
+use crate::store::endpoints;
 use crate::store::recoveries::{self, Kind};
 
 #[derive(Deserialize)]
@@ -45,8 +46,13 @@ pub async fn replay(
 
 pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
     let id: EndpointId = parse_id(&id)?;
-    let limit = check_limit(page.limit)?;
-    let found = api.read(move |tx| Ok(recoveries::list(tx, id, &page.after, limit)?)).await?;
+    let (limit, after) = (check_limit(page.limit)?, page.after::<RecoveryId>()?);
+    let found = api
+        .read(move |tx| {
+            endpoints::version(tx, id)?.ok_or_else(|| Refusal::not_found("endpoint", id))?;
+            Ok(recoveries::list(tx, id, &after, limit)?)
+        })
+        .await?;
     Ok(listed(found, limit, |recovery| recovery.id.to_string()))
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::body::Body;
 use super::experiments::Nothing;
-use super::query::{Handled, Ids, Page, Params, check_limit, listed, parse_id};
+use super::query::{Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id};
 use crate::actor::Actor;
 use crate::error::Refusal;
 use crate::id::RunId;
@@ -64,7 +64,7 @@ pub async fn request(
 pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
     let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
-    let before = if page.after.is_empty() { None } else { Some(parse_id::<RunId>(&page.after)?) };
+    let before = cursor::<RunId>(&page.after)?;
     let found = api
         .read(move |tx| {
             experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;

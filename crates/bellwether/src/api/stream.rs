@@ -1,8 +1,9 @@
 //! The event log as server-sent events, for those who pull: pages from the database, in the order of its cursors, each
 //! when it has been told that there is more. Nothing is kept for a reader but the page that is being written to it.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use hyper::body::Frame;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::Shared;
 use super::connection::LONGEST_STALL;
@@ -28,6 +29,8 @@ use crate::store::retention;
 
 /// Streams that are open at once.
 pub const MOST_STREAMS: usize = 256;
+/// Of one key, so that it cannot hold all of them.
+const MOST_OF_ONE_KEY: usize = 64;
 const PAGE: u32 = 50;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -57,8 +60,9 @@ pub async fn follow(
         Some(cursor) => Some(cursor),
         None => listing.after.map(|cursor| checked("after", cursor)).transpose()?,
     };
-    let permit = api.streams.clone().try_acquire_owned().map_err(|_| {
-        let detail = format!("{MOST_STREAMS} streams are open already; close one, or read GET events by cursor");
+    let key = if let Actor::Key { id, .. } = actor { Some(id) } else { None };
+    let permit = api.streams.open(key).map_err(|most| {
+        let detail = format!("{most} streams are open already; close one, or read GET events by cursor");
         Problem::of(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)
     })?;
     // Before the end of the log is looked up, so that nothing falls between the two.
@@ -73,7 +77,7 @@ pub async fn follow(
     let follower = Follower {
         selection: pick.after(position, PAGE),
         format: listing.format,
-        key: if let Actor::Key { id, .. } = actor { Some(id) } else { None },
+        key,
         grown,
         out,
         looked_at: Duration::ZERO,
@@ -122,7 +126,7 @@ struct Follower {
 
 impl Follower {
     /// Until the reader goes, its key ends, or the process stops.
-    async fn run(mut self, _open: OwnedSemaphorePermit) {
+    async fn run(mut self, _open: Open) {
         let (mut stopping, out) = (self.api.stopping.clone(), self.out.clone());
         tokio::select! {
             Err(Ended) = self.follow() => {}
@@ -215,12 +219,54 @@ impl Follower {
 
 impl super::Api {
     pub fn streams_open(&self) -> usize {
-        MOST_STREAMS.saturating_sub(self.streams.available_permits())
+        self.streams.count()
     }
 }
 
-pub fn permits() -> Arc<tokio::sync::Semaphore> {
-    Arc::new(tokio::sync::Semaphore::new(MOST_STREAMS))
+/// The streams that are open, by the key that reads them.
+#[derive(Default, Clone)]
+pub struct Streams(Arc<Mutex<HashMap<Option<KeyId>, usize>>>);
+
+/// One of them, until it is dropped.
+struct Open {
+    streams: Streams,
+    key: Option<KeyId>,
+}
+
+impl Streams {
+    fn by_key(&self) -> MutexGuard<'_, HashMap<Option<KeyId>, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.by_key().values().sum()
+    }
+
+    /// Refused with how many there may be, of this key or of all.
+    fn open(&self, key: Option<KeyId>) -> Result<Open, usize> {
+        let mut open = self.by_key();
+        if open.values().sum::<usize>() >= MOST_STREAMS {
+            return Err(MOST_STREAMS);
+        }
+        let own = open.entry(key).or_default();
+        if *own >= MOST_OF_ONE_KEY {
+            return Err(MOST_OF_ONE_KEY);
+        }
+        *own += 1;
+        Ok(Open { streams: self.clone(), key })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut open = self.streams.by_key();
+        if let Some(own) = open.get_mut(&self.key) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.key);
+            }
+        }
+    }
 }
 
 /// A body that is written as it comes.

@@ -139,6 +139,8 @@ fn counted(api: &Api, page: &mut Exposition) {
     }
     page.counter("bellwether_hints_lost_total", "Hints dropped; lanes then looked into the database.")
         .sample(&[], api.registry.hints_lost());
+    page.counter("bellwether_keys_refused_total", "Requests with a key that is not in force.")
+        .sample(&[], api.guesses.count());
     page.gauge("bellwether_event_streams", "Readers that follow the event log.").sample(&[], api.streams_open());
 }
 

@@ -40,10 +40,20 @@ impl Serve {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
-        tracing::info!("stopping");
-        running.stop().await;
+        tracing::info!("stopping; a second signal ends the process at once");
+        tokio::select! {
+            () = running.stop() => {}
+            _ = terminate.recv() => hasten(),
+            _ = tokio::signal::ctrl_c() => hasten(),
+        }
         Ok(())
     }
+}
+
+/// Nothing that was accepted is lost by this: what is under way is sent again after the next start.
+fn hasten() {
+    tracing::warn!("ending at once; what is under way is sent again after the next start");
+    std::process::exit(1);
 }
 
 /// Whoever reads the output may have gone; the server stays.

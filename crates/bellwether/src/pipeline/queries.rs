@@ -29,10 +29,22 @@ impl From<WarehouseError> for QueryError {
     fn from(error: WarehouseError) -> Self {
         let text = error.to_string();
         match error.kind() {
-            Some(ErrorKind::Sql | ErrorKind::Forbidden | ErrorKind::RowLimit) => Self::Sql(text),
+            Some(ErrorKind::Sql | ErrorKind::Forbidden | ErrorKind::RowLimit | ErrorKind::Resources) => Self::Sql(text),
             Some(ErrorKind::MissingTable | ErrorKind::File) => Self::Missing(text),
-            Some(ErrorKind::Resources | ErrorKind::Internal) | None => Self::Failed(text),
+            // A query that the worker does not survive is the query's fault: tried again, it would end the same.
+            None if matches!(error, WarehouseError::WorkerDied { .. } | WarehouseError::BadAnswer(_)) => {
+                tracing::warn!(?error, "a query ended its worker");
+                Self::Sql(text)
+            }
+            Some(ErrorKind::Internal) | None => Self::failed(&error),
         }
+    }
+}
+
+impl QueryError {
+    fn failed(error: &WarehouseError) -> Self {
+        tracing::error!(?error, "the query engine does not work");
+        Self::Failed("the query engine does not work; the server's log says why".to_owned())
     }
 }
 
@@ -76,15 +88,19 @@ impl Queries {
             memory_limit_bytes: self.limits.memory_bytes,
         };
         let answer = tokio::time::timeout(TIMEOUT, async {
-            let mut session = Session::start(&self.limits.program, ["worker"], &setup).await?;
+            let started = Session::start(&self.limits.program, ["worker"], &setup).await;
+            let mut session = started.map_err(|error| match error {
+                WarehouseError::Failed(_) => QueryError::from(error),
+                other => QueryError::failed(&other),
+            })?;
             let answer = question(&mut session).await;
             session.kill().await;
-            answer
+            Ok(answer?)
         });
         let answer = answer.await;
         let _ = tokio::fs::remove_dir_all(&scratch).await;
         match answer {
-            Ok(answer) => Ok(answer?),
+            Ok(answer) => answer,
             Err(_) => Err(QueryError::Sql(format!("it takes longer than {} s; make it read less", TIMEOUT.as_secs()))),
         }
     }

@@ -69,6 +69,9 @@ struct Failed(String);
 
 impl From<WarehouseError> for Failed {
     fn from(error: WarehouseError) -> Self {
+        if error.kind().is_none() {
+            tracing::warn!(?error, "a run's worker has failed");
+        }
         Self(error.to_string())
     }
 }

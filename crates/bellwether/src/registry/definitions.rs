@@ -1,5 +1,9 @@
 //! Commands on definitions. They are not experiments: editing one makes no event.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bellwether_warehouse::files::FileTables;
 use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
@@ -12,6 +16,10 @@ use crate::metric::Metric;
 use crate::store::definitions::{self, Definition, Stored};
 use crate::store::{StoreError, Tx, experiments};
 
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Looks at a time.
+pub(super) const MOST_LOOKS: usize = 4;
+
 /// A kind of definition as users write it.
 pub trait Defined: Stored + Validate {
     /// What it is called in messages.
@@ -19,6 +27,11 @@ pub trait Defined: Stored + Validate {
 
     /// Checks what it refers to, and fills in what Bellwether gives.
     fn complete(&mut self, _context: &Completion<'_>, _tx: &mut dyn Tx, _before: Option<&Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Looks at what lies outside the database, before the transaction and not in it: a disk may hang.
+    fn look(&self, _files_roots: &[PathBuf]) -> std::result::Result<(), Refusal> {
         Ok(())
     }
 
@@ -36,6 +49,7 @@ pub struct Completion<'a> {
 impl Registry {
     pub async fn define<D: Defined>(&self, body: D) -> Result<Definition<D>> {
         body.validate()?;
+        self.look(&body).await?;
         self.command(move |context, tx| {
             let mut body = body.clone();
             body.complete(&Completion { context }, tx, None)?;
@@ -54,10 +68,21 @@ impl Registry {
         edit: Map<String, Value>,
         if_match: Option<String>,
     ) -> Result<Commanded<Definition<D>>> {
+        let seen = self.db().read(move |tx: &mut dyn Tx| definitions::get::<D>(tx, id)).await?;
+        let seen = seen.ok_or_else(|| Refusal::not_found(D::KIND, id))?.body;
+        let looked_at: D = overlay(&seen, edit.clone())?;
+        if looked_at != seen {
+            looked_at.validate()?;
+            self.look(&looked_at).await?;
+        }
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
             let mut body: D = overlay(&before.body, edit.clone())?;
+            if body != looked_at {
+                let detail = "it was edited at the same time; read it again, then repeat the edit";
+                return Err(Refusal::conflict(Conflict::State, detail).into());
+            }
             body.validate()?;
             body.complete(&Completion { context }, tx, Some(&before.body))?;
             if body == before.body {
@@ -70,6 +95,26 @@ impl Registry {
             Ok(Commanded { value: after, is_changed: true })
         })
         .await
+    }
+
+    /// For so long at most, and by so many at a time: one that hangs holds its place until it does not.
+    async fn look<D: Defined>(&self, body: &D) -> Result<()> {
+        let busy = || StoreError::Unavailable("other folders are being looked at, and do not answer".to_owned());
+        let permit = self.context.looks.clone().try_acquire_owned().map_err(|_| busy())?;
+        let (body, roots) = (body.clone(), self.files_roots().to_vec());
+        let looking = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            body.look(&roots)
+        });
+        match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
+            Ok(Ok(looked)) => Ok(looked?),
+            Ok(Err(error)) => Err(StoreError::Failed(error.to_string()).into()),
+            Err(_) => {
+                let seconds = LOOK_TIMEOUT.as_secs();
+                let message = format!("it did not answer within {seconds} s; check the disk or mount that it lies on");
+                Err(Refusal::invalid("path", message).into())
+            }
+        }
     }
 
     pub async fn undefine<D: Defined>(&self, id: D::Id, if_match: Option<String>) -> Result<()> {
@@ -133,11 +178,10 @@ impl Defined for Schedule {
 impl Defined for Warehouse {
     const KIND: &'static str = "warehouse";
 
-    fn complete(&mut self, completion: &Completion<'_>, _: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
-        let roots = &completion.context.setup.files_roots;
-        bellwether_warehouse::files::FileTables::of_folder(std::path::Path::new(&self.path), roots)
+    fn look(&self, files_roots: &[PathBuf]) -> std::result::Result<(), Refusal> {
+        FileTables::of_folder(Path::new(&self.path), files_roots)
             .map(drop)
-            .map_err(|error| Refusal::invalid("path", error.to_string()).into())
+            .map_err(|error| Refusal::invalid("path", error.to_string()))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::error::Refusal;
+use crate::error::{Refusal, in_plain_words};
 
 /// `current` with the fields of `edit` put over it. Unknown fields and wrong types are refused by their path.
 pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, Value>) -> Result<T, Refusal> {
@@ -23,7 +23,7 @@ pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, V
         fields.insert(name, value);
     }
     serde_path_to_error::deserialize(Value::Object(fields))
-        .map_err(|error| Refusal::invalid(error.path().to_string(), error.inner().to_string()))
+        .map_err(|error| Refusal::invalid(error.path().to_string(), in_plain_words(&error.inner().to_string())))
 }
 
 /// Refuses an edit of something that has moved on since the editor read it.
@@ -47,7 +47,9 @@ mod tests {
         assert_eq!(edit(serde_json::json!({"name": "device"})).unwrap().name, "device");
         assert_eq!(edit(serde_json::json!({})).unwrap().name, "user");
         assert!(edit(serde_json::json!({"nam": "x"})).unwrap_err().to_string().contains("nam: there is no such field"));
-        assert!(edit(serde_json::json!({"name": 5})).unwrap_err().to_string().starts_with("name: invalid type"));
+        assert!(
+            edit(serde_json::json!({"name": 5})).unwrap_err().to_string().starts_with("name: integer `5` was given")
+        );
     }
 
     #[test]

@@ -52,8 +52,8 @@ impl Registry {
         let (text, id, hash) = match given {
             Some(text) => {
                 let presented = PresentedKey::parse(&text).ok_or_else(|| {
-                    let expected = "it must look like bw_<26 letters or digits>_<32 or more letters or digits>; leave it out to have one made";
-                    Refusal::invalid("admin_key", expected)
+                    let reason = key::check_own(&text).err().unwrap_or_default();
+                    Refusal::invalid("admin_key", format!("{reason}; or leave it out to have one made"))
                 })?;
                 let (id, hash) = (presented.id, presented.hash());
                 (text, id, hash)
@@ -83,7 +83,8 @@ impl Registry {
             if keys::has_admin(tx, context.setup.clock.now())? {
                 return Ok(false);
             }
-            keys::insert(tx, &key)?;
+            // The operator may bring back one that was there before, and was revoked or has expired.
+            keys::put(tx, &key)?;
             Ok(true)
         })
         .await
@@ -94,7 +95,10 @@ impl Registry {
             let key = keys::get(tx, id)?.ok_or_else(|| Refusal::not_found("key", id))?;
             let now = context.setup.clock.now();
             keys::revoke(tx, id, now)?;
-            if key.role == Role::Admin && !keys::has_admin(tx, now)? {
+            // One that expires would lock everybody out in the end.
+            let is_lasting = key.expires_at.is_none();
+            if key.role == Role::Admin && (!keys::has_admin(tx, now)? || (is_lasting && !keys::has_lasting_admin(tx)?))
+            {
                 return Err(refuse_last().into());
             }
             Ok(())
@@ -162,5 +166,8 @@ fn is_use_due(key: &Key, now: Timestamp) -> bool {
 }
 
 fn refuse_last() -> Refusal {
-    Refusal::conflict(Conflict::State, "this is the last admin key; make another before revoking it")
+    Refusal::conflict(
+        Conflict::State,
+        "this is the last admin key that does not expire; make another before revoking it",
+    )
 }

@@ -28,6 +28,15 @@ pub fn insert(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
     .map(drop)
 }
 
+/// The same, over one of this id that is there already: whatever became of it, it is in force again.
+pub fn put(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
+    let sql = "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (id) DO UPDATE SET role = excluded.role, hash = excluded.hash, \
+               expires_at = excluded.expires_at, revoked_at = NULL";
+    tx.execute(sql, params![key.id, &key.name, key.role.as_str(), key.hash.clone(), key.created_at, key.expires_at])
+        .map(drop)
+}
+
 /// A key that has not been revoked; it may have expired.
 pub fn get(tx: &mut dyn Tx, id: KeyId) -> Result<Option<Key>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = $1 AND revoked_at IS NULL");
@@ -43,6 +52,12 @@ pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreE
 pub fn has_admin(tx: &mut dyn Tx, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) LIMIT 1";
     Ok(query_one(tx, "keys", sql, params![now], |row| row.get::<KeyId>("id"))?.is_some())
+}
+
+/// Whether any admin key is in force that does not expire.
+pub fn has_lasting_admin(tx: &mut dyn Tx) -> Result<bool, StoreError> {
+    let sql = "SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND expires_at IS NULL LIMIT 1";
+    Ok(query_one(tx, "keys", sql, &[], |row| row.get::<KeyId>("id"))?.is_some())
 }
 
 /// `false` if there is no such key in force.

@@ -3,6 +3,7 @@
 mod bad_bodies;
 mod bad_input;
 mod by_hand;
+mod door;
 mod endpoints;
 mod failures;
 mod filters;

@@ -57,7 +57,7 @@ async fn a_worker_that_ends_by_itself_fails_its_run() {
     let quits = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/pipeline/workers/quits.sh");
     for (program, reason) in [
         (PathBuf::from("/bin/false"), "exit status: 1"),
-        (quits, "the disk is on fire"),
+        (quits, "ended the process that ran it (exit status: 3)"),
         (PathBuf::from("/nowhere/bellwether"), "No such file"),
     ] {
         let folder = tempfile::tempdir().unwrap();

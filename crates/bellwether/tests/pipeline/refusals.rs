@@ -27,3 +27,59 @@ async fn there_is_no_run_of_a_draft_nor_before_the_start() {
     assert_eq!(here.api.get(&runs).await.unwrap()["items"], json!([]));
     assert_eq!(here.ends.count(), 0);
 }
+
+/// SQL that ends its worker, or the engine's part of it, is refused as SQL, without a word of what the server is made of.
+#[tokio::test(flavor = "multi_thread")]
+async fn sql_that_the_engine_does_not_survive_is_its_authors_to_mend() {
+    let here = Installation::start().await;
+    let study = Study::define(&here.api, &here.files()).await;
+    let columns = "'1' AS subject, now() AS at, 'k' AS experiment, 'a' AS variation";
+    let deep = format!("{}1{}", "(".repeat(3000), ")".repeat(3000));
+    let many = vec!["1 = 1"; 5000].join(" AND ");
+    for sql in [
+        format!("SELECT {columns}, repeat('x', 2147483647) AS big FROM generate_series(1, 1000)"),
+        format!("SELECT {columns} WHERE {many}"),
+        format!("SELECT {columns}, {deep} AS deep"),
+        format!("SELECT {columns} WHERE 'x' ~ '(a{{1000}}){{1000}}'"),
+    ] {
+        let path = format!("/assignment_sources/{}", study.assignment_source);
+        let stored = here.api.patch(&path, &json!({"sql": sql})).await;
+        let answer = if stored.is_ok() { here.api.post(&format!("{path}/preview"), &json!({})).await } else { stored };
+        if answer.is_ok() {
+            continue; // The engine is better than it was.
+        }
+        let (status, problem) = refusal(answer);
+        assert_eq!(status, 422, "{problem}");
+        for word in ["panicked", ".rs:", "/src/", "RUST_BACKTRACE", "JoinError", "DataFusion's code"] {
+            assert!(!problem.contains(word), "{word}: {problem}");
+        }
+    }
+}
+
+/// A preview shows what a person reads, however much there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_of_large_rows_is_small() {
+    let here = Installation::start().await;
+    let study = Study::define(&here.api, &here.files()).await;
+    let sql = "SELECT '1' AS subject, now() AS at, 'k' AS experiment, repeat('x', 600000) AS variation FROM generate_series(1, 100)";
+    let path = format!("/assignment_sources/{}", study.assignment_source);
+    here.api.patch(&path, &json!({"sql": sql})).await.unwrap();
+    let shown = here.api.post(&format!("{path}/preview?limit=100"), &json!({})).await.unwrap();
+    assert_eq!(shown["rows"].as_array().unwrap().len(), 100);
+    assert!(shown.to_string().len() < 2 * 1024 * 1024);
+}
+
+/// The least memory that may be set is enough for a run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_room_in_the_least_memory() {
+    for mebibytes in [64, 128] {
+        let mut here = Installation::with(|config| config.run_memory_mib = mebibytes).await;
+        crate::study::write_trial(&here.files());
+        let study = Study::define(&here.api, &here.files()).await;
+        let experiment = study.started(KEY, json!({"assignments_end_date": "2024-03-31"})).await;
+        let (metric, _) = study.metric("Earnings", crate::study::FACTS, Some("amount"), "sum").await;
+        study.attach(experiment, &metric, true).await;
+        let ended = here.run(experiment).await;
+        assert_eq!(ended.run["state"], "success", "{mebibytes}: {}", ended.run);
+    }
+}

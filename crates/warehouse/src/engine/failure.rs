@@ -23,6 +23,13 @@ pub fn failure(error: &DataFusionError, memory_limit_bytes: u64) -> Failure {
                 error.find_root().strip_backtrace()
             ),
         ),
+        ErrorKind::Internal => {
+            // What a panic says is for our eyes: it names places in the code, and helps nobody to mend the query.
+            eprintln!("the engine failed: {error}");
+            let message =
+                "the query engine fails on this query: it asks for more than the engine can do; write it another way";
+            Failure::of(ErrorKind::Sql, message)
+        }
         kind => Failure::of(kind, error.strip_backtrace()),
     }
 }

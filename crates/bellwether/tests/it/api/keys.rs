@@ -1,9 +1,13 @@
 //! Keys: what each role may do on each route, and when a key no longer counts.
 
+use std::time::Duration;
+
+use bellwether::clock::{Clock, SystemClock};
 use http::Method;
 use serde_json::{Value, json};
 
 use super::items;
+use super::telemetry::Page;
 use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Server};
 
@@ -178,7 +182,49 @@ async fn the_last_admin_key_stays(database: Database) {
     server.stop().await;
 }
 
+/// An operator's key that was revoked, or an admin key that expires, locks nobody out for ever.
+async fn an_admin_can_always_get_in_again(database: Database) {
+    let server = Server::start(&database).await;
+    let soon = "2099-01-01T00:00:00Z";
+    let made =
+        server.post("/keys", json!({"name": "for a while", "role": "admin", "expires_at": soon})).await.expect(201);
+    let first = items(&server.get("/keys").await)[0]["id"].as_str().unwrap().to_owned();
+    let refused = server.delete(&format!("/keys/{first}")).await;
+    assert_eq!(refused.status, 409, "the other one expires");
+    let lasting = server.post("/keys", json!({"name": "lasting", "role": "admin"})).await.expect(201);
+    server.delete(&format!("/keys/{first}")).await.expect(204);
+    let other = lasting["key"].as_str().unwrap().to_owned();
+    let expiring = format!("/keys/{}", made["id"].as_str().unwrap());
+    server.call_as(&other, Method::DELETE, &expiring, Value::Null).await.expect(204);
+    // Nobody has an admin key any more: as if the last one had been lost, and the operator gave theirs once more.
+    let lost = |tx: &mut dyn bellwether::store::Tx| tx.execute("UPDATE keys SET revoked_at = 1", &[]).map(drop);
+    server.running().registry().db().write::<_, bellwether::store::StoreError, _>(lost).await.unwrap();
+    server.stop().await;
+    let server = Server::start(&database).await;
+    assert_eq!(items(&server.get("/keys").await).len(), 1);
+    server.stop().await;
+}
+
+/// Whoever guesses waits, and whoever knows does not.
+async fn wrong_keys_are_counted_and_held_back(database: Database) {
+    let server = Server::start(&database).await;
+    let wrong = format!("{ADMIN_KEY}0");
+    let clock = SystemClock::start();
+    server.call_as(&wrong, Method::GET, "/experiments", Value::Null).await.expect(401);
+    assert!(clock.monotonic() >= Duration::from_millis(50));
+    let before = clock.monotonic();
+    for _ in 0..5 {
+        server.get("/experiments").await;
+    }
+    let page = Page::of(&server, ADMIN_KEY).await;
+    assert!((page.value("bellwether_keys_refused_total") - 1.0).abs() < 0.1);
+    assert!(clock.monotonic() - before < Duration::from_secs(5));
+    server.stop().await;
+}
+
 on_both!(
+    an_admin_can_always_get_in_again,
+    wrong_keys_are_counted_and_held_back,
     each_role_may_do_what_it_may_on_every_route,
     without_a_key_in_force_nothing_is_answered,
     a_revoked_or_expired_key_is_refused_at_once,

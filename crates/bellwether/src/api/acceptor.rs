@@ -1,0 +1,199 @@
+//! Accepts connections and serves them, within bounds of number and time: whoever says nothing, or says it without end, gives
+//! way to others. What a request does is not known here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::Request;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tower::Service;
+
+use super::connection::{CutWhenStalled, LONGEST_STALL};
+use super::occupancy::{Bounds, Entered, Id, Occupancy};
+
+/// For the head of the first request.
+const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// From one request to the end of the next one's head.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// What may come of a head, and what is read ahead of a body.
+const LARGEST_HEAD: usize = 32 * 1024;
+/// Requests at once on one connection of HTTP/2.
+const MOST_STREAMS: u32 = 64;
+/// After the system had no descriptor for a connection.
+const REST: Duration = Duration::from_millis(20);
+
+/// From whom a request comes.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub IpAddr);
+
+struct Door {
+    occupancy: Mutex<Occupancy>,
+    /// How each connection is told to close.
+    closing: Mutex<std::collections::HashMap<Id, Arc<Notify>>>,
+}
+
+impl Door {
+    fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
+        self.occupancy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, address: IpAddr) -> Option<(Id, Arc<Notify>)> {
+        let Entered::Admitted { id, instead_of } = self.occupancy().enter(address) else { return None };
+        let notify = Arc::new(Notify::new());
+        let mut closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        closing.insert(id, notify.clone());
+        if let Some(other) = instead_of.and_then(|other| closing.remove(&other)) {
+            other.notify_one();
+        }
+        Some((id, notify))
+    }
+
+    fn leave(&self, id: Id) {
+        self.occupancy().leave(id);
+        self.closing.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// Answers on `listener` until `stopping` turns true and what is under way is answered.
+pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
+    let door = Arc::new(Door { occupancy: Mutex::new(Occupancy::within(bounds)), closing: Mutex::default() });
+    let mut serving = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
+            Some(ended) = serving.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection ended badly");
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match door.enter(peer.ip()) {
+                Some((id, close)) => {
+                    let (door, router, stopping) = (door.clone(), router.clone(), stopping.clone());
+                    serving.spawn(async move {
+                        one(stream, peer, router, &door, id, &close, stopping).await;
+                        door.leave(id);
+                    });
+                }
+                None => {
+                    tracing::warn!(%peer, "a connection was refused: all that there may be have requests under way")
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+    drop(listener);
+    while serving.join_next().await.is_some() {}
+}
+
+async fn one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    door: &Arc<Door>,
+    id: Id,
+    close: &Notify,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Answers are small and go out at once.
+    let _ = stream.set_nodelay(true);
+    let (began, begun) = watch::channel(false);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let _ = began.send(true);
+        let under_way = UnderWay::begin(door, id);
+        request.extensions_mut().insert(Peer(peer.ip()));
+        let answer = router.clone().call(request.map(Body::new));
+        async move { answer.await.map(|response| response.map(|body| Held { body, _under_way: under_way })) }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(LARGEST_HEAD);
+    let most_head = u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(most_head)
+        .max_concurrent_streams(MOST_STREAMS)
+        .keep_alive_interval(IDLE_TIMEOUT)
+        .keep_alive_timeout(FIRST_HEAD_TIMEOUT);
+    let io = TokioIo::new(CutWhenStalled::after(LONGEST_STALL, stream));
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let first = tokio::time::sleep(FIRST_HEAD_TIMEOUT);
+    let mut first = pin!(first);
+    loop {
+        let has_begun = *begun.borrow();
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = close.notified() => return,
+            () = first.as_mut(), if !has_begun => {
+                if !*begun.borrow() {
+                    return;
+                }
+            }
+            _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
+        }
+    }
+    // Who has no request under way is not waited for.
+    if !door.occupancy().is_waiting(id) {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+/// A request under way, until it is dropped.
+struct UnderWay {
+    door: Arc<Door>,
+    id: Id,
+}
+
+impl UnderWay {
+    fn begin(door: &Arc<Door>, id: Id) -> Self {
+        door.occupancy().begin(id);
+        Self { door: door.clone(), id }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.door.occupancy().end(self.id);
+    }
+}
+
+/// The body of an answer, whose request is under way until all of it is sent.
+struct Held {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,178 @@
+//! Who is connected, and who gives way when there is no room: whoever has waited longest without a request, so that nobody
+//! can make the API deaf by holding connections open. Pure: sockets are others'.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+
+/// A connection, in the order of when it last began to wait.
+type Ticket = u64;
+pub type Id = u64;
+
+/// How many connections there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub connections: usize,
+    /// Of one address, those without a request. Many clients may stand behind one proxy, so this is no small part.
+    pub waiting_of_one: usize,
+}
+
+impl Bounds {
+    pub fn of(connections: usize) -> Self {
+        Self { connections, waiting_of_one: (connections / 2).max(1) }
+    }
+}
+
+struct Entry {
+    address: IpAddr,
+    /// Requests under way.
+    requests: usize,
+    ticket: Ticket,
+}
+
+/// What becomes of a new connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// It is admitted; another, if one is named, is to be closed for it.
+    Admitted { id: Id, instead_of: Option<Id> },
+    /// All that there may be have requests under way.
+    Full,
+}
+
+pub struct Occupancy {
+    bounds: Bounds,
+    next: Id,
+    ticket: Ticket,
+    entries: HashMap<Id, Entry>,
+    waiting: BTreeSet<(Ticket, Id)>,
+    waiting_of: HashMap<IpAddr, BTreeSet<(Ticket, Id)>>,
+}
+
+impl Occupancy {
+    pub fn within(bounds: Bounds) -> Self {
+        let (entries, waiting, waiting_of) = Default::default();
+        Self { bounds, next: 0, ticket: 0, entries, waiting, waiting_of }
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn enter(&mut self, address: IpAddr) -> Entered {
+        let own = self.waiting_of.get(&address).filter(|own| own.len() >= self.bounds.waiting_of_one);
+        let oldest_own = own.and_then(BTreeSet::first).copied();
+        let is_full = self.entries.len() >= self.bounds.connections;
+        let oldest = oldest_own.or_else(|| self.waiting.first().copied().filter(|_| is_full));
+        if is_full && oldest.is_none() {
+            return Entered::Full;
+        }
+        if let Some((_, id)) = oldest {
+            self.leave(id);
+        }
+        self.next += 1;
+        let id = self.next;
+        self.entries.insert(id, Entry { address, requests: 0, ticket: 0 });
+        self.wait(id);
+        Entered::Admitted { id, instead_of: oldest.map(|(_, id)| id) }
+    }
+
+    /// A request has come. It gives way to nobody until it is answered.
+    pub fn begin(&mut self, id: Id) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.requests += 1;
+        let (address, ticket) = (entry.address, entry.ticket);
+        self.stop_waiting(address, (ticket, id));
+    }
+
+    /// A request was answered.
+    pub fn end(&mut self, id: Id) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.requests = entry.requests.saturating_sub(1);
+        if entry.requests == 0 {
+            self.wait(id);
+        }
+    }
+
+    pub fn is_waiting(&self, id: Id) -> bool {
+        self.entries.get(&id).is_none_or(|entry| entry.requests == 0)
+    }
+
+    pub fn leave(&mut self, id: Id) {
+        if let Some(Entry { address, ticket, .. }) = self.entries.remove(&id) {
+            self.stop_waiting(address, (ticket, id));
+        }
+    }
+
+    fn wait(&mut self, id: Id) {
+        self.ticket += 1;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.ticket = self.ticket;
+        self.waiting.insert((self.ticket, id));
+        self.waiting_of.entry(entry.address).or_default().insert((self.ticket, id));
+    }
+
+    fn stop_waiting(&mut self, address: IpAddr, place: (Ticket, Id)) {
+        self.waiting.remove(&place);
+        if let Some(own) = self.waiting_of.get_mut(&address) {
+            own.remove(&place);
+            if own.is_empty() {
+                self.waiting_of.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        [127, 0, 0, last].into()
+    }
+
+    fn enter(occupancy: &mut Occupancy, last: u8) -> (Id, Option<Id>) {
+        match occupancy.enter(address(last)) {
+            Entered::Admitted { id, instead_of } => (id, instead_of),
+            Entered::Full => panic!("it is full"),
+        }
+    }
+
+    #[test]
+    fn who_waited_longest_gives_way_and_who_has_a_request_does_not() {
+        let mut occupancy = Occupancy::within(Bounds { connections: 3, waiting_of_one: 3 });
+        let ids: Vec<_> = (1..=3).map(|last| enter(&mut occupancy, last).0).collect();
+        occupancy.begin(ids[0]);
+        assert_eq!(enter(&mut occupancy, 4).1, Some(ids[1]));
+        occupancy.end(ids[0]);
+        assert_eq!(
+            enter(&mut occupancy, 5).1,
+            Some(ids[2]),
+            "it has waited longer than the one that was just answered"
+        );
+        assert_eq!(occupancy.count(), 3);
+    }
+
+    #[test]
+    fn one_address_takes_no_room_from_others_by_waiting() {
+        let mut occupancy = Occupancy::within(Bounds { connections: 10, waiting_of_one: 4 });
+        let (other, _) = enter(&mut occupancy, 1);
+        let held: Vec<_> = (0..4).map(|_| enter(&mut occupancy, 2).0).collect();
+        for turn in 0..100 {
+            let (_, instead_of) = enter(&mut occupancy, 2);
+            assert_ne!(instead_of, Some(other), "turn {turn}");
+            assert!(instead_of.is_some());
+        }
+        assert_eq!(occupancy.count(), 5);
+        assert!(held.iter().all(|id| occupancy.is_waiting(*id)), "gone");
+    }
+
+    #[test]
+    fn it_is_full_only_of_requests_and_leaves_nothing_behind() {
+        let mut occupancy = Occupancy::within(Bounds { connections: 2, waiting_of_one: 2 });
+        let ids = [enter(&mut occupancy, 1).0, enter(&mut occupancy, 1).0];
+        ids.iter().for_each(|id| occupancy.begin(*id));
+        assert_eq!(occupancy.enter(address(2)), Entered::Full);
+        ids.iter().for_each(|id| occupancy.leave(*id));
+        assert!(occupancy.waiting.is_empty() && occupancy.waiting_of.is_empty() && occupancy.count() == 0);
+    }
+}
