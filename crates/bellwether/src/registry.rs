@@ -13,6 +13,8 @@ mod keys;
 pub mod log;
 pub mod nodes;
 mod outcomes;
+pub mod persist;
+mod probe;
 mod record;
 pub mod recovery;
 pub mod retention;
@@ -90,6 +92,7 @@ struct Context {
     tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
+    probed: tokio::sync::Mutex<Option<probe::Probed>>,
 }
 
 impl Registry {
@@ -106,6 +109,7 @@ impl Registry {
                 tally: Arc::default(),
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
+                probed: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -170,6 +174,11 @@ impl Registry {
         })
         .await
     }
+}
+
+/// The key that a database's secrets are encrypted with, if any are.
+pub async fn key_name_of(db: &Db) -> Result<Option<String>> {
+    Ok(db.look(|tx: &mut dyn Tx| settings::get(tx, settings::SECRET_KEY_NAME)).await?)
 }
 
 fn bind_to_key(tx: &mut dyn Tx, key_name: &str) -> Result<()> {

@@ -65,8 +65,9 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     }
     let after = cursor(&listing.after)?;
     let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };
-    let found = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
-    Ok(listed(found, limit, id))
+    let page = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
+    let next = page.next.map(|id| id.to_string());
+    Ok(Json(json!({"items": page.found, "next": next})).into_response())
 }
 
 /// Where a page begins: behind what the page before gave as `next`, or at the beginning.

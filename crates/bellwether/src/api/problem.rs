@@ -53,6 +53,11 @@ impl From<StoreError> for Problem {
                 "storage-full",
                 format!("{error}; nothing was changed; the operator must make room"),
             ),
+            StoreError::Busy | StoreError::Closed => Self::of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                format!("{error}; nothing was changed, try again a little later"),
+            ),
             StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "a request was turned away");
                 Self::of(
@@ -80,7 +85,7 @@ impl From<StoreError> for Problem {
                 "in-use",
                 "another request has just removed or begun to use what this one refers to; read it again, then repeat",
             ),
-            StoreError::Corrupt { .. } | StoreError::Failed(_) => {
+            StoreError::Corrupt { .. } | StoreError::Damaged(_) | StoreError::Failed(_) => {
                 tracing::error!(%error, "a request failed");
                 Self::of(
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -124,6 +129,9 @@ impl IntoResponse for Problem {
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
 
 use super::Shared;
 use super::answer::{Answer, ErrorClass};
 use super::client::Client;
+use super::mailbox::Inbox;
 use super::monitor::Meter;
 use super::rate::Rate;
 use super::source::Source;
@@ -124,7 +124,7 @@ impl Lane {
         }
     }
 
-    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    pub async fn run(mut self, mut messages: Inbox) {
         loop {
             if self.is_sending() {
                 let format = self.endpoint.settings.format;
@@ -338,8 +338,9 @@ impl Lane {
         self.is_health_told = true;
         // The lane goes on sending while the first half of what it may have unrecorded is written.
         let is_pressing = 2 * self.unrecorded() >= self.most_unrecorded();
-        let (endpoint_id, fence) = (self.endpoint.id, self.fence);
-        let report = Box::new(Report { endpoint_id, fence, outcome, health, turn: verdict.turn, is_pressing });
+        let (endpoint_id, fence, endpoint_version) = (self.endpoint.id, self.fence, self.endpoint.version);
+        let turn = verdict.turn;
+        let report = Box::new(Report { endpoint_id, fence, endpoint_version, outcome, health, turn, is_pressing });
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);

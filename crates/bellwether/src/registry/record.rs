@@ -17,6 +17,7 @@ use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::run::Run;
 use crate::store::deliveries::Origin;
 use crate::store::endpoints::Subscription;
+use crate::store::events::Remembered;
 use crate::store::{StoreError, Tx, Write, changes, deliveries, endpoints, events, experiments, settings, together};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
@@ -62,7 +63,7 @@ impl Context {
         }
         experiment.updated_at = self.setup.clock.now();
         let is_key_edited = action.changes.iter().any(|change| change.field == "key");
-        let update = experiments::updating(experiment, is_key_edited)?;
+        let update = experiments::updating(tx, experiment, is_key_edited)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)
     }
 
@@ -99,7 +100,9 @@ impl Context {
         };
         let event = Event::of(EventId::of(ids.next()), action.event_type, experiment, &change, run);
         writes.push(changes::inserting(experiment.id, &change)?);
-        writes.push(events::inserting(&event));
+        let configuration = &experiment.configuration;
+        let remembered = Remembered { tags: configuration.tags.clone(), entity_id: configuration.entity_id };
+        writes.push(events::inserting_with(&event, &remembered)?);
         let facts = Facts {
             topic: event.topic,
             experiment_key: &experiment.configuration.key,

@@ -30,6 +30,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/sqlite/0004_undelivered.sql"),
         postgres: include_str!("../../migrations/postgres/0004_undelivered.sql"),
     },
+    Migration {
+        version: 5,
+        sqlite: include_str!("../../migrations/sqlite/0005_facts.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_facts.sql"),
+    },
 ];
 
 /// `run_script` runs several statements at once on the connection of `tx`.

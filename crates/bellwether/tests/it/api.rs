@@ -2,13 +2,17 @@
 
 mod bad_bodies;
 mod bad_input;
+mod bad_rows;
 mod by_hand;
 mod endpoints;
 mod failures;
 mod filters;
+mod folder;
 mod health;
 mod keys;
+mod locks;
 mod log;
+mod outcomes;
 mod recoveries;
 mod refusals;
 mod restart;
