@@ -106,7 +106,6 @@ async fn gather(
 
 /// One of them cannot be written. It must not keep the others out: halved again and again, it is soon alone. Gives those
 /// that were written, and those that were refused even without what their receivers have said.
-#[expect(clippy::vec_box, reason = "what was sent as a pointer stays one")]
 async fn write_apart(registry: &Registry, reports: &[Box<Report>]) -> (Vec<Box<Report>>, Vec<Box<Report>>) {
     let (mut written, mut refused) = (Vec::new(), Vec::new());
     let mut parts = vec![reports];
