@@ -197,6 +197,10 @@ async fn two_nodes_cannot_revoke_the_last_two_admin_keys() {
     let made = first.post("/keys", json!({"name": "second", "role": "admin"})).await.expect(201);
     let (mine, other) = (ADMIN_KEY.split('_').nth(1).unwrap(), made["id"].as_str().unwrap().to_owned());
     let (mine, other_text) = (format!("key_{mine}"), made["key"].as_str().unwrap().to_owned());
+    // Its use is noted now, and not again while the test goes on.
+    second.call_as(&other_text, Method::GET, "/keys", Value::Null).await.expect(200);
+    let is_noted = |key: &Value| key["id"] == other.as_str() && key["last_used_at"].is_string();
+    first.eventually("/keys", |page| super::items(page).iter().any(is_noted)).await;
     // Another node has revoked the one, and is about to see whether there is a last.
     let revoked = other.parse().unwrap();
     let held = Held::open(first.running().registry().db(), move |tx: &mut dyn Tx| {
