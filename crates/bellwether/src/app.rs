@@ -1,12 +1,14 @@
 //! The application: opens what is there, starts what runs, and stops it in order. The only place that knows all modules.
 
+mod folder;
+
 use std::fs::File;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,8 +23,8 @@ use crate::id::{Ids, RandomIds};
 use crate::pipeline::{self, Pipeline, Queries};
 use crate::registry::nodes::Node;
 use crate::registry::{self, Registry, Wakes, lived, log, recovery, retention, sequencer};
-use crate::secret::{Vault, write_private};
-use crate::store::{Db, Location};
+use crate::secret::{Vault, VaultError, write_private};
+use crate::store::{Db, Location, PostgresServer};
 
 /// For requests that are under way when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -66,21 +68,19 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
     let descriptors = Descriptors::raised();
     let outbound = outbound.with_connections(descriptors.outbound);
-    let lock = claim(&config.data)?;
-    // What a killed process left of its runs: subjects' data, and much of it.
-    let _ = std::fs::remove_dir_all(config.data.join("scratch"));
+    let lock = folder::claim(&config.data)?;
     let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
-    let vault = Arc::new(match &config.secret_key {
-        Some(text) => Vault::with_key_text(text)?,
-        None => Vault::at(&config.data.join("secret.key"), ids.secret_bytes())?,
-    });
+    if config.database_url.is_none() {
+        folder::guard_database(&config.data)?;
+    }
     let location = match &config.database_url {
-        Some(url) => Location::Postgres(url.clone()),
+        Some(url) => Location::Postgres(PostgresServer { url: url.clone(), ca_file: config.database_ca_file.clone() }),
         None => Location::Sqlite(config.data.join("bellwether.db")),
     };
     let db = tokio::task::spawn_blocking(move || Db::open(&location))
         .await
         .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
+    let vault = Arc::new(vault(&config, &db, ids.as_ref()).await?);
     let (wakes, receivers) = Wakes::channel();
     let setup = registry::Setup {
         db,
@@ -131,8 +131,21 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         license,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
-    let server = tokio::spawn(api::serve(listener, parts, stopping));
+    let server = tokio::spawn(serve(listener, parts, stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
+}
+
+/// The API, which ends when it is asked to, and not before: a process that answers nobody is of no use.
+async fn serve(listener: TcpListener, parts: api::Parts, stopping: watch::Receiver<bool>) {
+    let is_stopping = stopping.clone();
+    let served = AssertUnwindSafe(api::serve(listener, parts, stopping)).catch_unwind().await;
+    // Whoever let go of the server without stopping it asks for nothing more either.
+    let is_asked = *is_stopping.borrow() || is_stopping.has_changed().is_err();
+    if served.is_ok() && is_asked {
+        return;
+    }
+    tracing::error!("the API failed; ending the process, for the next start to go on");
+    std::process::abort();
 }
 
 /// A part of the server that fails takes the process with it: the rest would go on accepting what nobody carries out.
@@ -149,17 +162,19 @@ fn watched_task(part: JoinHandle<()>) -> JoinHandle<()> {
     })
 }
 
-/// The data folder is one process's at a time.
-fn claim(data: &Path) -> Result<File, StartError> {
-    let failed = |error| StartError::Data(data.display().to_string(), error);
-    // The database in it is for its owner alone, as the keys are.
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
-    std::fs::create_dir_all(data.join("files")).map_err(failed)?;
-    let lock = File::create(data.join("lock")).map_err(failed)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(data.display().to_string())),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+/// What secrets are encrypted with. A key is made for a database that has none, and for no other: what it holds could be
+/// read by nobody.
+async fn vault(config: &Config, db: &Db, ids: &dyn Ids) -> Result<Vault, StartError> {
+    if let Some(text) = &config.secret_key {
+        return Ok(Vault::with_key_text(text)?);
+    }
+    let path = config.data.join("secret.key");
+    if let Some(vault) = Vault::read(&path)? {
+        return Ok(vault);
+    }
+    match registry::key_name_of(db).await? {
+        Some(name) => Err(VaultError::KeyMissing { path: path.display().to_string(), name }.into()),
+        None => Ok(Vault::make(&path, ids.secret_bytes())?),
     }
 }
 
@@ -206,7 +221,8 @@ impl Running {
             }
         }
         let db = registry.db().clone();
-        drop(registry);
-        let _ = tokio::task::spawn_blocking(move || db.close()).await;
+        if tokio::task::spawn_blocking(move || db.close()).await.is_err() {
+            tracing::error!("the database could not be closed");
+        }
     }
 }

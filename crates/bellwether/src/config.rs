@@ -22,6 +22,8 @@ pub struct Config {
     pub data: PathBuf,
     /// PostgreSQL instead of the embedded database.
     pub database_url: Option<String>,
+    /// By whom PostgreSQL's certificate is signed, if not by one of the web's authorities.
+    pub database_ca_file: Option<PathBuf>,
     /// The text of the first admin key; made by Bellwether if not given.
     pub admin_key: Option<String>,
     /// 64 hexadecimal digits that encrypt secrets at rest; kept in the data folder if not given. Nodes of one database
@@ -54,6 +56,7 @@ pub struct Given {
     pub listen: Option<SocketAddr>,
     pub data: Option<PathBuf>,
     pub database_url: Option<String>,
+    pub database_ca_file: Option<PathBuf>,
     pub admin_key: Option<String>,
     pub secret_key: Option<String>,
     pub allow_networks: Option<Vec<Network>>,
@@ -96,6 +99,7 @@ impl Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             data: data.clone(),
             database_url: None,
+            database_ca_file: None,
             admin_key: None,
             secret_key: None,
             addresses: AddressPolicy::default(),
@@ -130,6 +134,7 @@ impl Config {
             listen: given.listen.unwrap_or(usual.listen),
             data: usual.data,
             database_url: given.database_url,
+            database_ca_file: given.database_ca_file.map(|file| absolute(&file)),
             admin_key: given.admin_key.map(checked_admin_key).transpose()?,
             secret_key: given.secret_key,
             addresses: AddressPolicy {
@@ -193,6 +198,7 @@ impl Given {
             listen: parsed("LISTEN", text("LISTEN"))?,
             data: text("DATA").map(PathBuf::from),
             database_url: secret("DATABASE_URL", environment)?,
+            database_ca_file: text("DATABASE_CA_FILE").map(PathBuf::from),
             admin_key: secret("ADMIN_KEY", environment)?,
             secret_key: secret("SECRET_KEY", environment)?,
             allow_networks: text("ALLOW_NETWORKS").map(|list| networks(&list)).transpose()?,
@@ -217,6 +223,7 @@ impl Given {
             listen: self.listen.or(other.listen),
             data: self.data.or(other.data),
             database_url: self.database_url.or(other.database_url),
+            database_ca_file: self.database_ca_file.or(other.database_ca_file),
             admin_key: self.admin_key.or(other.admin_key),
             secret_key: self.secret_key.or(other.secret_key),
             allow_networks: self.allow_networks.or(other.allow_networks),

@@ -12,6 +12,7 @@ mod hints;
 mod http1;
 mod http2;
 mod lane;
+mod mailbox;
 mod metered;
 pub mod monitor;
 pub mod outbound;
@@ -24,6 +25,7 @@ mod recorder;
 mod redaction;
 mod request;
 pub mod resolver;
+mod restarts;
 mod retry;
 mod share;
 mod slots;
@@ -50,10 +52,12 @@ use crate::store::lanes::owing;
 use crate::store::{StoreError, endpoints, notices};
 use hints::Hints;
 use lane::Message;
+use mailbox::Mailbox;
 use monitor::Monitor;
 use outbound::Outbound;
 pub use ping::Pings;
 use recorder::Recorded;
+use restarts::Restarts;
 use threads::Threads;
 
 /// How often the lanes look into the database without any hint.
@@ -88,6 +92,9 @@ pub struct Delivery {
     threads: Threads,
     lanes: HashMap<EndpointId, LaneHandle>,
     tasks: JoinSet<(EndpointId, i64)>,
+    /// How long to wait before lanes that failed are set up anew, and the waits under way.
+    restarts: Restarts,
+    pauses: JoinSet<()>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
     /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
@@ -98,7 +105,7 @@ struct LaneHandle {
     version: i64,
     revised: i64,
     fence: i64,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: Mailbox,
 }
 
 impl Delivery {
@@ -139,6 +146,8 @@ impl Delivery {
             threads,
             lanes: HashMap::new(),
             tasks: JoinSet::new(),
+            restarts: Restarts::default(),
+            pauses: JoinSet::new(),
             generation: String::new(),
             stale_hints: 0,
         })
@@ -160,9 +169,7 @@ impl Delivery {
         loop {
             if must_reload {
                 // Of many endpoints made at once, all that are known of by now are read together.
-                while let Ok(hint) = self.hints.try_recv() {
-                    self.pass_on(hint);
-                }
+                self.pass_on_what_waits();
                 must_reload = self
                     .reload()
                     .await
@@ -170,20 +177,22 @@ impl Delivery {
                     .is_err();
             }
             tokio::select! {
-                biased;
                 () = stopped(&mut stop) => break,
-                // Hints before what was recorded: a delivery must not come as news after its end was forgotten.
                 hint = self.hints.recv() => match hint {
                     Some(hint) => must_reload |= self.pass_on(hint),
                     None => break,
                 },
-                Some(recorded) = self.recorded.recv() => self.tell_recorded(recorded),
+                Some(recorded) = self.recorded.recv() => {
+                    must_reload |= self.pass_on_what_waits();
+                    self.tell_recorded(recorded);
+                }
                 Some(ended) = self.tasks.join_next() => must_reload |= self.lane_ended(ended).await,
                 // Without its recorder nothing could be known of any delivery: the panic goes on, and ends the process.
                 Some(Err(error)) = self.recorder.join_next() => std::panic::resume_unwind(error.into_panic()),
                 Ok(()) = self.view.changed() => must_reload = true,
                 notice = next(&mut self.notices) => must_reload |= self.heed(&notice).await,
                 Some(_) = self.telling.join_next() => {}
+                Some(_) = self.pauses.join_next() => must_reload = true,
                 _ = look.tick() => must_reload |= self.look().await,
             }
             // A lost hint may have been of an endpoint's change; reading them again also sends the lanes to the database.
@@ -194,6 +203,18 @@ impl Delivery {
             self.tell_others();
         }
         self.finish().await;
+    }
+
+    /// The hints that lie here: before what was recorded, for a delivery must not come as news after its end was forgotten.
+    /// No more than these, or hints that never end would keep lanes waiting for what is on disk.
+    fn pass_on_what_waits(&mut self) -> bool {
+        let mut must_reload = false;
+        for _ in 0..self.hints.len() {
+            if let Ok(hint) = self.hints.try_recv() {
+                must_reload |= self.pass_on(hint);
+            }
+        }
+        must_reload
     }
 
     /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
@@ -220,8 +241,7 @@ impl Delivery {
 
     fn tell(&mut self, endpoint: EndpointId, message: Message) {
         match self.lanes.get(&endpoint) {
-            // A lane whose task has ended is deleted, or will be set up anew.
-            Some(lane) => drop(lane.messages.send(message)),
+            Some(lane) => lane.messages.send(message),
             None => self.order.note_elsewhere(endpoint),
         }
     }
@@ -245,20 +265,20 @@ impl Delivery {
         }
         for endpoint in notice.split(',').filter_map(|id| id.parse().ok()) {
             if let Some(lane) = self.lanes.get(&endpoint) {
-                let _ = lane.messages.send(Message::FallBehind);
+                lane.messages.send(Message::FallBehind);
             }
         }
         false
     }
 
     fn tell_all(&self, message: impl Fn() -> Message) {
-        self.lanes.values().for_each(|lane| drop(lane.messages.send(message())));
+        self.lanes.values().for_each(|lane| lane.messages.send(message()));
     }
 
     fn tell_recorded(&mut self, recorded: Recorded) {
         for (endpoint, ids) in recorded {
             if let Some(lane) = self.lanes.get(&endpoint) {
-                let _ = lane.messages.send(Message::Recorded(ids));
+                lane.messages.send(Message::Recorded(ids));
             }
         }
     }
@@ -270,11 +290,11 @@ impl Delivery {
             .shared
             .registry
             .db()
-            .read(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, owing(tx, node)?)));
+            .look(move |tx| Ok::<_, StoreError>((endpoints::generation(tx)?, owing(tx, node)?)));
         match read.await {
             Ok((generation, owing)) => {
                 for lane in owing.iter().filter_map(|endpoint| self.lanes.get(endpoint)) {
-                    let _ = lane.messages.send(Message::FallBehind);
+                    lane.messages.send(Message::FallBehind);
                 }
                 generation != self.generation
             }

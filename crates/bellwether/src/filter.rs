@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::FieldErrors;
 use crate::event::Topic;
+use crate::experiment::FieldChange;
 use crate::id::EntityId;
 
 const MOST_ITEMS: usize = 100;
@@ -47,6 +48,51 @@ pub struct Facts<'a> {
     pub tags: &'a [String],
     pub entity_id: Option<EntityId>,
     pub run: Option<RunFacts>,
+}
+
+/// What an edit changed of that which filters ask for, as it was before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Before {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    entity_id: Option<Option<EntityId>>,
+}
+
+impl Before {
+    pub fn of(changes: &[FieldChange]) -> Self {
+        let mut before = Self::default();
+        for edit in changes {
+            match edit.field.as_str() {
+                "key" => before.key = serde_json::from_value(edit.from.clone()).ok(),
+                "tags" => before.tags = serde_json::from_value(edit.from.clone()).ok(),
+                "entity_id" => before.entity_id = serde_json::from_value(edit.from.clone()).ok(),
+                _ => {}
+            }
+        }
+        before
+    }
+
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn facts<'a>(&'a self, after: Facts<'a>) -> Facts<'a> {
+        Facts {
+            experiment_key: self.key.as_deref().unwrap_or(after.experiment_key),
+            tags: self.tags.as_deref().unwrap_or(after.tags),
+            entity_id: self.entity_id.unwrap_or(after.entity_id),
+            ..after
+        }
+    }
+}
+
+/// A null that was given is one, and not nothing.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<EntityId>>, D::Error> {
+    Option::<EntityId>::deserialize(deserializer).map(Some)
 }
 
 /// The part of a filter that an event does not meet.

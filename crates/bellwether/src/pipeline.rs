@@ -19,9 +19,9 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::id::{NodeId, RunId};
 use crate::registry::nodes::View;
-use crate::registry::{Ending, Registry, Result, RunWake};
+use crate::registry::{Ending, Error, Registry, Result, RunWake};
 use crate::run::RunState;
-use crate::store::runs;
+use crate::store::{Tx, runs};
 
 pub use queries::{Queries, QueryError};
 
@@ -29,6 +29,8 @@ pub use queries::{Queries, QueryError};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs opened or picked up at a time.
 const BATCH: u32 = 100;
+/// For the ends of runs under way to be recorded when the process is asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a run may take.
 #[derive(Debug, Clone)]
@@ -102,12 +104,13 @@ impl Pipeline {
                     self.runs.remove(&task);
                 }
             }
-            if let Err(error) = self.look().await {
-                tracing::warn!(%error, "the pipeline cannot go on yet; trying again");
-            }
+            self.look(&stop).await;
         }
         self.cancel(|_| true);
-        while self.under_way.join_next().await.is_some() {}
+        let ended = async { while self.under_way.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+            tracing::warn!("some runs could not be ended before the time to stop was up; the next start ends them");
+        }
     }
 
     fn cancel(&mut self, which: impl Fn(&UnderWay) -> bool) {
@@ -119,24 +122,37 @@ impl Pipeline {
         }
     }
 
-    /// Ends what has no process any more, opens what is due, starts what is queued.
-    async fn look(&mut self) -> Result<()> {
-        self.end_abandoned().await?;
-        self.heed_cancels().await?;
-        while self.registry.request_scheduled_runs(BATCH).await? == BATCH as usize {}
-        while self.under_way.len() < self.limits.max_runs {
-            let queued = self.registry.db().read(|tx| runs::in_state(tx, RunState::Queued, 1)).await;
-            let Some(run) = queued?.pop() else { break };
-            let Some((run, experiment)) = self.registry.start_run(run.id).await? else { continue };
+    /// Ends what has no process any more, opens what is due, starts what is queued. What cannot be done of this keeps the
+    /// rest from nothing.
+    async fn look(&mut self, stop: &watch::Receiver<bool>) {
+        let warn = |error: &Error| tracing::warn!(%error, "the pipeline cannot go on yet; trying again");
+        let _ = self.end_abandoned().await.inspect_err(warn);
+        let _ = self.heed_cancels().await.inspect_err(warn);
+        let is_full = |due: &usize| *due == BATCH as usize;
+        while !*stop.borrow()
+            && self.registry.request_scheduled_runs(BATCH).await.inspect_err(warn).as_ref().is_ok_and(is_full)
+        {}
+        let _ = self.start_queued(stop).await.inspect_err(warn);
+    }
+
+    async fn start_queued(&mut self, stop: &watch::Receiver<bool>) -> Result<()> {
+        let queued = self.registry.db().look(|tx: &mut dyn Tx| runs::in_state(tx, RunState::Queued, BATCH)).await?;
+        for id in queued {
+            if *stop.borrow() || self.under_way.len() >= self.limits.max_runs {
+                break;
+            }
+            let (run, experiment) = match self.registry.start_run(id).await {
+                Ok(Some(started)) => started,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::error!(%error, run = %id, "a run cannot be started; trying again later");
+                    continue;
+                }
+            };
             let (cancel, cancelled) = oneshot::channel();
-            let id = run.id;
-            let task = self.under_way.spawn(run::carry_out(
-                self.registry.clone(),
-                self.limits.clone(),
-                run,
-                experiment,
-                cancelled,
-            ));
+            let limits = self.limits.clone();
+            let carrying = run::carry_out(self.registry.clone(), limits, run, experiment, cancelled);
+            let task = self.under_way.spawn(carrying);
             self.runs.insert(task.id(), UnderWay { id, cancel: Some(cancel) });
         }
         Ok(())
@@ -149,7 +165,7 @@ impl Pipeline {
         if !alive.contains(&me) {
             return Ok(()); // Nobody knows yet who lives.
         }
-        let running = self.registry.db().read(|tx| runs::running(tx)).await?;
+        let running = self.registry.db().look(|tx| runs::running(tx)).await?;
         let is_under_way = |id: RunId, node: Option<NodeId>| match node {
             Some(node) if node == me => self.runs.values().any(|there| there.id == id),
             Some(node) => alive.contains(&node),
@@ -157,7 +173,11 @@ impl Pipeline {
         };
         for (id, _) in running.into_iter().filter(|(id, node)| !is_under_way(*id, *node)) {
             let error = "the process that carried it out ended before the run did; run it again".to_owned();
-            self.registry.end_run(id, Ending { results: None, error: Some(error), imbalance: None }).await?;
+            if let Err(error) =
+                self.registry.end_run(id, Ending { results: None, error: Some(error), imbalance: None }).await
+            {
+                tracing::error!(%error, run = %id, "a run that was left behind cannot be ended; trying again later");
+            }
         }
         Ok(())
     }
@@ -166,7 +186,7 @@ impl Pipeline {
     async fn heed_cancels(&mut self) -> Result<()> {
         if !self.runs.is_empty() {
             let me = self.registry.node_id();
-            let to_stop: Vec<RunId> = self.registry.db().read(move |tx| runs::to_stop(tx, me)).await?;
+            let to_stop: Vec<RunId> = self.registry.db().look(move |tx| runs::to_stop(tx, me)).await?;
             self.cancel(|run| to_stop.contains(&run.id));
         }
         Ok(())

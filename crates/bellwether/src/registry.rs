@@ -14,6 +14,8 @@ pub mod lived;
 pub mod log;
 pub mod nodes;
 mod outcomes;
+pub mod persist;
+mod probe;
 mod record;
 pub mod recovery;
 pub mod retention;
@@ -98,6 +100,7 @@ struct Context {
     known_keys: Mutex<keys::KnownKeys>,
     lived: lived::Lived,
     looks: Arc<Semaphore>,
+    probed: tokio::sync::Mutex<Option<probe::Probed>>,
 }
 
 impl Registry {
@@ -116,6 +119,7 @@ impl Registry {
                 known_keys: Mutex::default(),
                 lived: lived::Lived::default(),
                 looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),
+                probed: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -184,6 +188,11 @@ impl Registry {
         })
         .await
     }
+}
+
+/// The key that a database's secrets are encrypted with, if any are.
+pub async fn key_name_of(db: &Db) -> Result<Option<String>> {
+    Ok(db.look(|tx: &mut dyn Tx| settings::get(tx, settings::SECRET_KEY_NAME)).await?)
 }
 
 fn bind_to_key(tx: &mut dyn Tx, key_name: &str) -> Result<()> {

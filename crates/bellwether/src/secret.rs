@@ -28,6 +28,16 @@ pub enum VaultError {
     KeyText,
     #[error("cannot use the key file {path}: {reason}")]
     KeyFile { path: String, reason: String },
+    #[error(
+        "the key file {path} is missing, and secrets in the database are encrypted with the key {name}; put the secret.key of this database there, from a backup, or give its contents as secret_key"
+    )]
+    KeyMissing { path: String, name: String },
+}
+
+impl VaultError {
+    fn of_file(path: &Path, reason: String) -> Self {
+        Self::KeyFile { path: path.display().to_string(), reason }
+    }
 }
 
 impl Vault {
@@ -43,14 +53,21 @@ impl Vault {
         unhex(text.trim()).map(Self::with_key).ok_or(VaultError::KeyText)
     }
 
-    /// Reads the key file, or makes one (mode 0600) from `fresh` if there is none.
-    pub fn at(path: &Path, fresh: [u8; 32]) -> Result<Self, VaultError> {
-        let failed = |reason: String| VaultError::KeyFile { path: path.display().to_string(), reason };
-        if !path.exists() {
-            write_private(path, &hex(&fresh)).map_err(|error| failed(error.to_string()))?;
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-        unhex(text.trim()).map(Self::with_key).ok_or_else(|| failed("it must hold 64 hexadecimal digits".to_owned()))
+    /// With the key of a file; `None`: there is no such file.
+    pub fn read(path: &Path) -> Result<Option<Self>, VaultError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(VaultError::of_file(path, error.to_string())),
+        };
+        let vault = unhex(text.trim()).map(Self::with_key);
+        vault.map(Some).ok_or_else(|| VaultError::of_file(path, "it must hold 64 hexadecimal digits".to_owned()))
+    }
+
+    /// With a new key, which is written into a file (mode 0600).
+    pub fn make(path: &Path, key: [u8; 32]) -> Result<Self, VaultError> {
+        write_private(path, &hex(&key)).map_err(|error| VaultError::of_file(path, error.to_string()))?;
+        Ok(Self::with_key(key))
     }
 
     /// Names this key without telling it.
@@ -82,12 +99,23 @@ impl Vault {
 /// Writes a file that only its owner can read, and that is whole or absent after a crash.
 pub fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let part = path.with_extension("part");
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
     writeln!(file, "{text}")?;
+    // The mode is that of a file that is made; one that a crash has left may have another.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     file.sync_all()?;
-    std::fs::rename(&part, path)
+    std::fs::rename(&part, path)?;
+    sync_folder_of(path)
+}
+
+/// Has a file that was made stay in its folder.
+pub fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => std::fs::File::open(".")?.sync_all(),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -127,8 +155,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("secret.key");
-        let made = Vault::at(&path, [3; 32]).unwrap();
+        assert!(Vault::read(&path).unwrap().is_none());
+        let made = Vault::make(&path, [3; 32]).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(Vault::at(&path, [4; 32]).unwrap().key_name(), made.key_name());
+        assert_eq!(Vault::read(&path).unwrap().unwrap().key_name(), made.key_name());
+        std::fs::write(&path, "too short").unwrap();
+        assert!(matches!(Vault::read(&path), Err(VaultError::KeyFile { .. })));
     }
 }

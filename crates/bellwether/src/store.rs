@@ -10,6 +10,7 @@ pub mod definitions;
 pub mod deliveries;
 mod dialect;
 pub mod endpoints;
+mod error;
 pub mod events;
 pub mod experiments;
 pub mod keys;
@@ -27,48 +28,29 @@ mod rows;
 pub mod runs;
 pub mod settings;
 mod sqlite;
+mod threads;
+mod tolerant;
 pub mod undelivered;
 mod value;
 mod write;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::thread::JoinHandle;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 pub use batch::Job;
 use batch::Purpose;
 pub use dialect::Dialect;
+pub use error::{StoreError, readable};
+use tolerant::Kept;
 pub use value::{Cell, FromCell, Row, Value};
 pub use write::{Write, together};
 
 /// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
 const MOST_PREPARED: usize = 512;
-
-/// What went wrong in the database, sorted by what the caller can do about it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// A UNIQUE constraint: it is taken.
-    #[error("a unique value is taken already: {0}")]
-    Unique(String),
-    /// A foreign key: what it refers to is missing, or something still refers to it.
-    #[error("a reference does not hold: {0}")]
-    Reference(String),
-    #[error(
-        "{table}.{column} of the row '{row}' cannot be read: {reason}; the data file is damaged or was changed by hand"
-    )]
-    Corrupt { table: &'static str, column: &'static str, row: String, reason: String },
-    /// Nothing was changed; the same request may succeed later.
-    #[error("the database is not available now: {0}")]
-    Unavailable(String),
-    /// The connection broke while committing: the change may or may not have been made.
-    #[error("the connection broke during the commit, so whether the change was made is unknown: {0}")]
-    OutcomeUnknown(String),
-    #[error("the database cannot take more: {0}")]
-    Full(String),
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// A transaction. Placeholders are `$1`, `$2`, …
 pub trait Tx {
@@ -97,6 +79,23 @@ pub trait Tx {
 pub struct Known {
     /// Forgotten when it is written, and when a write is rolled back.
     pub endpoints_generation: Option<String>,
+    kept: HashMap<(&'static str, String), Kept>,
+}
+
+impl Known {
+    /// Notes what is unknown in a JSON column of a row that was locked to be changed.
+    fn keep(&mut self, column: &'static str, id: impl ToString, kept: Option<Kept>) {
+        match kept {
+            Some(kept) => drop(self.kept.insert((column, id.to_string()), kept)),
+            // Most have nothing, and then there is nothing to look for.
+            None if self.kept.is_empty() => {}
+            None => drop(self.kept.remove(&(column, id.to_string()))),
+        }
+    }
+
+    fn kept(&self, column: &'static str, id: impl ToString) -> Option<&Kept> {
+        if self.kept.is_empty() { None } else { self.kept.get(&(column, id.to_string())) }
+    }
 }
 
 /// Params for [`Tx`]: `params![id, name, now]`.
@@ -132,53 +131,91 @@ pub fn query_one<T>(
     Ok(query_as(tx, table, sql, params, decode)?.pop())
 }
 
-impl StoreError {
-    fn in_table(self, name: &'static str) -> Self {
-        match self {
-            Self::Corrupt { column, row, reason, .. } => Self::Corrupt { table: name, column, row, reason },
-            other => other,
-        }
-    }
-}
-
 /// Where the state lies.
 #[derive(Debug, Clone)]
 pub enum Location {
     Sqlite(PathBuf),
-    /// A `postgres://` URL.
-    Postgres(String),
+    Postgres(PostgresServer),
 }
+
+/// A PostgreSQL database, and by what its server is known.
+#[derive(Debug, Clone)]
+pub struct PostgresServer {
+    /// `postgres://…`
+    pub url: String,
+    /// Certificate authorities in PEM, in place of the web's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Changes, or reads of the API, that wait at once; more are turned away. What the engine itself asks for is bounded by what
+/// asks: a recorder, a heartbeat, two reads for each lane.
+const MOST_WAITING: usize = 4096;
 
 /// The one door. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
-    queues: Arc<Queues>,
+    shared: Arc<Shared>,
 }
 
-/// The threads behind the door end when these are dropped.
+struct Shared {
+    location: Location,
+    /// `None` once the store is closed: its threads end when they have carried out what lies there.
+    queues: RwLock<Option<Queues>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What waits for the threads, by the side of those who ask.
 struct Queues {
     changes: Sender<Box<dyn Job>>,
     outcomes: Sender<Box<dyn Job>>,
+    heartbeats: Sender<Box<dyn Job>>,
     reads: Sender<Box<dyn Job>>,
-    location: Location,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    looks: Sender<Box<dyn Job>>,
+}
+
+/// The same by the side of the threads.
+struct Work {
+    changes: Receiver<Box<dyn Job>>,
+    outcomes: Receiver<Box<dyn Job>>,
+    heartbeats: Receiver<Box<dyn Job>>,
+    /// Of the API: no bound is set to what they cost.
+    reads: Receiver<Box<dyn Job>>,
+    /// Of what runs by itself: short ones, which must not wait behind those.
+    looks: Receiver<Box<dyn Job>>,
+}
+
+impl Queues {
+    fn channels() -> (Self, Work) {
+        let (changes, changes_in) = crossbeam_channel::bounded(MOST_WAITING);
+        let (outcomes, outcomes_in) = crossbeam_channel::unbounded();
+        let (heartbeats, heartbeats_in) = crossbeam_channel::unbounded();
+        let (reads, reads_in) = crossbeam_channel::bounded(MOST_WAITING);
+        let (looks, looks_in) = crossbeam_channel::unbounded();
+        let work = Work {
+            changes: changes_in,
+            outcomes: outcomes_in,
+            heartbeats: heartbeats_in,
+            reads: reads_in,
+            looks: looks_in,
+        };
+        (Self { changes, outcomes, heartbeats, reads, looks }, work)
+    }
 }
 
 impl Db {
     /// Opens the database, makes its schema or brings it up to date, and starts the threads.
     pub fn open(location: &Location) -> Result<Self, StoreError> {
-        let (changes, changes_in) = crossbeam_channel::unbounded();
-        let (outcomes, outcomes_in) = crossbeam_channel::unbounded();
-        let (reads, reads_in) = crossbeam_channel::unbounded();
+        let (queues, work) = Queues::channels();
         let threads = match location {
-            Location::Sqlite(path) => sqlite::open(path, changes_in, outcomes_in, reads_in)?,
-            Location::Postgres(url) => postgres::open(url, changes_in, outcomes_in, reads_in)?,
+            Location::Sqlite(path) => sqlite::open(path, work)?,
+            Location::Postgres(server) => postgres::open(server, &work)?,
         };
-        Ok(Self { queues: Arc::new(Queues { changes, outcomes, reads, location: location.clone(), threads }) })
+        let (location, queues, threads) = (location.clone(), RwLock::new(Some(queues)), Mutex::new(threads));
+        Ok(Self { shared: Arc::new(Shared { location, queues, threads }) })
     }
 
     pub fn dialect(&self) -> Dialect {
-        match self.queues.location {
+        match self.shared.location {
             Location::Sqlite(_) => Dialect::Sqlite,
             Location::Postgres(_) => Dialect::Postgres,
         }
@@ -186,9 +223,9 @@ impl Db {
 
     /// What other nodes tell this one; on SQLite there are none.
     pub fn listen(&self) -> Result<Option<tokio::sync::mpsc::UnboundedReceiver<String>>, StoreError> {
-        match &self.queues.location {
+        match &self.shared.location {
             Location::Sqlite(_) => Ok(None),
-            Location::Postgres(url) => notices::listen(url).map(Some),
+            Location::Postgres(server) => notices::listen(server).map(Some),
         }
     }
 
@@ -200,7 +237,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.changes, Purpose::Change, work).await
+        self.submit(|queues| &queues.changes, Purpose::Change, work).await
     }
 
     /// The same at low priority, for outcomes of deliveries: on SQLite they ride on the next change's commit, or wait a little.
@@ -210,7 +247,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, Purpose::Outcomes, work).await
+        self.submit(|queues| &queues.outcomes, Purpose::Outcomes, work).await
     }
 
     /// The same for so many that they are worth a commit of their own: they wait for no change.
@@ -220,13 +257,23 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.outcomes, Purpose::Change, work).await
+        self.submit(|queues| &queues.outcomes, Purpose::Change, work).await
+    }
+
+    /// The same for what keeps this node alive, and must wait for nothing else.
+    pub async fn write_heartbeat<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.submit(|queues| &queues.heartbeats, Purpose::Change, work).await
     }
 
     /// Whether a commit is about to come anyway that outcomes could go along with. PostgreSQL's have a connection of their
     /// own.
     pub fn has_commit_coming(&self) -> bool {
-        self.dialect() == Dialect::Sqlite && !self.queues.changes.is_empty()
+        self.dialect() == Dialect::Sqlite && self.queues().as_ref().is_some_and(|queues| !queues.changes.is_empty())
     }
 
     /// Runs `work` over one consistent state of the database. It cannot write.
@@ -236,15 +283,51 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        batch::submit(&self.queues.reads, Purpose::Read, work).await
+        self.submit(|queues| &queues.reads, Purpose::Read, work).await
     }
 
-    /// Waits until all that was submitted has been carried out and the threads have ended.
-    /// `false` if someone still holds the door open.
-    pub fn close(self) -> bool {
-        let Some(queues) = Arc::into_inner(self.queues) else { return false };
-        let Queues { changes, outcomes, reads, threads, .. } = queues;
-        drop((changes, outcomes, reads));
-        threads.into_iter().all(|thread| thread.join().is_ok())
+    /// The same for what runs by itself, and reads a bounded number of rows by an index: it does not wait for the API's.
+    pub async fn look<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.submit(|queues| &queues.looks, Purpose::Read, work).await
+    }
+
+    async fn submit<T, E, F>(
+        &self,
+        queue: impl Fn(&Queues) -> &Sender<Box<dyn Job>>,
+        purpose: Purpose,
+        work: F,
+    ) -> Result<T, E>
+    where
+        F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (job, answer) = batch::call(purpose, work);
+        let sent = self.queues().as_ref().ok_or(StoreError::Closed).and_then(|queues| {
+            queue(queues).try_send(job).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            })
+        });
+        sent?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    fn queues(&self) -> RwLockReadGuard<'_, Option<Queues>> {
+        self.shared.queues.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes nothing more, whoever holds the door, and waits until all that was submitted has been carried out and the
+    /// threads have ended.
+    pub fn close(&self) {
+        drop(self.shared.queues.write().unwrap_or_else(PoisonError::into_inner).take());
+        let threads = std::mem::take(&mut *self.shared.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        // One that panicked has ended the process.
+        threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }

@@ -63,8 +63,9 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     }
     let after = cursor(&listing.after)?;
     let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };
-    let found = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
-    Ok(listed(found, limit, id))
+    let page = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
+    let next = page.next.map(|id| id.to_string());
+    Ok(Json(json!({"items": page.found, "next": next})).into_response())
 }
 
 /// Those of one event, of which there is one for each endpoint that wants it.

@@ -103,12 +103,16 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
     let after = cursor::<u32>(&listing.after)?.map_or(0, i64::from);
     let selection = pick.after(after, check_limit(listing.limit)?);
-    let (found, pruned_to) =
-        api.read(move |tx| Ok((events::list(tx, &selection)?, retention::log_pruned_to(tx)?))).await?;
+    let (reach, limit) = (selection.reach(), selection.limit as usize);
+    let (found, end, pruned_to) = api
+        .read(move |tx| Ok((events::list(tx, &selection)?, events::log_end(tx)?, retention::log_pruned_to(tx)?)))
+        .await?;
     if let Some(problem) = gone(after, pruned_to) {
         return Err(problem);
     }
-    let next = found.last().map_or(after, |(cursor, _)| *cursor).to_string();
+    let last = found.last().map_or(after, |(cursor, _)| *cursor);
+    // All that was looked at is behind, though little of it was asked for.
+    let next = if found.len() < limit && reach < end { reach } else { last }.to_string();
     let items = found
         .iter()
         .map(|(cursor, event)| view(event, Some(*cursor), listing.format))

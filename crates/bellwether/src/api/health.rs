@@ -11,9 +11,8 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::query::Handled;
 use super::{Api, Shared};
-use crate::store::overview;
 
-/// For the database to answer anything at all.
+/// For the database to write anything at all.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The process answers.
@@ -40,7 +39,7 @@ struct Parts {
 
 impl Parts {
     async fn of(api: &Api) -> Self {
-        let asked = api.registry.db().read(overview::ping);
+        let asked = api.registry.check_writable();
         let database = match tokio::time::timeout(DATABASE_TIMEOUT, asked).await {
             Ok(answered) => answered.map_err(|error| error.to_string()),
             Err(_) => Err(format!("it did not answer within {DATABASE_TIMEOUT:?}")),

@@ -53,6 +53,11 @@ impl From<StoreError> for Problem {
                 "storage-full",
                 format!("{error}; nothing was changed; the operator must make room"),
             ),
+            StoreError::Busy | StoreError::Closed => Self::of(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                format!("{error}; nothing was changed, try again a little later"),
+            ),
             StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "a request was turned away");
                 Self::of(
@@ -80,7 +85,7 @@ impl From<StoreError> for Problem {
                 "in-use",
                 "another request has just removed or begun to use what this one refers to; read it again, then repeat",
             ),
-            StoreError::Corrupt { .. } | StoreError::Failed(_) => {
+            StoreError::Corrupt { .. } | StoreError::Damaged(_) | StoreError::Failed(_) => {
                 tracing::error!(%error, "a request failed");
                 Self::of(
                     StatusCode::INTERNAL_SERVER_ERROR,

@@ -172,6 +172,7 @@ impl Follower {
             self.check_key().await?;
             self.looked_at = self.api.registry.clock().monotonic();
             let selection = self.selection.clone();
+            let reach = selection.reach();
             let read = self.api.read(move |tx| {
                 Ok((events::list(tx, &selection)?, events::log_end(tx)?, retention::log_pruned_to(tx)?))
             });
@@ -181,7 +182,7 @@ impl Follower {
                 self.write(format!("event: cursor-gone\ndata: {}\n\n", problem.body())).await?;
                 return Err(Ended);
             }
-            let is_last = u32::try_from(page.len()).is_ok_and(|count| count < PAGE);
+            let is_full = u32::try_from(page.len()).is_ok_and(|count| count >= PAGE);
             let mut text = String::new();
             for (cursor, event) in &page {
                 let item = view(event, Some(*cursor), self.format).ok();
@@ -192,8 +193,10 @@ impl Follower {
             if !text.is_empty() {
                 self.write(text).await?;
             }
-            if is_last {
-                self.selection.after = self.selection.after.max(end);
+            if !is_full {
+                self.selection.after = self.selection.after.max(end.min(reach));
+            }
+            if !is_full && reach >= end {
                 return Ok(());
             }
         }

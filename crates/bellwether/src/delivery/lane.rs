@@ -12,11 +12,11 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::mpsc;
 
 use super::Shared;
 use super::answer::{Answer, ErrorClass};
 use super::client::{Client, Exchanged};
+use super::mailbox::Inbox;
 use super::monitor::Meter;
 use super::source::Source;
 use super::target;
@@ -104,7 +104,7 @@ impl Lane {
         }
     }
 
-    pub async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    pub async fn run(mut self, mut messages: Inbox) {
         loop {
             if self.is_sending() {
                 let (format, is_open) = (self.endpoint().settings.format, self.state.breaker.is_open());
@@ -294,8 +294,9 @@ impl Lane {
         let health = (settled.has_new_health || !self.is_health_told).then(|| self.state.breaker.health.clone());
         self.is_health_told = true;
         let is_pressing = self.state.is_pressing();
-        let (endpoint_id, fence) = (self.endpoint().id, self.fence);
-        let report = Box::new(Report { endpoint_id, fence, outcome, health, turn: settled.turn, is_pressing });
+        let (endpoint_id, fence, endpoint_version) = (self.endpoint().id, self.fence, self.endpoint().version);
+        let turn = settled.turn;
+        let report = Box::new(Report { endpoint_id, fence, endpoint_version, outcome, health, turn, is_pressing });
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);

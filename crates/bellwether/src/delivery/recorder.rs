@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::monitor::Monitor;
 use crate::id::{DeliveryId, EndpointId};
 use crate::kill_point;
+use crate::registry::persist::until_taken;
 use crate::registry::{Error, Registry, Report};
 use crate::store::StoreError;
 
@@ -19,14 +21,16 @@ const LARGEST_BATCH: usize = 2048;
 /// a change to go along with.
 const WORTH_WRITING: usize = LARGEST_BATCH / 2;
 const PATIENCE: Duration = Duration::from_millis(5);
-const SHORTEST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How soon an outcome that the database refuses is tried again by itself; twice as late each time in vain.
+const REFUSED_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(60);
 
 /// Deliveries of each endpoint whose latest outcome is on disk.
 pub type Recorded = HashMap<EndpointId, Vec<DeliveryId>>;
 
 /// Runs until `reports` is closed and everything from it is written. Nothing is dropped while the database cannot take
-/// it: the lanes wait, for they are told only what is on disk.
+/// it: the lanes wait, for they are told only what is on disk. What it refuses, it is asked to take again and again, beside
+/// what it takes.
 pub async fn run(
     registry: Registry,
     monitor: Arc<Monitor>,
@@ -34,21 +38,46 @@ pub async fn run(
     recorded: mpsc::UnboundedSender<Recorded>,
 ) {
     let mut batch = Vec::new();
-    while gather(&registry, &mut reports, &mut batch).await {
-        let mut done = Recorded::new();
-        for report in &batch {
-            done.entry(report.endpoint_id).or_default().push(report.outcome.key.delivery);
+    let mut refused: JoinSet<Result<Box<Report>, Error>> = JoinSet::new();
+    let tell = |done: &[Box<Report>]| {
+        monitor.unrecorded.add(-i64::try_from(done.len()).unwrap_or(0));
+        monitor.recorded.add(done.len() as u64);
+        let mut by_endpoint = Recorded::new();
+        for report in done {
+            by_endpoint.entry(report.endpoint_id).or_default().push(report.outcome.key.delivery);
+        }
+        // Nobody listens any more when the engine has been stopped.
+        let _ = recorded.send(by_endpoint);
+    };
+    loop {
+        tokio::select! {
+            has_more = gather(&registry, &mut reports, &mut batch) => if !has_more { break },
+            Some(written) = refused.join_next() => {
+                if let Ok(Ok(report)) = written {
+                    tell(&[report]);
+                }
+                continue;
+            }
         }
         let whole: Arc<[Box<Report>]> = batch.drain(..).collect();
-        if let Err(error) = write(&registry, whole.clone()).await {
-            tracing::error!(%error, "some outcomes of deliveries cannot be recorded; looking for them");
-            write_apart(&registry, &whole).await;
+        match write(&registry, whole.clone()).await {
+            Ok(()) => {
+                kill_point!("outcomes.recorded");
+                tell(&whole);
+            }
+            Err(Error::Store(StoreError::Closed)) => break,
+            Err(error) => {
+                tracing::error!(%error, "some outcomes of deliveries cannot be recorded; looking for them");
+                let (written, left) = write_apart(&registry, &whole).await;
+                tell(&written);
+                for report in left {
+                    refused.spawn(write_refused(registry.clone(), report));
+                }
+            }
         }
-        kill_point!("outcomes.recorded");
-        monitor.unrecorded.add(-i64::try_from(whole.len()).unwrap_or(0));
-        monitor.recorded.add(whole.len() as u64);
-        // Nobody listens any more when the engine has been stopped.
-        let _ = recorded.send(done);
+    }
+    if !refused.is_empty() {
+        tracing::error!(count = refused.len(), "outcomes that the database refuses are lost; these will be sent again");
     }
 }
 
@@ -59,7 +88,10 @@ async fn gather(
     reports: &mut mpsc::UnboundedReceiver<Box<Report>>,
     batch: &mut Vec<Box<Report>>,
 ) -> bool {
-    reports.recv_many(batch, LARGEST_BATCH).await;
+    // What an earlier call has gathered and was stopped at is there already.
+    if batch.is_empty() {
+        reports.recv_many(batch, LARGEST_BATCH).await;
+    }
     let until = tokio::time::Instant::now() + PATIENCE;
     let is_pressing = |batch: &[Box<Report>]| batch.iter().any(|report| report.is_pressing);
     while !batch.is_empty() && batch.len() < WORTH_WRITING && !is_pressing(batch) && !registry.db().has_commit_coming()
@@ -72,14 +104,27 @@ async fn gather(
     !batch.is_empty()
 }
 
-/// One of them cannot be written, ever. It must not keep the others out: halved again and again, it is soon alone.
-async fn write_apart(registry: &Registry, reports: &[Box<Report>]) {
+/// One of them cannot be written. It must not keep the others out: halved again and again, it is soon alone. Gives those
+/// that were written, and those that were refused even without what their receivers have said.
+async fn write_apart(registry: &Registry, reports: &[Box<Report>]) -> (Vec<Box<Report>>, Vec<Box<Report>>) {
+    let (mut written, mut refused) = (Vec::new(), Vec::new());
     let mut parts = vec![reports];
     while let Some(part) = parts.pop() {
-        let Err(error) = write(registry, part.into()).await else { continue };
+        let Err(error) = write(registry, part.into()).await else {
+            written.extend_from_slice(part);
+            continue;
+        };
         match part {
             [report] => {
-                tracing::error!(%error, delivery = %report.outcome.key.delivery, "an outcome was not recorded");
+                let delivery = report.outcome.key.delivery;
+                tracing::error!(%error, %delivery, "an outcome is refused; trying without its texts");
+                match write(registry, [Box::new(report.without_texts())].into()).await {
+                    Ok(()) => written.push(report.clone()),
+                    Err(error) => {
+                        tracing::error!(%error, %delivery, "an outcome is refused even so; trying again later");
+                        refused.push(report.clone());
+                    }
+                }
             }
             _ => {
                 let (first, second) = part.split_at(part.len() / 2);
@@ -87,21 +132,25 @@ async fn write_apart(registry: &Registry, reports: &[Box<Report>]) {
             }
         }
     }
+    (written, refused)
 }
 
-/// Tries until it holds, or until it is certain that it never will.
-async fn write(registry: &Registry, reports: Arc<[Box<Report>]>) -> Result<(), Error> {
-    let mut wait = SHORTEST_WAIT;
+/// Until it is written. Its delivery is not sent again meanwhile, for its lane counts it as under way.
+async fn write_refused(registry: Registry, report: Box<Report>) -> Result<Box<Report>, Error> {
+    let mut wait = REFUSED_WAIT;
     loop {
-        match registry.record_outcomes(reports.clone()).await {
-            Err(Error::Store(
-                error @ (StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::OutcomeUnknown(_)),
-            )) => {
-                tracing::warn!(%error, "outcomes of deliveries cannot be recorded yet; trying again");
-            }
-            other => return other,
-        }
         tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        wait = (wait * 2).min(LONGEST_REFUSED_WAIT);
+        match write(&registry, [Box::new(report.without_texts())].into()).await {
+            Err(Error::Store(StoreError::Closed)) => return Err(StoreError::Closed.into()),
+            Err(error) => {
+                tracing::error!(%error, delivery = %report.outcome.key.delivery, "an outcome is still refused");
+            }
+            Ok(()) => return Ok(report),
+        }
     }
+}
+
+async fn write(registry: &Registry, reports: Arc<[Box<Report>]>) -> Result<(), Error> {
+    until_taken("outcomes of deliveries", || registry.record_outcomes(reports.clone())).await
 }

@@ -4,9 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::lane::{Lane, Message, Start};
+use super::mailbox::mailbox;
 use super::{Delivery, LaneHandle, ownership};
 use crate::endpoint::Endpoint;
 use crate::id::{EndpointId, NodeId};
@@ -36,7 +35,7 @@ impl Delivery {
         let mut after = String::new();
         loop {
             let (vault, from) = (self.shared.registry.vault().clone(), after.clone());
-            let page = self.shared.registry.db().read(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
+            let page = self.shared.registry.db().look(move |tx| endpoints::list(tx, &vault, &from, PAGE)).await?;
             let Some(last) = page.last() else { break };
             after = last.id().to_string();
             for listed in page {
@@ -54,7 +53,7 @@ impl Delivery {
         }
         // Lanes of endpoints that were deleted, or that another node is to have.
         for (_, lane) in self.lanes.iter().filter(|(id, _)| !live.contains(id)) {
-            let _ = lane.messages.send(Message::Stop);
+            lane.messages.send(Message::Stop);
         }
         // Those that have ended already, and whose release failed; and what is left of endpoints that were deleted.
         let ended = given_up.into_iter().chain(owned.into_values());
@@ -73,7 +72,7 @@ impl Delivery {
         let me = self.shared.registry.node_id();
         for _ in 0..MOST_CLAIMS {
             let read = |tx: &mut dyn Tx| Ok::<_, StoreError>((endpoints::generation(tx)?, lanes::list(tx)?));
-            let (generation, rows) = self.shared.registry.db().read(read).await?;
+            let (generation, rows) = self.shared.registry.db().look(read).await?;
             if self.is_alone() {
                 let owned = rows.into_iter().map(|row| (row.endpoint_id, row)).collect();
                 return Ok(Shares { generation, owned, given_up: Vec::new() });
@@ -103,14 +102,14 @@ impl Delivery {
     fn set_up(&mut self, endpoint: Endpoint, row: LaneRow) {
         let (id, version, fence, revised) = (endpoint.id, endpoint.version, row.fence, row.revised);
         match self.lanes.get_mut(&id) {
-            Some(lane) if lane.fence != fence => drop(lane.messages.send(Message::Stop)),
+            Some(lane) if lane.fence != fence => lane.messages.send(Message::Stop),
             Some(lane) if (lane.version, lane.revised) == (version, revised) => {}
             Some(lane) => {
                 (lane.version, lane.revised) = (version, revised);
-                let _ = lane.messages.send(Message::Endpoint(Arc::new(endpoint), row.health));
+                lane.messages.send(Message::Endpoint(Arc::new(endpoint), row.health));
             }
             None => {
-                let (messages, inbox) = mpsc::unbounded_channel();
+                let (messages, inbox) = mailbox();
                 let start = Start { endpoint: Arc::new(endpoint), number: row.number, fence, health: row.health };
                 let lane = Lane::new(self.shared.clone(), start);
                 let running = async move {
@@ -132,8 +131,10 @@ impl Delivery {
                 !self.is_alone()
             }
             Err(error) => {
-                tracing::error!(%error, "a lane ended badly; it is set up anew");
-                true
+                let wait = self.restarts.next(self.shared.clock.monotonic());
+                tracing::error!(%error, ?wait, "a lane ended badly; it is set up anew after a while");
+                self.pauses.spawn(tokio::time::sleep(wait));
+                false
             }
         }
     }

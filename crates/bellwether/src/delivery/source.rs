@@ -73,7 +73,7 @@ impl Source {
         let reach = u32::try_from(reach).unwrap_or(u32::MAX);
         let look = Look { owed: self.owed, after, due_by, reach, limit: PAGE, format };
         let read = move |tx: &mut dyn Tx| Ok((endpoints::version(tx, look.owed.endpoint)?, pending::read(tx, &look)?));
-        self.pages.spawn(async move { db.read(read).await });
+        self.pages.spawn(async move { db.look(read).await });
     }
 
     /// The page under way, when it has come; pends for ever if there is none.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::plan::{Measure, Plan, PlannedMetric};
 use super::{Limits, analysis, query};
 use crate::experiment::{Experiment, Variation};
+use crate::registry::persist::until_taken;
 use crate::registry::{Ending, Registry};
 use crate::run::{MetricResult, Results, Run, Step, Traffic};
 
@@ -42,9 +43,10 @@ pub async fn carry_out(
         Ok(results) => Ending { error: failure_of(&results), results: Some(results), imbalance },
         Err(Failed(reason)) => Ending { results: None, error: Some(reason), imbalance },
     };
-    if let Err(error) = registry.end_run(run.id, ending).await {
+    // What was computed for hours does not go for a database that is away just now.
+    if let Err(error) = until_taken("the end of a run", || registry.end_run(run.id, ending.clone())).await {
         // It stays running in the database, and is ended by the next look.
-        tracing::error!(%error, run = %run.id, "the end of a run cannot be recorded yet");
+        tracing::error!(%error, run = %run.id, "the end of a run cannot be recorded");
     }
     drop(work);
     if let Err(error) = tokio::fs::remove_dir_all(&scratch).await {
@@ -189,23 +191,30 @@ impl Work {
     }
 
     async fn materialize(&mut self, session: &mut Session, name: &str, table: &str, sql: String) -> Result<(), Failed> {
-        let position = self.begin_step(name, &sql).await?;
+        let position = self.begin_step(name, &sql).await;
         let answered = session.materialize(table, &sql).await;
         self.end_step(position, name, &sql, answered).await.map(drop)
     }
 
     async fn query(&mut self, session: &mut Session, name: &str, sql: String) -> Result<Table, Failed> {
-        let position = self.begin_step(name, &sql).await?;
+        let position = self.begin_step(name, &sql).await;
         let answered = session.query(&sql, MOST_ROWS).await;
         Ok(self.end_step(position, name, &sql, answered).await?.table.unwrap_or_default())
     }
 
     /// The log shows a statement while it runs.
-    async fn begin_step(&mut self, name: &str, sql: &str) -> Result<u32, Failed> {
+    async fn begin_step(&mut self, name: &str, sql: &str) -> u32 {
         self.steps += 1;
         let step = Step { name: name.to_owned(), sql: sql.to_owned(), rows: None, duration_us: None, error: None };
-        self.registry.log_step(self.run.id, self.steps, step).await?;
-        Ok(self.steps)
+        self.log(self.steps, step).await;
+        self.steps
+    }
+
+    /// The log is for readers: a line that cannot be written fails no run.
+    async fn log(&self, position: u32, step: Step) {
+        if let Err(error) = self.registry.log_step(self.run.id, position, step).await {
+            tracing::warn!(%error, run = %self.run.id, "a line of a run's log cannot be written");
+        }
     }
 
     async fn end_step(
@@ -222,7 +231,7 @@ impl Work {
             duration_us: answered.as_ref().ok().map(|answered| answered.duration_us),
             error: answered.as_ref().err().map(ToString::to_string),
         };
-        self.registry.log_step(self.run.id, position, step).await?;
+        self.log(position, step).await;
         answered.map_err(|error| Failed(format!("{name}: {error}")))
     }
 }

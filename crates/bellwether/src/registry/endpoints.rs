@@ -160,7 +160,7 @@ impl Registry {
 
     /// Ends what is still owed to endpoints that were deleted.
     pub(super) async fn cancel_owed_to_deleted(&self) -> std::result::Result<(), StoreError> {
-        let deleted: Vec<EndpointId> = self.db().read(|tx: &mut dyn Tx| endpoints::deleted_owing(tx)).await?;
+        let deleted: Vec<EndpointId> = self.db().look(|tx: &mut dyn Tx| endpoints::deleted_owing(tx)).await?;
         for id in deleted {
             let now = self.clock().now();
             let cancel =

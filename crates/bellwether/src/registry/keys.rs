@@ -80,6 +80,7 @@ impl Registry {
     /// Stores a prepared key; `false` if another admin key came first.
     pub async fn store_admin_key(&self, key: Key) -> Result<bool> {
         self.command(move |context, tx| {
+            keys::lock_admins(tx)?;
             if keys::has_admin(tx, context.setup.clock.now())? {
                 return Ok(false);
             }
@@ -92,6 +93,7 @@ impl Registry {
 
     pub async fn revoke_key(&self, id: KeyId) -> Result<()> {
         self.command(move |context, tx| {
+            keys::lock_admins(tx)?;
             let key = keys::get(tx, id)?.ok_or_else(|| Refusal::not_found("key", id))?;
             let now = context.setup.clock.now();
             keys::revoke(tx, id, now)?;

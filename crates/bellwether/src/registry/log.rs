@@ -24,7 +24,7 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
         if !registry.context.wakes.is_log_followed() {
             continue;
         }
-        let end: Result<i64, StoreError> = registry.db().read(|tx: &mut dyn Tx| events::log_end(tx)).await;
+        let end: Result<i64, StoreError> = registry.db().look(|tx: &mut dyn Tx| events::log_end(tx)).await;
         match end {
             Ok(end) if end != seen => {
                 seen = end;

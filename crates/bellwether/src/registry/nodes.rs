@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Registry, Result};
+use super::Registry;
 use crate::clock::Clock;
 use crate::id::{EndpointId, NodeId};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{endpoints, notices};
+use crate::store::{StoreError, Tx, endpoints, notices};
 
 /// How often a node counts on.
 pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
@@ -138,19 +138,17 @@ impl Node {
 
     /// Counts on, and forgets who is dead. A node that was itself forgotten joins again, with nothing that was its own; it
     /// may send again from the next heartbeat on, when its lanes know.
-    async fn beat(&mut self) -> Result<()> {
+    async fn beat(&mut self) -> Result<(), StoreError> {
         let (id, now) = (self.registry.node_id(), self.registry.clock().now());
         let asked_at = self.registry.clock().monotonic();
-        let (is_there, counts, generation) = self
-            .registry
-            .command(move |_, tx| {
-                let (is_there, counts) = lanes::beat(tx, id)?;
-                if !is_there {
-                    lanes::join(tx, id, now)?;
-                }
-                Ok((is_there, counts, endpoints::generation(tx)?))
-            })
-            .await?;
+        let beat = move |tx: &mut dyn Tx| {
+            let (is_there, counts) = lanes::beat(tx, id)?;
+            if !is_there {
+                lanes::join(tx, id, now)?;
+            }
+            Ok::<_, StoreError>((is_there, counts, endpoints::generation(tx)?))
+        };
+        let (is_there, counts, generation) = self.registry.db().write_heartbeat(beat).await?;
         // A node that has just started has no lanes that others could have taken.
         if is_there || self.beaten_at.is_none() {
             self.license.renew(asked_at);
@@ -164,7 +162,10 @@ impl Node {
         let dead: Vec<NodeId> = seen.into_iter().filter(|dead| *dead != id).collect();
         for node in &dead {
             tracing::warn!(%node, "a node stands still; its lanes are taken over");
-            self.forget(*node).await?;
+            // The next heartbeat finds it standing still again.
+            if let Err(error) = self.forget(*node).await {
+                tracing::warn!(%error, %node, "a dead node cannot be forgotten yet; trying again");
+            }
         }
         let others = counts.iter().map(|(node, _)| *node).filter(|node| *node != id && !dead.contains(node));
         let mut alive: Vec<NodeId> = others.chain([id]).collect();
@@ -179,13 +180,14 @@ impl Node {
         Ok(())
     }
 
-    async fn forget(&self, node: NodeId) -> Result<()> {
-        self.registry
-            .command(move |context, tx| {
-                lanes::leave(tx, node)?;
-                Ok(endpoints::renew_generation(tx, context.setup.ids.as_ref())?)
-            })
-            .await
+    /// By the heartbeat's connection, which waits for no lock for long.
+    async fn forget(&self, node: NodeId) -> Result<(), StoreError> {
+        let ids = self.registry.ids().clone();
+        let forget = move |tx: &mut dyn Tx| {
+            lanes::leave(tx, node)?;
+            endpoints::renew_generation(tx, ids.as_ref())
+        };
+        self.registry.db().write_heartbeat(forget).await
     }
 
     async fn leave(&self) {
@@ -197,7 +199,7 @@ impl Node {
 
 impl Registry {
     /// Takes lanes over that were seen to be nobody's, and gives those that came about.
-    pub async fn claim_lanes(&self, seen: Vec<LaneRow>) -> Result<Vec<LaneRow>> {
+    pub async fn claim_lanes(&self, seen: Vec<LaneRow>) -> super::Result<Vec<LaneRow>> {
         let node = self.node_id();
         self.command(move |_, tx| {
             let mut claimed = Vec::new();
@@ -223,7 +225,7 @@ impl Registry {
     }
 
     /// Lets a lane go that has ended here, for others to take.
-    pub async fn release_lane(&self, endpoint: EndpointId, fence: i64) -> Result<()> {
+    pub async fn release_lane(&self, endpoint: EndpointId, fence: i64) -> super::Result<()> {
         self.command(move |context, tx| {
             lanes::release(tx, endpoint, fence)?;
             Ok(endpoints::renew_generation(tx, context.setup.ids.as_ref())?)

@@ -7,14 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::endpoints::disabled;
-use super::{Context, DeliveryWake, Registry, Result};
+use super::{Context, DeliveryWake, Error, Registry, Result};
 use crate::actor::Actor;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::event::EndpointTurn;
 use crate::health::{Health, Turn};
 use crate::id::EndpointId;
 use crate::store::outcomes::{self, Outcome};
-use crate::store::{Tx, endpoints, lanes, undelivered};
+use crate::store::{StoreError, Tx, endpoints, lanes, undelivered};
 
 /// So many outcomes do not wait for a change to share its commit with.
 const WORTH_A_COMMIT: usize = 32;
@@ -25,12 +25,25 @@ pub struct Report {
     pub endpoint_id: EndpointId,
     /// That of the lane when the attempt was made.
     pub fence: i64,
+    /// That of the endpoint as the lane knew it: what is learned of its health holds for that alone.
+    pub endpoint_version: i64,
     pub outcome: Outcome,
     /// How the endpoint fares, if that has changed.
     pub health: Option<Health>,
     pub turn: Option<Turn>,
     /// Its lane will soon have to wait for what it has reported.
     pub is_pressing: bool,
+}
+
+impl Report {
+    /// The same without what a receiver has said, should it be that which cannot be written.
+    pub fn without_texts(&self) -> Self {
+        let mut bare = self.clone();
+        let attempt = &mut bare.outcome.attempt;
+        (attempt.error, attempt.response_body) = (None, None);
+        (attempt.request_headers, attempt.response_headers) = (None, None);
+        bare
+    }
 }
 
 impl Registry {
@@ -68,30 +81,47 @@ impl Registry {
 }
 
 impl Context {
+    /// Locks in the order in which edits do: endpoints, their lanes, then what is owed to them.
     fn record_outcomes(&self, tx: &mut dyn Tx, reports: &[Box<Report>]) -> Result<()> {
-        let fences = if self.setup.db.dialect().has_one_node() { None } else { Some(held_fences(tx, reports)?) };
-        let is_owned = |report: &&Report| {
-            fences.as_ref().is_none_or(|fences| fences.get(&report.endpoint_id) == Some(&report.fence))
-        };
-        let owned: Vec<&Report> = reports.iter().map(Box::as_ref).filter(is_owned).collect();
-        if owned.len() < reports.len() {
-            self.tally.outcomes_refused.add((reports.len() - owned.len()) as u64);
-            tracing::warn!(
-                count = reports.len() - owned.len(),
-                "outcomes of lanes that another node has taken over are left out"
-            );
+        let turning = ids_of(reports.iter().filter(|report| report.turn.is_some()));
+        for id in turning {
+            endpoints::hold(tx, id)?;
         }
+        let owned = self.owned(tx, reports)?;
         let outcomes: Vec<&Outcome> = owned.iter().map(|report| &report.outcome).collect();
         outcomes::record(tx, &outcomes)?;
         for report in owned {
             if let Some(health) = &report.health {
-                lanes::save_health(tx, report.endpoint_id, health)?;
+                lanes::save_health_of(tx, report.endpoint_id, report.endpoint_version, health)?;
             }
             if let Some(turn) = &report.turn {
-                self.turn(tx, report.endpoint_id, turn)?;
+                self.turn(tx, report.endpoint_id, turn).or_else(|error| match error {
+                    // An endpoint that cannot be read has no history to go on with; what was sent to it was sent.
+                    Error::Store(error @ StoreError::Corrupt { .. }) => {
+                        tracing::error!(%error, endpoint = %report.endpoint_id, "how an endpoint fares cannot be told");
+                        Ok(())
+                    }
+                    other => Err(other),
+                })?;
             }
         }
         Ok(())
+    }
+
+    /// Those of lanes that are still this node's, held as they are.
+    fn owned<'a>(&self, tx: &mut dyn Tx, reports: &'a [Box<Report>]) -> Result<Vec<&'a Report>> {
+        let all = reports.iter().map(Box::as_ref);
+        if self.setup.db.dialect().has_one_node() {
+            return Ok(all.collect());
+        }
+        let fences: HashMap<EndpointId, i64> = lanes::hold_fences(tx, &ids_of(reports.iter()))?.into_iter().collect();
+        let owned: Vec<_> = all.filter(|report| fences.get(&report.endpoint_id) == Some(&report.fence)).collect();
+        if owned.len() < reports.len() {
+            let count = reports.len() - owned.len();
+            self.tally.outcomes_refused.add(count as u64);
+            tracing::warn!(count, "outcomes of lanes that another node has taken over are left out");
+        }
+        Ok(owned)
     }
 
     fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &Turn) -> Result<()> {
@@ -125,9 +155,10 @@ impl Context {
     }
 }
 
-fn held_fences(tx: &mut dyn Tx, reports: &[Box<Report>]) -> Result<HashMap<EndpointId, i64>> {
-    let mut endpoints: Vec<EndpointId> = reports.iter().map(|report| report.endpoint_id).collect();
-    endpoints.sort_unstable();
-    endpoints.dedup();
-    Ok(lanes::hold_fences(tx, &endpoints)?.into_iter().collect())
+/// The endpoints of some reports, each once, in order.
+fn ids_of<'a>(reports: impl Iterator<Item = &'a Box<Report>>) -> Vec<EndpointId> {
+    let mut ids: Vec<EndpointId> = reports.map(|report| report.endpoint_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

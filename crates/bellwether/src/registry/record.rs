@@ -12,11 +12,12 @@ use crate::endpoint::Endpoint;
 use crate::error::{Conflict, Refusal};
 use crate::event::{EndpointTurn, Event, Topic};
 use crate::experiment::{Experiment, FieldChange};
-use crate::filter::Facts;
-use crate::id::{DeliveryId, EndpointId, EntityId, EventId, ExperimentId};
+use crate::filter::{Before, Facts};
+use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::run::Run;
 use crate::store::deliveries::Origin;
 use crate::store::endpoints::Subscription;
+use crate::store::events::Remembered;
 use crate::store::{StoreError, Tx, Write, changes, deliveries, endpoints, events, experiments, settings, together};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
@@ -62,7 +63,7 @@ impl Context {
         }
         experiment.updated_at = self.setup.clock.now();
         let is_key_edited = action.changes.iter().any(|change| change.field == "key");
-        let update = experiments::updating(experiment, is_key_edited)?;
+        let update = experiments::updating(tx, experiment, is_key_edited)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)
     }
 
@@ -99,7 +100,12 @@ impl Context {
         };
         let event = Event::of(EventId::of(ids.next()), action.event_type, experiment, &change, run);
         writes.push(changes::inserting(experiment.id, &change)?);
-        writes.push(events::inserting(&event));
+        let configuration = &experiment.configuration;
+        // Whoever asks for a tag hears of the edit that removes it.
+        let before = Before::of(&change.changes);
+        let (tags, entity_id) = (configuration.tags.clone(), configuration.entity_id);
+        let remembered = Remembered { tags, entity_id, before: before.clone() };
+        writes.push(events::inserting_with(&event, &remembered)?);
         let facts = Facts {
             topic: event.topic,
             experiment_key: &experiment.configuration.key,
@@ -107,8 +113,6 @@ impl Context {
             entity_id: experiment.configuration.entity_id,
             run: run.map(Run::facts),
         };
-        // Whoever asks for a tag hears of the edit that removes it.
-        let before = Before::of(&change);
         let (tally, topic, run) = (self.tally.clone(), event.topic, run.map(|run| run.state));
         tx.after_commit(Box::new(move || tally.recorded(topic, run)));
         let facts = [facts, before.facts(facts)];
@@ -183,38 +187,6 @@ impl Context {
         let fresh = Subscriptions { generation, all: endpoints::subscriptions(tx)?.into() };
         *self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         Ok(fresh)
-    }
-}
-
-/// What an edit changed of that which filters ask for, as it was before.
-#[derive(Default)]
-pub(super) struct Before {
-    key: Option<String>,
-    tags: Option<Vec<String>>,
-    entity_id: Option<Option<EntityId>>,
-}
-
-impl Before {
-    fn of(change: &Change) -> Self {
-        let mut before = Self::default();
-        for edit in &change.changes {
-            match edit.field.as_str() {
-                "key" => before.key = serde_json::from_value(edit.from.clone()).ok(),
-                "tags" => before.tags = serde_json::from_value(edit.from.clone()).ok(),
-                "entity_id" => before.entity_id = serde_json::from_value(edit.from.clone()).ok(),
-                _ => {}
-            }
-        }
-        before
-    }
-
-    fn facts<'a>(&'a self, after: Facts<'a>) -> Facts<'a> {
-        Facts {
-            experiment_key: self.key.as_deref().unwrap_or(after.experiment_key),
-            tags: self.tags.as_deref().unwrap_or(after.tags),
-            entity_id: self.entity_id.unwrap_or(after.entity_id),
-            ..after
-        }
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bellwether_webhook::EventType;
 use tokio::sync::{Notify, watch};
 
 use super::{Context, DeliveryWake, Registry, Result};
@@ -13,10 +12,11 @@ use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::endpoint::{EndpointState, Settings};
 use crate::error::{Conflict, Refusal};
-use crate::event::{Event, Topic};
-use crate::filter::{Clause, Facts};
-use crate::id::{DeliveryId, EndpointId, EntityId, RecoveryId};
+use crate::event::Event;
+use crate::filter::{Before, Clause, Facts};
+use crate::id::{DeliveryId, EndpointId, RecoveryId};
 use crate::store::deliveries::{self, Delivery, Origin};
+use crate::store::events::Remembered;
 use crate::store::recoveries::{self, Kind, Recovery, State};
 use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lanes, undelivered};
 
@@ -25,16 +25,22 @@ const BATCH: u32 = 250;
 /// How often somebody looks for recoveries that a crash, or another node's death, has left.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Carries recoveries on until `stop` turns true.
+/// Carries recoveries on until `stop` turns true: each step is a transaction, and so it may be left off between any two.
 pub async fn run(registry: Registry, requested: std::sync::Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+        () = recover_all(&registry, &requested) => {}
+    }
+}
+
+async fn recover_all(registry: &Registry, requested: &Notify) {
     loop {
         match registry.recover_some().await {
-            Ok(true) if !*stop.borrow() => continue,
-            Ok(_) => {}
+            Ok(true) => continue,
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "recoveries cannot go on yet; trying again"),
         }
         tokio::select! {
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
             () = requested.notified() => {}
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }
@@ -148,14 +154,18 @@ impl Registry {
         .await
     }
 
-    /// A step of each recovery that is under way; `true` if there was any.
+    /// A step of each recovery that is under way; `true` if any went on. One that cannot keeps the others from nothing.
     async fn recover_some(&self) -> Result<bool> {
-        let running: Vec<RecoveryId> = self.db().read(|tx: &mut dyn Tx| recoveries::running(tx)).await?;
-        for id in &running {
-            let (context, id) = (self.context.clone(), *id);
-            self.db().write_outcomes(move |tx| context.recover_step(tx, id)).await?;
+        let running: Vec<RecoveryId> = self.db().look(|tx: &mut dyn Tx| recoveries::running(tx)).await?;
+        let mut has_moved = false;
+        for id in running {
+            let context = self.context.clone();
+            match self.db().write_outcomes(move |tx| context.recover_step(tx, id)).await {
+                Ok(()) => has_moved = true,
+                Err(error) => tracing::error!(%error, recovery = %id, "a recovery cannot go on; trying again later"),
+            }
         }
-        Ok(!running.is_empty())
+        Ok(has_moved)
     }
 }
 
@@ -194,10 +204,11 @@ impl Context {
         let Some(endpoint) = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)? else { return Ok(0) };
         let Some(lane) = lanes::get(tx, endpoint.id)? else { return Ok(0) };
         let page = recoveries::events_after(tx, recovery, BATCH)?;
-        for (event, is_candidate) in &page {
-            recovery.place = (event.experiment_id, event.revision);
+        for passed in &page {
+            recovery.place = passed.place;
             recovery.examined += 1;
-            if !*is_candidate || unmet_then(tx, &endpoint.settings, event)?.is_some() {
+            let Some((event, remembered)) = &passed.candidate else { continue };
+            if unmet_then(tx, &endpoint.settings, event, remembered.clone())?.is_some() {
                 continue;
             }
             // Retention may have removed it since the page was read.
@@ -213,37 +224,41 @@ impl Context {
 }
 
 /// The first clause of what `settings` want that `event` did not meet when it happened: neither by the experiment as it was
-/// after it, nor as it was before. What the event itself does not tell is as the history says that it was.
-pub(super) fn unmet_then(tx: &mut dyn Tx, settings: &Settings, event: &Event) -> Result<Option<Clause>> {
-    let Some(clause) = unmet_at(tx, settings, event, event.revision)? else { return Ok(None) };
-    let is_edit = event.topic == Topic::Experiment(EventType::ConfigurationUpdated) && event.revision > 1;
-    let is_met_before = is_edit && unmet_at(tx, settings, event, event.revision - 1)?.is_none();
-    Ok((!is_met_before).then_some(clause))
+/// after it, nor as it was before. Its key stands in the event; what else a filter asks for is remembered with it.
+pub(super) fn unmet_then(
+    tx: &mut dyn Tx,
+    settings: &Settings,
+    event: &Event,
+    remembered: Option<Remembered>,
+) -> Result<Option<Clause>> {
+    let Remembered { tags, entity_id, before } = match remembered {
+        Some(remembered) => remembered,
+        None => from_history(tx, settings, event)?,
+    };
+    let key = event.experiment_key();
+    let run = event.run_facts();
+    let after = Facts { topic: event.topic, experiment_key: &key, tags: &tags, entity_id, run };
+    let Some(clause) = settings.unmet_by(&after) else { return Ok(None) };
+    Ok(settings.unmet_by(&before.facts(after)).map(|_| clause))
 }
 
-/// The same by the experiment as it was at `revision`.
-fn unmet_at(tx: &mut dyn Tx, settings: &Settings, event: &Event, revision: i64) -> Result<Option<Clause>> {
-    let id = event.experiment_id;
+/// What an older version has not remembered is as the history says that it was.
+fn from_history(tx: &mut dyn Tx, settings: &Settings, event: &Event) -> Result<Remembered> {
+    let (id, revision) = (event.experiment_id, event.revision);
     let now = |tx: &mut dyn Tx| experiments::get_deleted_too(tx, id);
-    let mut tags: Vec<String> = Vec::new();
+    let mut found = Remembered::default();
     if !settings.filter.tags.is_empty() {
-        tags = match changes::value_before(tx, id, revision, "tags")? {
+        found.tags = match changes::value_before(tx, id, revision, "tags")? {
             Some(value) => serde_json::from_value(value).unwrap_or_default(),
             None => now(tx)?.map(|experiment| experiment.configuration.tags).unwrap_or_default(),
         };
     }
-    let mut entity_id: Option<EntityId> = None;
     if !settings.filter.entity_ids.is_empty() {
-        entity_id = match changes::value_before(tx, id, revision, "entity_id")? {
+        found.entity_id = match changes::value_before(tx, id, revision, "entity_id")? {
             Some(value) => serde_json::from_value(value).unwrap_or_default(),
             None => now(tx)?.and_then(|experiment| experiment.configuration.entity_id),
         };
     }
-    let mut key = event.experiment_key();
-    if revision < event.revision && !settings.filter.experiment_keys.is_empty() {
-        let before = changes::value_before(tx, id, revision, "key")?;
-        key = before.and_then(|value| serde_json::from_value(value).ok()).unwrap_or(key);
-    }
-    let run = event.run_facts();
-    Ok(settings.unmet_by(&Facts { topic: event.topic, experiment_key: &key, tags: &tags, entity_id, run }))
+    found.before = Before::of(&changes::of_revision(tx, id, revision)?);
+    Ok(found)
 }

@@ -13,32 +13,41 @@ use crate::store::{StoreError, Tx, lived, retention};
 const BATCH: u32 = 250;
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// Keeps what is younger than `keep`, until `stop` turns true.
+/// Keeps what is younger than `keep`, until `stop` turns true: each batch is a transaction, and so it may be left off
+/// between any two.
 pub async fn run(registry: Registry, keep: Duration, mut stop: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+        () = prune_again_and_again(&registry, keep) => {}
+    }
+}
+
+async fn prune_again_and_again(registry: &Registry, keep: Duration) {
     loop {
         match registry.prune(keep).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "old deliveries and events were removed"),
             Err(error) => tracing::warn!(%error, "old deliveries and events cannot be removed yet; trying again"),
         }
-        tokio::select! {
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
-            () = tokio::time::sleep(INTERVAL) => {}
-        }
+        tokio::time::sleep(INTERVAL).await;
     }
 }
 
 impl Registry {
-    /// Removes all that is older than `keep`, as time was lived through, and tells how many deliveries and events that were. What is still pending
-    /// then is ended as expired, and is kept for as long again.
+    /// Removes all that is older than `keep`, as time was lived through, and tells how many deliveries and events that were.
+    /// What is still pending then is ended as expired, and is kept for as long again. What cannot be done of this keeps the
+    /// rest from nothing.
     pub async fn prune(&self, keep: Duration) -> Result<u64, StoreError> {
         // Also what a change that crossed with its endpoint's deletion has left.
-        self.cancel_owed_to_deleted().await?;
+        let cancelled = self.cancel_owed_to_deleted().await;
         let older = move |tx: &mut dyn Tx| lived::older_than(tx, keep);
-        match self.db().write_outcomes::<_, StoreError, _>(older).await? {
-            Some(cutoff) => Ok(self.prune_deliveries(cutoff).await? + self.prune_events(cutoff).await?),
-            None => Ok(0),
-        }
+        let Some(cutoff) = self.db().write_outcomes::<_, StoreError, _>(older).await? else {
+            return cancelled.map(|()| 0);
+        };
+        let deliveries = self.prune_deliveries(cutoff).await;
+        let events = self.prune_events(cutoff).await;
+        cancelled?;
+        Ok(deliveries? + events?)
     }
 
     async fn prune_deliveries(&self, cutoff: Timestamp) -> Result<u64, StoreError> {

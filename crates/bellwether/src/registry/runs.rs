@@ -1,11 +1,13 @@
 //! Commands on runs: request, start, end, cancel. Every started run ends in exactly one event; the transaction that ends
 //! it publishes its results.
 
+use std::time::Duration;
+
 use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::record::Action;
-use super::{Context, Registry, Result, RunWake};
+use super::{Context, Error, Registry, Result, RunWake};
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::error::{Conflict, Refusal};
@@ -13,7 +15,10 @@ use crate::experiment::{Experiment, FieldChange};
 use crate::id::{ExperimentId, RunId};
 use crate::lifecycle::Status;
 use crate::run::{LATENESS, Mode, Results, Run, RunState, Step, Window};
-use crate::store::{Tx, experiments, runs};
+use crate::store::{StoreError, Tx, experiments, runs};
+
+/// When an experiment is looked at again that cannot be read, or whose schedule cannot.
+const UNREADABLE_WAIT: Duration = Duration::from_mins(10);
 
 /// A requested run, and whether it is one that was open already: an experiment has one at a time.
 #[derive(Debug, Clone)]
@@ -45,29 +50,14 @@ impl Registry {
         .await
     }
 
-    /// Opens the runs that are due by schedule, and notes when each experiment's next one is. Tells how many were due.
+    /// Opens the runs that are due by schedule, and notes when each experiment's next one is. Tells how many were due. One
+    /// that cannot be opened keeps the others from nothing, and is tried again.
     pub async fn request_scheduled_runs(&self, limit: u32) -> Result<usize> {
         self.command(move |context, tx| {
             let now = context.setup.clock.now();
             let due = experiments::due_for_run(tx, now, limit)?;
             for id in &due {
-                let Some(experiment) = experiments::lock(tx, *id)? else { continue };
-                if experiments::next_run(tx, *id)?.is_none_or(|at| at > now) {
-                    continue; // Another node was first.
-                }
-                if is_past_schedule(&experiment, now) {
-                    experiments::set_next_run(tx, *id, None)?;
-                    continue;
-                }
-                match context.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false) {
-                    Ok(_) => {}
-                    // Nothing to scan yet: the next time, perhaps.
-                    Err(super::Error::Refused(reason)) => {
-                        tracing::info!(experiment = id, %reason, "a scheduled run was not opened")
-                    }
-                    Err(error) => return Err(error),
-                }
-                context.schedule_next_run(tx, &experiment, now)?;
+                context.request_scheduled_run(tx, *id, now)?;
             }
             Ok(due.len())
         })
@@ -164,6 +154,35 @@ impl Registry {
 }
 
 impl Context {
+    fn request_scheduled_run(&self, tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<()> {
+        match self.open_scheduled_run(tx, id, now) {
+            Err(Error::Store(error @ StoreError::Corrupt { .. })) => {
+                tracing::error!(%error, experiment = id, "a scheduled run cannot be opened; trying again later");
+                Ok(experiments::set_next_run(tx, id, Some(now.plus(UNREADABLE_WAIT)))?)
+            }
+            other => other,
+        }
+    }
+
+    fn open_scheduled_run(&self, tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<()> {
+        let Some(experiment) = experiments::lock(tx, id)? else { return Ok(()) };
+        if experiments::next_run(tx, id)?.is_none_or(|at| at > now) {
+            return Ok(()); // Another node was first.
+        }
+        if is_past_schedule(&experiment, now) {
+            return Ok(experiments::set_next_run(tx, id, None)?);
+        }
+        match self.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false) {
+            Ok(_) => {}
+            // Nothing to scan yet: the next time, perhaps.
+            Err(Error::Refused(reason)) => {
+                tracing::info!(experiment = id, %reason, "a scheduled run was not opened")
+            }
+            Err(error) => return Err(error),
+        }
+        self.schedule_next_run(tx, &experiment, now)
+    }
+
     fn open_run(
         &self,
         tx: &mut dyn Tx,

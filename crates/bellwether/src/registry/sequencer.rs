@@ -20,6 +20,13 @@ pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Re
     if registry.db().dialect().numbers_events_in_transaction() {
         return;
     }
+    tokio::select! {
+        _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+        () = number_all(&registry, &committed) => {}
+    }
+}
+
+async fn number_all(registry: &Registry, committed: &Notify) {
     loop {
         let numbered: Result<u64, StoreError> =
             registry.db().write(|tx: &mut dyn Tx| events::number_committed(tx, BATCH)).await;
@@ -35,7 +42,6 @@ pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Re
             Err(error) => tracing::warn!(%error, "events cannot be numbered yet; trying again"),
         }
         tokio::select! {
-            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
             () = committed.notified() => {}
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
         }

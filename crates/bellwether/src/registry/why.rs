@@ -102,7 +102,8 @@ fn of_absence(tx: &mut dyn Tx, endpoint: &Endpoint, event: &Event) -> Result<(Ve
         return Ok((Verdict::NotSubscribed, detail));
     }
     let settings = settings_then(tx, endpoint, event.occurred_at)?;
-    Ok(match unmet_then(tx, &settings, event)? {
+    let remembered = events::remembered(tx, event.id)?;
+    Ok(match unmet_then(tx, &settings, event, remembered)? {
         Some(clause) => {
             let name = serde_json::to_value(clause).ok().and_then(|name| name.as_str().map(str::to_owned));
             let detail = format!("'{}' of the filter in force then did not let it through", name.unwrap_or_default());

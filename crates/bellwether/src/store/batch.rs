@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -19,6 +19,9 @@ const OUTCOMES_ALONG: usize = 8;
 
 /// How long outcomes of deliveries wait for a change to ride with.
 const OUTCOME_PATIENCE: Duration = Duration::from_millis(20);
+
+/// To be done after a commit.
+pub type Wake = Box<dyn FnOnce() + Send>;
 
 /// What a job's closure came to. Either way its answer is kept for `answer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,16 +95,25 @@ where
     }
 }
 
-pub async fn submit<T, E, F>(queue: &Sender<Box<dyn Job>>, purpose: Purpose, work: F) -> Result<T, E>
+/// A closure as a job, and where its answer comes.
+pub fn call<T, E, F>(purpose: Purpose, work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
 where
     F: Fn(&mut dyn Tx) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
     let (reply, answer) = oneshot::channel();
-    let closed = || StoreError::Unavailable("the store is closed".to_owned());
-    queue.send(Box::new(Call { work, purpose, result: None, reply })).map_err(|_| closed())?;
-    answer.await.map_err(|_| closed())?
+    (Box::new(Call { work, purpose, result: None, reply }), answer)
+}
+
+/// Does what was to be done after a commit. These are hints, and what one that panics would have told is found by looking:
+/// it must not keep the answers back of what is on disk.
+pub fn wake_all(wakes: Vec<Wake>) {
+    for wake in wakes {
+        if catch_unwind(AssertUnwindSafe(wake)).is_err() {
+            tracing::error!("what follows a commit failed; those who wait for it look by themselves");
+        }
+    }
 }
 
 /// Answers a batch. From within the runtime, if there are many: from outside, each answer would have to wake one of its

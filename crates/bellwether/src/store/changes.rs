@@ -75,6 +75,13 @@ pub fn list_of_endpoint(
     })
 }
 
+/// What a revision of an experiment changed.
+pub fn of_revision(tx: &mut dyn Tx, experiment: ExperimentId, revision: i64) -> Result<Vec<FieldChange>, StoreError> {
+    let sql = "SELECT revision, changes FROM changes WHERE experiment_id = $1 AND revision = $2";
+    let found = query_one(tx, "changes", sql, params![experiment, revision], |row| row.json("changes"))?;
+    Ok(found.unwrap_or_default())
+}
+
 /// What was done last to an endpoint: the word for it, and why.
 pub fn last_of_endpoint(tx: &mut dyn Tx, endpoint: EndpointId) -> Result<Option<(String, String)>, StoreError> {
     let sql = "SELECT action, reason FROM endpoint_changes WHERE endpoint_id = $1 ORDER BY id DESC LIMIT 1";

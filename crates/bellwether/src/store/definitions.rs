@@ -7,7 +7,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::value::to_json;
+use super::tolerant::Kept;
+use super::value::{to_json, to_kept_json};
 use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::collection::Collection;
@@ -50,13 +51,14 @@ pub struct Definition<D: Stored> {
 const COLUMNS: &str = "id, body, version, created_at, updated_at";
 
 fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
-    Ok(Definition {
-        id: row.get("id")?,
-        body: row.json("body")?,
-        version: row.get("version")?,
-        created_at: row.get("created_at")?,
-        updated_at: row.get("updated_at")?,
-    })
+    decode_kept(row).map(|(definition, _)| definition)
+}
+
+fn decode_kept<D: Stored>(row: &Row) -> Result<(Definition<D>, Option<Kept>), StoreError> {
+    let id = row.get("id")?;
+    let (body, kept) = row.kept_json("body")?;
+    let (version, created_at, updated_at) = (row.get("version")?, row.get("created_at")?, row.get("updated_at")?);
+    Ok((Definition { id, body, version, created_at, updated_at }, kept))
 }
 
 pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
@@ -84,7 +86,7 @@ pub fn update<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<
     let mut values = vec![
         definition.id.into(),
         Value::from(definition.body.name()),
-        Value::from(to_json(&definition.body)?),
+        Value::from(to_kept_json(&definition.body, tx.known().kept(D::TABLE, definition.id))?),
         Value::from(definition.version),
         Value::from(definition.updated_at),
     ];
@@ -101,10 +103,14 @@ pub fn get<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D>
     query_one(tx, D::TABLE, &sql, &[id.into()], decode)
 }
 
-/// The same, locked against other writers until the transaction ends.
+/// The same, locked against other writers until the transaction ends. What this program does not know of it is kept.
 pub fn lock<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D>>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {} WHERE id = $1{}", D::TABLE, tx.dialect().for_update());
-    query_one(tx, D::TABLE, &sql, &[id.into()], decode)
+    let found = query_one(tx, D::TABLE, &sql, &[id.into()], decode_kept)?;
+    Ok(found.map(|(definition, kept)| {
+        tx.known().keep(D::TABLE, id, kept);
+        definition
+    }))
 }
 
 pub fn list<D: Stored>(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Definition<D>>, StoreError> {

@@ -8,9 +8,9 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::rows::Rows;
+use super::rows::{Rows, among};
 use super::undelivered::{self, Key, Queue};
-use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, together};
+use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, readable, together};
 use crate::clock::Timestamp;
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId, LaneNumber};
@@ -231,16 +231,17 @@ pub fn owed_among(tx: &mut dyn Tx, endpoint: EndpointId, events: &[EventId]) -> 
     for chunk in events.chunks(EVENTS_A_STATEMENT) {
         // Always as many, so that one statement is prepared for all.
         let full = chunk.iter().chain(std::iter::repeat(&chunk[0])).take(EVENTS_A_STATEMENT);
-        let (mut ids, mut apart) = (Vec::new(), vec![Value::from(lane)]);
+        let (mut ids, mut apart) = (Vec::new(), Vec::new());
         for event in full {
             ids.push(DeliveryId::of_event(*event, lane).into());
             apart.push((*event).into());
         }
-        let places =
-            |first: usize| (0..EVENTS_A_STATEMENT).map(|i| format!("${}", first + i)).collect::<Vec<_>>().join(", ");
-        let by_id = format!("SELECT event_id FROM deliveries WHERE id IN ({}) AND is_apart = 0", places(1));
+        let (of_ids, ids) = among(tx.dialect(), 1, "UUID", ids);
+        let (of_events, given) = among(tx.dialect(), 2, "UUID", apart);
+        let apart = [vec![Value::from(lane)], given].concat();
+        let by_id = format!("SELECT event_id FROM deliveries WHERE id {of_ids} AND is_apart = 0");
         let by_event =
-            format!("SELECT event_id FROM deliveries WHERE lane = $1 AND is_apart = 1 AND event_id IN ({})", places(2));
+            format!("SELECT event_id FROM deliveries WHERE lane = $1 AND is_apart = 1 AND event_id {of_events}");
         for (sql, values) in [(by_id, ids), (by_event, apart)] {
             owed.extend(query_as(tx, "deliveries", &sql, &values, |row| row.get::<EventId>("event_id"))?);
         }
@@ -258,33 +259,74 @@ pub struct Selection {
     pub limit: u32,
 }
 
-pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<Delivery>, StoreError> {
-    let mut values = params![selection.after.unwrap_or(DeliveryId::of(0)), selection.limit].to_vec();
+/// Deliveries that one page looks at, at most: those that are asked for may stand behind very many others.
+pub const MOST_EXAMINED: usize = 5000;
+/// Looked at by one statement, where not all are asked for.
+const EXAMINED_AT_ONCE: u32 = 500;
+
+/// A page of a list.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub found: Vec<Delivery>,
+    /// The last that was looked at, if there may be more behind it, though this page may not be full.
+    pub next: Option<DeliveryId>,
+}
+
+pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Listed, StoreError> {
+    let size = if selection.is_delivered { EXAMINED_AT_ONCE } else { selection.limit };
+    let (mut found, mut next, mut examined) = (Vec::new(), selection.after, 0);
+    while examined < MOST_EXAMINED {
+        let part = list_all(tx, next, selection.endpoint, size)?;
+        let is_end = part.len() < size as usize;
+        for delivery in part {
+            next = Some(delivery.id);
+            examined += 1;
+            if !selection.is_delivered || delivery.state == DeliveryState::Delivered {
+                found.push(delivery);
+            }
+            if found.len() == selection.limit as usize {
+                return Ok(Listed { found, next });
+            }
+        }
+        if is_end {
+            return Ok(Listed { found, next: None });
+        }
+    }
+    Ok(Listed { found, next })
+}
+
+fn list_all(
+    tx: &mut dyn Tx,
+    after: Option<DeliveryId>,
+    endpoint: Option<EndpointId>,
+    limit: u32,
+) -> Result<Vec<Delivery>, StoreError> {
+    let mut values = params![after.unwrap_or(DeliveryId::of(0)), limit].to_vec();
     let mut sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id > $1");
     // Only what is asked for stands in the statement, so that the indexes serve.
-    if let Some(endpoint) = selection.endpoint {
+    if let Some(endpoint) = endpoint {
         values.push(endpoint.into());
         sql += " AND d.lane = (SELECT number FROM lanes WHERE endpoint_id = $3)";
-    }
-    if selection.is_delivered {
-        sql += " AND u.queue IS NULL";
     }
     sql += " ORDER BY d.id LIMIT $2";
     query_as(tx, "deliveries", &sql, &values, decode)
 }
 
-/// Those with ids from `after` up to `end`, which is not among them, in order.
+/// Those with ids from `after` up to `end`, which is not among them, in order, each if it can be read.
 pub fn list_before(
     tx: &mut dyn Tx,
     after: Option<DeliveryId>,
     end: DeliveryId,
     limit: u32,
-) -> Result<Vec<Delivery>, StoreError> {
+) -> Result<Vec<(DeliveryId, Option<Delivery>)>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id > $1 AND d.id < $2 ORDER BY d.id LIMIT $3");
-    query_as(tx, "deliveries", &sql, params![after.unwrap_or(DeliveryId::of(0)), end, limit], decode)
+    query_as(tx, "deliveries", &sql, params![after.unwrap_or(DeliveryId::of(0)), end, limit], |row| {
+        Ok((row.get("id")?, readable(decode(row), "deliveries")?))
+    })
 }
 
-/// Deliveries in some queues of one lane or all, in the order in which they are sent, behind a place.
+/// Deliveries in some queues of one lane or all, in the order in which they are sent, behind a place. Lane after lane, for
+/// what stands in other queues may be very much.
 pub fn list_queued(
     tx: &mut dyn Tx,
     endpoint: Option<EndpointId>,
@@ -292,22 +334,40 @@ pub fn list_queued(
     after: Option<Key>,
     limit: u32,
 ) -> Result<Vec<Delivery>, StoreError> {
+    let queues = queues.iter().map(|queue| format!("'{}'", queue.as_str())).collect::<Vec<_>>().join(", ");
     let after = after.unwrap_or(Key::START);
-    let mut values = after.values().to_vec();
-    values.push(limit.into());
-    let queues: Vec<_> = queues.iter().map(|queue| format!("'{}'", queue.as_str())).collect();
-    let mut of_lane = "";
-    if let Some(endpoint) = endpoint {
-        values.push(endpoint.into());
-        of_lane = "lane = (SELECT number FROM lanes WHERE endpoint_id = $7) AND ";
-    }
     let sql = format!(
-        "SELECT {COLUMNS} FROM (SELECT * FROM undelivered WHERE {of_lane}queue IN ({}) \
+        "SELECT number FROM lanes WHERE number >= $1 AND ($2 = '' OR endpoint_id = $2) AND EXISTS \
+         (SELECT 1 FROM undelivered u WHERE u.lane = lanes.number AND u.queue IN ({queues})) ORDER BY number"
+    );
+    let endpoint = endpoint.map_or_else(String::new, |endpoint| endpoint.to_string());
+    let lanes: Vec<LaneNumber> = query_as(tx, "lanes", &sql, params![after.lane, endpoint], |row| row.get("number"))?;
+    let mut found = Vec::new();
+    for lane in lanes {
+        let wanted = (limit as usize).saturating_sub(found.len());
+        if wanted == 0 {
+            break;
+        }
+        found.extend(list_queued_of(tx, lane, &queues, &after, wanted)?);
+    }
+    Ok(found)
+}
+
+fn list_queued_of(
+    tx: &mut dyn Tx,
+    lane: LaneNumber,
+    queues: &str,
+    after: &Key,
+    limit: usize,
+) -> Result<Vec<Delivery>, StoreError> {
+    let mut values = after.values().to_vec();
+    values.extend([limit.into(), lane.into()]);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM (SELECT * FROM undelivered WHERE lane = $7 AND queue IN ({queues}) \
          AND (lane, queue, experiment_id, revision, delivery_id) > ($1, $2, $3, $4, $5) \
          ORDER BY lane, queue, experiment_id, revision, delivery_id LIMIT $6) u \
          JOIN deliveries d ON d.id = u.delivery_id JOIN lanes l ON l.number = d.lane \
-         ORDER BY u.lane, u.queue, u.experiment_id, u.revision, u.delivery_id",
-        queues.join(", ")
+         ORDER BY u.lane, u.queue, u.experiment_id, u.revision, u.delivery_id"
     );
     query_as(tx, "deliveries", &sql, &values, decode)
 }

@@ -1,7 +1,8 @@
 //! Endpoints. URL, headers and secrets are kept encrypted; every change of any endpoint makes a new generation, by which copies in
 //! memory are told to be old.
 
-use super::value::to_json;
+use super::tolerant::{self, Kept};
+use super::value::{to_json, to_kept_json};
 use super::{Row, StoreError, Tx, query_as, query_one, settings};
 use crate::endpoint::{Endpoint, EndpointState, Settings};
 use crate::id::{EndpointId, Ids, LaneNumber};
@@ -19,6 +20,9 @@ pub struct Subscription {
 
 const COLUMNS: &str =
     "id, url, secret, headers, tls, signing, settings, state, disabled_reason, version, created_at, updated_at";
+
+/// The column whose unknown fields are kept.
+const SETTINGS: &str = "endpoints.settings";
 
 impl From<VaultError> for StoreError {
     fn from(error: VaultError) -> Self {
@@ -39,7 +43,8 @@ fn open_json<T: serde::de::DeserializeOwned>(
     id: EndpointId,
 ) -> Result<Option<T>, StoreError> {
     let text = open(vault, row, column, id)?;
-    text.map(|text| serde_json::from_str(&text).map_err(|error| row.corrupt(column, error.to_string()))).transpose()
+    let parse = |text: String| tolerant::parse(&text).map(|(value, _)| value);
+    text.map(|text| parse(text).map_err(|error| row.corrupt(column, error.to_string()))).transpose()
 }
 
 fn place(column: &str, id: EndpointId) -> String {
@@ -47,15 +52,19 @@ fn place(column: &str, id: EndpointId) -> String {
 }
 
 fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
+    decode_kept(vault, row).map(|(endpoint, _)| endpoint)
+}
+
+fn decode_kept(vault: &Vault, row: &Row) -> Result<(Endpoint, Option<Kept>), StoreError> {
     let id = row.get("id")?;
-    let mut settings: Settings = row.json("settings")?;
+    let (mut settings, kept): (Settings, _) = row.kept_json("settings")?;
     settings.url = open(vault, row, "url", id)?.unwrap_or_default();
     settings.headers = open_json(vault, row, "headers", id)?.unwrap_or_default();
     settings.tls = open_json(vault, row, "tls", id)?;
     // Endpoints of the first version have their secret and nothing else.
     let secret = open(vault, row, "secret", id)?.unwrap_or_default();
     let signing = open_json(vault, row, "signing", id)?;
-    Ok(Endpoint {
+    let endpoint = Endpoint {
         id,
         settings,
         signing: signing.unwrap_or_else(|| Signing::with(Keys { secret, seed: None })),
@@ -64,7 +73,8 @@ fn decode(vault: &Vault, row: &Row) -> Result<Endpoint, StoreError> {
         version: row.get("version")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
-    })
+    };
+    Ok((endpoint, kept))
 }
 
 /// Writes an endpoint, new or not, and makes a new generation.
@@ -81,6 +91,7 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
     // The URL and the headers may hold tokens, and a key is secret: they stand nowhere but in their ciphertexts.
     let open_settings =
         Settings { url: String::new(), headers: Default::default(), tls: None, ..endpoint.settings.clone() };
+    let open_settings = to_kept_json(&open_settings, tx.known().kept(SETTINGS, endpoint.id))?;
     tx.execute(
         "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at, headers, signing, tls) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \
@@ -92,7 +103,7 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
             &endpoint.settings.description,
             url,
             secret,
-            to_json(&open_settings)?,
+            open_settings,
             endpoint.state.as_str(),
             endpoint.disabled_reason.clone(),
             endpoint.version,
@@ -130,11 +141,24 @@ pub fn version(tx: &mut dyn Tx, id: EndpointId) -> Result<Option<i64>, StoreErro
     query_one(tx, "endpoints", "SELECT version FROM endpoints WHERE id = $1", params![id], |row| row.get("version"))
 }
 
-/// An endpoint, locked against other writers until the transaction ends.
+/// An endpoint, locked against other writers until the transaction ends. What this program does not know of it is kept.
 pub fn lock(tx: &mut dyn Tx, vault: &Vault, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
     let lock = tx.dialect().for_update();
     let sql = format!("SELECT {COLUMNS} FROM endpoints WHERE id = $1 AND state <> 'deleted'{lock}");
-    query_one(tx, "endpoints", &sql, params![id], |row| decode(vault, row))
+    let found = query_one(tx, "endpoints", &sql, params![id], |row| decode_kept(vault, row))?;
+    Ok(found.map(|(endpoint, kept)| {
+        tx.known().keep(SETTINGS, id, kept);
+        endpoint
+    }))
+}
+
+/// The same without reading it: for who is about to change something else of it first.
+pub fn hold(tx: &mut dyn Tx, id: EndpointId) -> Result<(), StoreError> {
+    let lock = tx.dialect().for_update();
+    if lock.is_empty() {
+        return Ok(());
+    }
+    tx.query(&format!("SELECT id FROM endpoints WHERE id = $1{lock}"), params![id], &mut |_| Ok(()))
 }
 
 /// An endpoint of a list. One that cannot be read must not keep the others from being listed, or sent to.

@@ -1,8 +1,12 @@
 //! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
 
+use serde::{Deserialize, Serialize};
+
+use super::value::to_json;
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, retention};
 use crate::event::{Event, NO_EXPERIMENT, Topic};
-use crate::id::{EventId, ExperimentId};
+use crate::filter::Before;
+use crate::id::{EntityId, EventId, ExperimentId};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
@@ -19,9 +23,29 @@ pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
     })
 }
 
+/// What filters ask of an event that does not stand in its data: as it was when it happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    pub tags: Vec<String>,
+    pub entity_id: Option<EntityId>,
+    /// Before an edit of any of these.
+    #[serde(default, skip_serializing_if = "Before::is_nothing")]
+    pub before: Before,
+}
+
+/// An event that nothing is to be remembered of.
 pub fn inserting(event: &Event) -> Write {
+    inserting_row(event, None)
+}
+
+pub fn inserting_with(event: &Event, remembered: &Remembered) -> Result<Write, StoreError> {
+    Ok(inserting_row(event, Some(to_json(remembered)?)))
+}
+
+fn inserting_row(event: &Event, facts: Option<String>) -> Write {
     Write::new(
-        "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO events (id, experiment_id, revision, type, occurred_at, data, detailed, facts) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         params![
             event.id,
             event.experiment_id,
@@ -29,7 +53,8 @@ pub fn inserting(event: &Event) -> Write {
             event.topic.as_str(),
             event.occurred_at,
             &event.data,
-            &event.detailed
+            &event.detailed,
+            facts
         ],
     )
 }
@@ -39,7 +64,13 @@ pub fn get(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
     query_one(tx, "events", &sql, params![id], decode)
 }
 
-/// The same, held as it is until the transaction ends: retention waits, for something more is to be owed of it.
+/// `None`: it is of an older version, which remembered nothing.
+pub fn remembered(tx: &mut dyn Tx, id: EventId) -> Result<Option<Remembered>, StoreError> {
+    let sql = "SELECT id, facts FROM events WHERE id = $1";
+    Ok(query_one(tx, "events", sql, params![id], |row| row.optional_json("facts"))?.flatten())
+}
+
+/// An event, held as it is until the transaction ends: retention waits, for something more is to be owed of it.
 pub fn hold(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM events WHERE id = $1{}", tx.dialect().for_share());
     query_one(tx, "events", &sql, params![id], decode)
@@ -61,6 +92,17 @@ pub struct Selection {
     pub limit: u32,
 }
 
+/// Numbers that one page looks at, at most, where most may be of other types.
+const MOST_EXAMINED: i64 = 10_000;
+
+impl Selection {
+    /// How far a page looks: behind this there may be more, though it is not full.
+    pub fn reach(&self) -> i64 {
+        let is_bounded = !self.types.is_empty() && self.experiment.is_none();
+        if is_bounded { self.after.saturating_add(MOST_EXAMINED) } else { i64::MAX }
+    }
+}
+
 /// Numbered events after a cursor, in the log's order, each with its number.
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
     let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
@@ -74,6 +116,8 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
     if !selection.types.is_empty() {
         values.push(format!(",{},", selection.types.join(",")).into());
         sql += &format!(" AND ${} LIKE '%,' || type || ',%'", values.len());
+        values.push(selection.reach().into());
+        sql += &format!(" AND sequence <= ${}", values.len());
     }
     sql += " ORDER BY sequence LIMIT $2";
     query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))

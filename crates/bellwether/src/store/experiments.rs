@@ -1,6 +1,7 @@
 //! Experiments, and which metrics and groups are attached to them.
 
-use super::value::to_json;
+use super::tolerant::Kept;
+use super::value::{to_json, to_kept_json};
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one};
 use crate::clock::Timestamp;
 use crate::experiment::{AttachedMetric, Configuration, Experiment};
@@ -11,10 +12,19 @@ use crate::params;
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
                        results_updated_at, created_at, updated_at";
 
+/// The column whose unknown fields are kept.
+const CONFIGURATION: &str = "experiments.configuration";
+
 fn decode(row: &Row) -> Result<Experiment, StoreError> {
-    Ok(Experiment {
-        id: row.get("id")?,
-        configuration: row.json("configuration")?,
+    decode_kept(row).map(|(experiment, _)| experiment)
+}
+
+fn decode_kept(row: &Row) -> Result<(Experiment, Option<Kept>), StoreError> {
+    let id = row.get("id")?;
+    let (configuration, kept) = row.kept_json("configuration")?;
+    let experiment = Experiment {
+        id,
+        configuration,
         status: row.word("status", Status::parse)?,
         decision: row.optional_json("decision")?,
         revision: row.get("revision")?,
@@ -24,7 +34,8 @@ fn decode(row: &Row) -> Result<Experiment, StoreError> {
         results_updated_at: row.get("results_updated_at")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
-    })
+    };
+    Ok((experiment, kept))
 }
 
 /// Stores a new draft at revision 1 and gives its number.
@@ -38,18 +49,19 @@ pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) ->
 }
 
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
-    updating(experiment, true)?.execute(tx)
+    updating(tx, experiment, true)?.execute(tx)
 }
 
 /// Writes everything that a change may have touched. The key only if it was: SQLite writes a column's index anew whenever
 /// the column is set, whatever to.
-pub fn updating(experiment: &Experiment, is_key_edited: bool) -> Result<Write, StoreError> {
+pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, is_key_edited: bool) -> Result<Write, StoreError> {
     let c = &experiment.configuration;
+    let configuration = to_kept_json(c, tx.known().kept(CONFIGURATION, experiment.id))?;
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
     let mut values = params![
         experiment.id,
         experiment.status.as_str(),
-        to_json(c)?,
+        configuration,
         decision,
         experiment.revision,
         experiment.version,
@@ -88,11 +100,15 @@ pub fn number_of_key(tx: &mut dyn Tx, key: &str) -> Result<Option<ExperimentId>,
     query_one(tx, "experiments", sql, params![key], |row| row.get("id"))
 }
 
-/// The same, locked against other writers until the transaction ends.
+/// The same, locked against other writers until the transaction ends. What this program does not know of it is kept.
 pub fn lock(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {
     let lock = tx.dialect().for_update();
     let sql = format!("SELECT {COLUMNS} FROM experiments WHERE id = $1 AND deleted_at IS NULL{lock}");
-    query_one(tx, "experiments", &sql, params![id], decode)
+    let found = query_one(tx, "experiments", &sql, params![id], decode_kept)?;
+    Ok(found.map(|(experiment, kept)| {
+        tx.known().keep(CONFIGURATION, id, kept);
+        experiment
+    }))
 }
 
 pub fn list(

@@ -48,6 +48,17 @@ pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreE
     query_as(tx, "keys", &sql, params![after, limit], decode)
 }
 
+/// Of those who ask whether there is an admin key, to change that; arbitrary but fixed.
+const ADMINS_LOCK: i64 = 0x6265_6c6c_6b65;
+
+/// Which admin keys there are is one transaction's business at a time.
+pub fn lock_admins(tx: &mut dyn Tx) -> Result<(), StoreError> {
+    match tx.dialect().exclusive_lock() {
+        Some(sql) => tx.query(sql, params![ADMINS_LOCK], &mut |_| Ok(())),
+        None => Ok(()),
+    }
+}
+
 /// Whether any admin key is in force.
 pub fn has_admin(tx: &mut dyn Tx, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT id FROM keys WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) LIMIT 1";

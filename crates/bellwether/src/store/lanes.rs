@@ -1,7 +1,7 @@
 //! Lanes: which node sends to an endpoint, and how the endpoint fares. A fence rises with every new owner; what an owner
 //! learns is written only while the fence is still its own.
 
-use super::{Row, StoreError, Tx, Value, query_as, query_one, settings};
+use super::{Row, StoreError, Tx, Value, query_as, query_one, rows, settings};
 use crate::clock::Timestamp;
 use crate::health::Health;
 use crate::id::{EndpointId, LaneNumber, NodeId};
@@ -79,32 +79,35 @@ pub fn release(tx: &mut dyn Tx, endpoint: EndpointId, fence: i64) -> Result<(), 
 
 /// The fences of some lanes, held as they are until the transaction ends.
 pub fn hold_fences(tx: &mut dyn Tx, endpoints: &[EndpointId]) -> Result<Vec<(EndpointId, i64)>, StoreError> {
-    let places: Vec<_> = (1..=endpoints.len()).map(|place| format!("${place}")).collect();
+    let given = endpoints.iter().map(|endpoint| Value::from(*endpoint)).collect();
+    let (among, values) = rows::among(tx.dialect(), 1, "TEXT", given);
     let sql = format!(
-        "SELECT endpoint_id, fence FROM lanes WHERE endpoint_id IN ({}) ORDER BY endpoint_id{}",
-        places.join(", "),
+        "SELECT endpoint_id, fence FROM lanes WHERE endpoint_id {among} ORDER BY endpoint_id{}",
         tx.dialect().for_share()
     );
-    let values: Vec<_> = endpoints.iter().map(|endpoint| Value::from(*endpoint)).collect();
     query_as(tx, "lanes", &sql, &values, |row| Ok((row.get("endpoint_id")?, row.get("fence")?)))
 }
 
 pub fn save_health(tx: &mut dyn Tx, endpoint: EndpointId, health: &Health) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE lanes SET failure_count = $2, failing_since = $3, failed_with = $4, probe_at = $5, paused_until = $6, \
-         failing_lived = $7, last_tried = $8 WHERE endpoint_id = $1",
-        params![
-            endpoint,
-            health.failure_count,
-            health.failing_since,
-            health.failed_with.clone(),
-            health.probe_at,
-            health.paused_until,
-            health.failing_lived,
-            health.last_tried
-        ],
-    )
-    .map(drop)
+    tx.execute(&format!("{SAVE_HEALTH} WHERE endpoint_id = $1"), &health_values(endpoint, health)).map(drop)
+}
+
+/// The same, unless the endpoint was edited since it had this `version`: what was learned before holds no more.
+pub fn save_health_of(tx: &mut dyn Tx, endpoint: EndpointId, version: i64, health: &Health) -> Result<(), StoreError> {
+    let mut values = health_values(endpoint, health);
+    values.push(version.into());
+    let is_of = "EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.version = $9)";
+    tx.execute(&format!("{SAVE_HEALTH} WHERE endpoint_id = $1 AND {is_of}"), &values).map(drop)
+}
+
+const SAVE_HEALTH: &str = "UPDATE lanes SET failure_count = $2, failing_since = $3, failed_with = $4, probe_at = $5, paused_until = $6, \
+     failing_lived = $7, last_tried = $8";
+
+fn health_values(endpoint: EndpointId, health: &Health) -> Vec<Value> {
+    let Health { failure_count, failing_since, failing_lived, failed_with, probe_at, paused_until, last_tried } =
+        health.clone();
+    params![endpoint, failure_count, failing_since, failed_with, probe_at, paused_until, failing_lived, last_tried]
+        .to_vec()
 }
 
 /// Has the owner begin anew with what is stored, for it was changed by hand.
@@ -132,8 +135,14 @@ pub fn join(tx: &mut dyn Tx, node: NodeId, now: Timestamp) -> Result<(), StoreEr
     tx.execute(sql, params![node, now]).map(drop)
 }
 
-/// Forgets a node that has stopped, or that is dead; its lanes are nobody's then.
+/// Forgets a node that has stopped, or that is dead; its lanes are nobody's then. They are locked in order, as by those who
+/// record outcomes.
 pub fn leave(tx: &mut dyn Tx, node: NodeId) -> Result<(), StoreError> {
-    tx.execute("UPDATE lanes SET node_id = NULL WHERE node_id = $1", params![node])?;
+    let lock = tx.dialect().for_update();
+    let sql = format!(
+        "UPDATE lanes SET node_id = NULL WHERE endpoint_id IN \
+         (SELECT endpoint_id FROM lanes WHERE node_id = $1 ORDER BY endpoint_id{lock})"
+    );
+    tx.execute(&sql, params![node])?;
     tx.execute("DELETE FROM nodes WHERE id = $1", params![node]).map(drop)
 }

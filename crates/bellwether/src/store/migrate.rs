@@ -31,6 +31,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/postgres/0004_undelivered.sql"),
     },
     Migration {
+        version: 5,
+        sqlite: include_str!("../../migrations/sqlite/0005_facts.sql"),
+        postgres: include_str!("../../migrations/postgres/0005_facts.sql"),
+    },
+    Migration {
         version: 6,
         sqlite: include_str!("../../migrations/sqlite/0006_lived.sql"),
         postgres: include_str!("../../migrations/postgres/0006_lived.sql"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use postgres::fallible_iterator::FallibleIterator;
 use tokio::sync::mpsc;
 
-use super::postgres::Target;
-use super::{StoreError, Tx};
+use super::postgres::{Session, Target};
+use super::{PostgresServer, StoreError, Tx, threads};
 use crate::params;
 
 const CHANNEL: &str = "bellwether";
@@ -22,8 +22,8 @@ pub fn notify(tx: &mut dyn Tx, text: &str) -> Result<(), StoreError> {
 }
 
 /// Listens on a thread of its own until the receiver is dropped.
-pub(super) fn listen(url: &str) -> Result<mpsc::UnboundedReceiver<String>, StoreError> {
-    let target = Target::parse(url)?;
+pub(super) fn listen(server: &PostgresServer) -> Result<mpsc::UnboundedReceiver<String>, StoreError> {
+    let target = Target::of(server)?;
     let (notices, receiver) = mpsc::unbounded_channel();
     let listening = move || {
         while !notices.is_closed() {
@@ -33,13 +33,12 @@ pub(super) fn listen(url: &str) -> Result<mpsc::UnboundedReceiver<String>, Store
             }
         }
     };
-    let thread = std::thread::Builder::new().name("store-notices".to_owned()).spawn(listening);
-    thread.map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))?;
+    threads::spawn("store-notices", listening)?;
     Ok(receiver)
 }
 
 fn listen_once(target: &Target, notices: &mpsc::UnboundedSender<String>) -> Result<(), ::postgres::Error> {
-    let mut client = target.connect()?;
+    let mut client = target.connect(Session::Plain)?;
     client.batch_execute(&format!("LISTEN {CHANNEL}"))?;
     // What was sent before this connection was made is lost.
     let _ = notices.send(EVERYTHING.to_owned());

@@ -58,7 +58,8 @@ static ATTEMPTS: Rows<10> = Rows::into(
     "ON CONFLICT (delivery_id, number) DO NOTHING",
 );
 
-/// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so.
+/// Records attempts, and moves their deliveries if these are still pending: one that was cancelled stays so, and what comes
+/// late, behind the outcome of a later attempt, moves nothing back.
 pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
     if tx.dialect().prefers_single_rows() {
         for outcome in outcomes {
@@ -129,7 +130,8 @@ fn move_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<bool, StoreError> {
         Some(queue) => {
             let sql = concat!(
                 "UPDATE undelivered SET queue = $6, attempt_count = $7, failure_count = $8, due_at = $9, ended_at = $10 WHERE ",
-                is_key!()
+                is_key!(),
+                " AND attempt_count < $7"
             );
             tx.execute(sql, &values_after(outcome, queue))?
         }
@@ -156,19 +158,24 @@ const STAND_COLUMNS: [Column; 5] = [
 fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryId>, StoreError> {
     // Of several attempts for one delivery the last says where it stands.
     let last: HashMap<DeliveryId, &Outcome> = outcomes.iter().map(|outcome| (outcome.key.delivery, *outcome)).collect();
+    // Rows are locked in the order in which they are given, and others lock them by their keys.
+    let mut last: Vec<&Outcome> = last.into_values().collect();
+    last.sort_unstable_by_key(|outcome| outcome.key.order());
     let (mut gone, mut staying) = (Vec::new(), Vec::new());
-    for outcome in outcomes.iter().filter(|outcome| std::ptr::eq(last[&outcome.key.delivery], **outcome)) {
+    for outcome in last {
         match queue_after(outcome) {
             None => gone.push(outcome.key.values()),
             Some(queue) => staying.push(values_after(outcome, queue)),
         }
     }
     let is_key = "u.lane = given.lane AND u.queue = given.queue AND u.experiment_id = given.experiment_id \
-                  AND u.revision = given.revision AND u.delivery_id = given.delivery_id RETURNING u.delivery_id";
-    let delete = format!("DELETE FROM undelivered u USING {} WHERE {is_key}", lists(&KEY_COLUMNS));
+                  AND u.revision = given.revision AND u.delivery_id = given.delivery_id";
+    let tell = "RETURNING u.delivery_id";
+    let delete = format!("DELETE FROM undelivered u USING {} WHERE {is_key} {tell}", lists(&KEY_COLUMNS));
     let update = format!(
         "UPDATE undelivered u SET queue = given.next_queue, attempt_count = given.attempt_count, \
-         failure_count = given.failure_count, due_at = given.due_at, ended_at = given.ended_at FROM {} WHERE {is_key}",
+         failure_count = given.failure_count, due_at = given.due_at, ended_at = given.ended_at \
+         FROM {} WHERE {is_key} AND u.attempt_count < given.attempt_count {tell}",
         lists(&[KEY_COLUMNS, STAND_COLUMNS].concat())
     );
     let mut moved = HashSet::new();

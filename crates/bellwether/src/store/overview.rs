@@ -77,8 +77,3 @@ pub fn open_runs(tx: &mut dyn Tx) -> Result<Vec<(RunState, u64)>, StoreError> {
 pub fn count_nodes(tx: &mut dyn Tx) -> Result<u64, StoreError> {
     Ok(query_one(tx, "nodes", "SELECT COUNT(*) AS count FROM nodes", &[], |row| row.get("count"))?.unwrap_or(0))
 }
-
-/// Asks the database for nothing but an answer.
-pub fn ping(tx: &mut dyn Tx) -> Result<(), StoreError> {
-    tx.query("SELECT 1 AS one", &[], &mut |_| Ok(()))
-}

@@ -1,69 +1,53 @@
 //! PostgreSQL: a few connections, each with a thread of its own, that take closures from the same queues.
 
 mod connection;
+mod target;
 mod tx;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use postgres::Client;
 use tokio::runtime::Handle;
 
 use super::batch::Job;
-use super::{Dialect, Known, Row, StoreError, Tx, Value, migrate};
+use super::{Dialect, Known, PostgresServer, Row, StoreError, Tx, Value, Work, migrate, threads};
 use connection::Connection;
+pub(super) use target::{Session, Target};
 use tx::{PostgresTx, sort_error};
 
 /// Few, so that changes that come at the same time share commits.
 const WRITERS: usize = 4;
-/// The server ends a transaction that hears nothing for so long: a node that is paused or cut off must not keep its locks
-/// from those who take over.
-const LONGEST_IDLE: Duration = Duration::from_secs(4);
+/// Of the API, and as many of what runs by itself.
 const READERS: usize = 4;
-/// Every statement finds its rows by an index. For minutes after a table was empty the statistics say that it still is,
-/// and plans that were made by them would read all of it, for every batch of outcomes. A plan that cannot but read a whole
-/// table then seems so dear that it would be compiled, which took 110 to 220 ms before the first webhook to an endpoint.
-const PLANNING: &str = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 /// The most closures under one commit.
 const LARGEST_BATCH: usize = 32;
 /// One node's advisory lock while it brings the schema up to date; the number is arbitrary but fixed.
 const MIGRATION_LOCK: i64 = 0x6265_6c6c_7765;
 
-pub fn open(
-    url: &str,
-    changes: Receiver<Box<dyn Job>>,
-    outcomes: Receiver<Box<dyn Job>>,
-    reads: Receiver<Box<dyn Job>>,
-) -> Result<Vec<JoinHandle<()>>, StoreError> {
-    let target = Arc::new(Target::parse(url)?);
-    let first = target.connect().map_err(|error| sort_error(&error))?;
+pub(super) fn open(server: &PostgresServer, work: &Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    let target = Arc::new(Target::of(server)?);
+    let first = target.connect(Session::Plain).map_err(|error| sort_error(&error))?;
     migrate_alone(first)?;
     let mut threads = Vec::new();
-    let writers = Arc::new(AtomicUsize::new(0));
-    for i in 0..WRITERS {
-        threads.push(connection(
-            format!("store-write-{i}"),
-            &target,
-            "BEGIN",
-            Queue::of(&changes, &writers, LARGEST_BATCH),
-        )?);
-    }
+    let mut start = |name: &str, count: usize, session: Session, jobs: &Receiver<Box<dyn Job>>, most: usize| {
+        let idle = Arc::new(AtomicUsize::new(0));
+        for i in 0..count {
+            let queue = Queue { jobs: jobs.clone(), idle: idle.clone(), most };
+            threads.push(connection(format!("store-{name}-{i}"), &target, session, queue)?);
+        }
+        Ok::<_, StoreError>(())
+    };
+    start("write", WRITERS, Session::Writing, &work.changes, LARGEST_BATCH)?;
     // Outcomes have a connection to themselves: behind changes, which never end, they would not be written at all.
-    threads.push(connection(
-        "store-outcome".to_owned(),
-        &target,
-        "BEGIN",
-        Queue::of(&outcomes, &Arc::default(), LARGEST_BATCH),
-    )?);
+    start("outcome", 1, Session::Writing, &work.outcomes, LARGEST_BATCH)?;
+    // So has the heartbeat: without it this node would soon send nothing.
+    start("heartbeat", 1, Session::Heartbeat, &work.heartbeats, 1)?;
     // Each read sees a state of its own.
-    let readers = Arc::new(AtomicUsize::new(0));
-    for i in 0..READERS {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        threads.push(connection(format!("store-read-{i}"), &target, begin, Queue::of(&reads, &readers, 1))?);
-    }
+    start("read", READERS, Session::Reading, &work.reads, 1)?;
+    start("look", READERS, Session::Looking, &work.looks, 1)?;
     Ok(threads)
 }
 
@@ -77,10 +61,6 @@ struct Queue {
 }
 
 impl Queue {
-    fn of(jobs: &Receiver<Box<dyn Job>>, idle: &Arc<AtomicUsize>, most: usize) -> Self {
-        Self { jobs: jobs.clone(), idle: idle.clone(), most }
-    }
-
     /// What is to be carried out next: one job, and all that wait behind it if no other connection is free to take them.
     /// `None` when the queue is closed and empty.
     fn take(&self) -> Option<Vec<Box<dyn Job>>> {
@@ -99,16 +79,15 @@ impl Queue {
 fn connection(
     name: String,
     target: &Arc<Target>,
-    begin: &'static str,
+    session: Session,
     queue: Queue,
 ) -> Result<JoinHandle<()>, StoreError> {
-    let mut connection = Connection::to(target.clone(), begin, Handle::try_current().ok());
-    let thread = std::thread::Builder::new().name(name).spawn(move || {
+    let mut connection = Connection::to(target.clone(), session, Handle::try_current().ok());
+    threads::spawn(name, move || {
         while let Some(batch) = queue.take() {
             connection.carry_out(batch);
         }
-    });
-    thread.map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))
+    })
 }
 
 fn migrate_alone(client: Client) -> Result<(), StoreError> {
@@ -146,35 +125,5 @@ impl Tx for Shared<'_> {
 
     fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>) {
         self.0.borrow_mut().after_commit(wake);
-    }
-}
-
-/// Where to connect, and how.
-pub(super) struct Target {
-    config: postgres::Config,
-    tls: rustls::ClientConfig,
-}
-
-impl Target {
-    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        let mut config: postgres::Config =
-            url.parse().map_err(|error| StoreError::Failed(format!("database_url cannot be read: {error}")))?;
-        config.application_name("bellwether").connect_timeout(Duration::from_secs(5));
-        config.tcp_user_timeout(Duration::from_secs(30)).keepalives_idle(Duration::from_secs(10));
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| StoreError::Failed(format!("cannot set up TLS: {error}")))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { config, tls })
-    }
-
-    pub(super) fn connect(&self) -> Result<Client, postgres::Error> {
-        let mut client = self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(self.tls.clone()))?;
-        let idle = LONGEST_IDLE.as_secs();
-        client.batch_execute(&format!("{PLANNING}; SET idle_in_transaction_session_timeout = '{idle}s'"))?;
-        Ok(client)
     }
 }

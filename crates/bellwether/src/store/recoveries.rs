@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Remembered;
 use super::undelivered::Queue;
 use super::value::to_json;
-use super::{Row, StoreError, Tx, deliveries, query_as, query_one};
+use super::{Row, StoreError, Tx, deliveries, query_as, query_one, readable};
 use crate::actor::Actor;
 use crate::clock::Timestamp;
 use crate::event::Event;
@@ -186,23 +187,35 @@ pub fn revive(
     tx.execute(&sql, params![recovery.endpoint_id, experiment, revision, now, recovery.since, recovery.created_at])
 }
 
-/// Events of experiments behind the recovery's place, in order, and whether each is still to be looked at: it is of the
-/// time that was asked for, and the endpoint was never owed it.
-pub fn events_after(tx: &mut dyn Tx, recovery: &Recovery, limit: u32) -> Result<Vec<(Event, bool)>, StoreError> {
-    let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed \
+/// An event on a recovery's way.
+pub struct Passed {
+    pub place: (ExperimentId, i64),
+    /// If it is still to be looked at: it is of the time that was asked for, can be read, and the endpoint was never owed it.
+    pub candidate: Option<Candidate>,
+}
+
+/// An event, and what is remembered of it.
+pub type Candidate = (Event, Option<Remembered>);
+
+/// Events of experiments behind the recovery's place, in order.
+pub fn events_after(tx: &mut dyn Tx, recovery: &Recovery, limit: u32) -> Result<Vec<Passed>, StoreError> {
+    let sql = "SELECT id, experiment_id, revision, type, occurred_at, data, detailed, facts \
                FROM events WHERE (experiment_id, revision) > ($1, $2) AND experiment_id > 0 \
                ORDER BY experiment_id, revision LIMIT $3";
     let (experiment, revision) = recovery.place;
-    let found = query_as(tx, "events", sql, params![experiment, revision, limit], super::events::decode)?;
-    let is_asked_for = |event: &Event| (recovery.since..=recovery.created_at).contains(&event.occurred_at);
-    let asked: Vec<EventId> = found.iter().filter(|event| is_asked_for(event)).map(|event| event.id).collect();
+    let mut found = query_as(tx, "events", sql, params![experiment, revision, limit], |row| {
+        let place = (row.get("experiment_id")?, row.get("revision")?);
+        let read = super::events::decode(row).and_then(|event| Ok((event, row.optional_json("facts")?)));
+        Ok(Passed { place, candidate: readable(read, "events")? })
+    })?;
+    let is_asked_for = |(event, _): &Candidate| (recovery.since..=recovery.created_at).contains(&event.occurred_at);
+    for passed in &mut found {
+        passed.candidate = passed.candidate.take().filter(is_asked_for);
+    }
+    let asked: Vec<EventId> = found.iter().filter_map(|passed| Some(passed.candidate.as_ref()?.0.id)).collect();
     let owed = deliveries::owed_among(tx, recovery.endpoint_id, &asked)?;
-    let is_candidate = |event: &Event| is_asked_for(event) && !owed.contains(&event.id);
-    Ok(found
-        .into_iter()
-        .map(|event| {
-            let it = is_candidate(&event);
-            (event, it)
-        })
-        .collect())
+    for passed in &mut found {
+        passed.candidate = passed.candidate.take().filter(|(event, _)| !owed.contains(&event.id));
+    }
+    Ok(found)
 }

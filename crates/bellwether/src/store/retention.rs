@@ -44,8 +44,8 @@ pub fn prune_deliveries(
     limit: u32,
 ) -> Result<Pruned, StoreError> {
     let old = deliveries::list_before(tx, after, DeliveryId::first_at(cutoff), limit)?;
-    let mut pruned = Pruned { last: old.last().map(|delivery| delivery.id), ..Pruned::default() };
-    for delivery in &old {
+    let mut pruned = Pruned { last: old.last().map(|(id, _)| *id), ..Pruned::default() };
+    for delivery in old.iter().filter_map(|(_, delivery)| delivery.as_ref()) {
         match delivery.key() {
             Some(key) if delivery.state == DeliveryState::Pending => {
                 pruned.expired += u64::from(undelivered::cancel(tx, &key, EXPIRED, now)?);

@@ -52,6 +52,18 @@ fn places(count: usize) -> String {
     (1..=count).map(|place| format!("${place}")).collect::<Vec<_>>().join(", ")
 }
 
+/// What stands behind a column to ask for those among `given`, of the type `kind` on PostgreSQL, and the values from the
+/// place `first` on: there one list, whatever its length, so that one statement is prepared for all.
+pub fn among(dialect: Dialect, first: usize, kind: &str, given: Vec<Value>) -> (String, Vec<Value>) {
+    match dialect {
+        Dialect::Postgres => (format!("= ANY(CAST(${first} AS {kind}[]))"), vec![Value::List(given)]),
+        Dialect::Sqlite => {
+            let places: Vec<_> = (first..first + given.len()).map(|place| format!("${place}")).collect();
+            (format!("IN ({})", places.join(", ")), given)
+        }
+    }
+}
+
 /// A source of rows for PostgreSQL, whose values are the lists `$1`, `$2`, …, one for each column.
 pub fn lists(columns: &[Column]) -> String {
     let list = |(i, (_, kind)): (usize, &Column)| format!("CAST(${} AS {kind}[])", i + 1);

@@ -96,10 +96,10 @@ pub fn open_of(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Option<Run>,
     query_one(tx, "runs", &sql, params![experiment], decode)
 }
 
-/// All that are in `state`, oldest first.
-pub fn in_state(tx: &mut dyn Tx, state: RunState, limit: u32) -> Result<Vec<Run>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM runs WHERE state = $1 ORDER BY id LIMIT $2");
-    query_as(tx, "runs", &sql, params![state.as_str(), limit], decode)
+/// Those that are in `state`, oldest first.
+pub fn in_state(tx: &mut dyn Tx, state: RunState, limit: u32) -> Result<Vec<RunId>, StoreError> {
+    let sql = "SELECT id FROM runs WHERE state = $1 ORDER BY id LIMIT $2";
+    query_as(tx, "runs", sql, params![state.as_str(), limit], |row| row.get("id"))
 }
 
 /// Newest first, before a cursor.

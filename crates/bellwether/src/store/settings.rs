@@ -1,6 +1,6 @@
 //! Single values that the installation remembers: which secret key it is bound to, and the endpoints' generation.
 
-use super::{Known, StoreError, Tx, query_one};
+use super::{StoreError, Tx, query_one};
 use crate::params;
 
 /// Which `secret.key` the ciphertexts in this database were made with.
@@ -15,12 +15,15 @@ pub const ENDPOINT_EVENTS: &str = "endpoint_events";
 /// How many lanes there have been.
 pub const LANES: &str = "lanes";
 
+/// When it was last tried whether anything can be written.
+pub const WRITTEN_AT: &str = "written_at";
+
 pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
     query_one(tx, "settings", "SELECT value FROM settings WHERE name = $1", params![name], |row| row.get("value"))
 }
 
 pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), StoreError> {
-    *tx.known() = Known::default();
+    tx.known().endpoints_generation = None;
     tx.execute(
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         params![name, value],

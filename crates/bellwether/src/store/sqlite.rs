@@ -5,52 +5,48 @@ mod tx;
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::Receiver;
 use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 
 use super::batch::{self, Job, Ran};
-use super::{StoreError, migrate};
+use super::{StoreError, Work, migrate, threads};
 use crate::kill_point;
 use tx::{SqliteTx, sort_error};
 
+/// Of the API, and as many of what runs by itself.
 const READERS: usize = 2;
 
-pub fn open(
-    path: &Path,
-    changes: Receiver<Box<dyn Job>>,
-    outcomes: Receiver<Box<dyn Job>>,
-    reads: Receiver<Box<dyn Job>>,
-) -> Result<Vec<JoinHandle<()>>, StoreError> {
+pub(super) fn open(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    start(path, work).map_err(|error| error.in_file(&path.display().to_string()))
+}
+
+fn start(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let writer = connect(path)?;
     add_functions(&writer)?;
     migrate::bring_up_to_date(&mut SqliteTx::on(&writer), |sql| writer.execute_batch(sql).map_err(sort_error))?;
     let runtime = Handle::try_current().ok();
-    let mut threads = vec![spawn("store-write", move || {
+    // There is one node, and so no heartbeat.
+    let Work { changes, outcomes, heartbeats: _, reads, looks } = work;
+    let mut all = vec![threads::spawn("store-write", move || {
         let mut tx = SqliteTx::on(&writer);
         while let Some(batch) = batch::gather(&changes, &outcomes) {
             write_batch(&mut tx, batch, runtime.as_ref());
         }
     })?];
-    for _ in 0..READERS {
-        let reader = connect(path)?;
-        reader.pragma_update(None, "query_only", true).map_err(sort_error)?;
-        let reads = reads.clone();
-        threads.push(spawn("store-read", move || {
-            let mut tx = SqliteTx::on(&reader);
-            for job in reads {
-                read(&mut tx, job);
-            }
-        })?);
+    for (name, jobs) in [("store-read", reads), ("store-look", looks)] {
+        for _ in 0..READERS {
+            let reader = connect(path)?;
+            reader.pragma_update(None, "query_only", true).map_err(sort_error)?;
+            let jobs = jobs.clone();
+            all.push(threads::spawn(name, move || {
+                let mut tx = SqliteTx::on(&reader);
+                jobs.into_iter().for_each(|job| read(&mut tx, job));
+            })?);
+        }
     }
-    Ok(threads)
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))
+    Ok(all)
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -97,7 +93,7 @@ fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<
         Ok(()) => {
             kill_point!("commit.after");
             // Wakes first: whoever is answered may look at once for what was woken.
-            tx.take_wakes().into_iter().for_each(|wake| wake());
+            batch::wake_all(tx.take_wakes());
             batch::answer(batch, runtime, Ok(()));
         }
         // Nothing of the batch stands: a full disk or the like takes all of it. Alone, the small ones may still fit.
@@ -147,7 +143,7 @@ fn try_batch(tx: &mut SqliteTx, batch: &mut [Box<dyn Job>], fallback: Fallback) 
     ran.inspect_err(|_| tx.abandon())?;
     kill_point!("commit.before");
     tx.run("COMMIT").map_err(|error| {
-        if let StoreError::Failed(reason) = &error {
+        if let StoreError::Failed(reason) | StoreError::Damaged(reason) = &error {
             // After an I/O error in a commit nobody knows what is on disk. A new start reads what is.
             tracing::error!(%reason, "the commit failed; ending the process so that the next start finds out what is on disk");
             std::process::abort();

@@ -68,6 +68,11 @@ impl Key {
     pub const START: Self =
         Self { lane: 0, queue: Queue::Behind, experiment: 0, revision: 0, delivery: DeliveryId::of(0) };
 
+    /// As the keys of rows are ordered.
+    pub fn order(&self) -> (LaneNumber, &'static str, ExperimentId, i64, DeliveryId) {
+        (self.lane, self.queue.as_str(), self.experiment, self.revision, self.delivery)
+    }
+
     pub fn values(&self) -> [Value; 5] {
         let Self { lane, queue, experiment, revision, delivery } = *self;
         [lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
@@ -183,7 +188,8 @@ pub fn cancel_some(
 ) -> Result<u64, StoreError> {
     let sql = format!(
         "UPDATE undelivered SET queue = 'cancelled', reason = $2, ended_at = $3 \
-         WHERE ({KEY}) IN (SELECT {KEY} FROM undelivered WHERE lane = {LANE} AND queue IN {PENDING} LIMIT $4)"
+         WHERE ({KEY}) IN (SELECT {KEY} FROM undelivered WHERE lane = {LANE} AND queue IN {PENDING} ORDER BY {KEY} LIMIT $4{})",
+        tx.dialect().for_update()
     );
     tx.execute(&sql, params![endpoint, reason, now, limit])
 }
@@ -192,7 +198,8 @@ pub fn cancel_some(
 pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result<(), StoreError> {
     let sql = format!(
         "UPDATE undelivered SET due_at = $2 WHERE ({KEY}) IN (SELECT {KEY} FROM undelivered \
-         WHERE lane = {LANE} AND ended_at IS NULL AND failure_count > 0 AND due_at > $2 LIMIT $3)"
+         WHERE lane = {LANE} AND ended_at IS NULL AND failure_count > 0 AND due_at > $2 ORDER BY {KEY} LIMIT $3{})",
+        tx.dialect().for_update()
     );
     tx.execute(&sql, params![endpoint, now, MOST_MADE_DUE]).map(drop)
 }

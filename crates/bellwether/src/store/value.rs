@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use super::StoreError;
+use super::tolerant::{self, Kept};
 use crate::clock::Timestamp;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,19 +59,20 @@ impl From<bool> for Value {
 
 impl From<&str> for Value {
     fn from(value: &str) -> Self {
-        Self::Text(value.to_owned())
+        Self::from(value.to_owned())
     }
 }
 
 impl From<&String> for Value {
     fn from(value: &String) -> Self {
-        Self::Text(value.clone())
+        Self::from(value.clone())
     }
 }
 
+/// PostgreSQL has no text with a NUL in it, and SQLite's functions end at it: it is shown as what cannot be shown.
 impl From<String> for Value {
     fn from(value: String) -> Self {
-        Self::Text(value)
+        Self::Text(if value.contains('\0') { value.replace('\0', "\u{fffd}") } else { value })
     }
 }
 
@@ -281,7 +283,12 @@ impl<'a> Row<'a> {
 
     /// A column of JSON text.
     pub fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, StoreError> {
-        serde_json::from_str(self.text(column)?).map_err(|error| self.corrupt(column, error.to_string()))
+        self.kept_json(column).map(|(value, _)| value)
+    }
+
+    /// The same for who will write it back, with what this program does not know of it.
+    pub fn kept_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<(T, Option<Kept>), StoreError> {
+        tolerant::parse(self.text(column)?).map_err(|error| self.corrupt(column, error.to_string()))
     }
 
     pub fn optional_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
@@ -315,5 +322,10 @@ impl<'a> Row<'a> {
 
 /// JSON text for a column.
 pub fn to_json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Failed(format!("cannot write JSON: {error}")))
+    to_kept_json(value, None)
+}
+
+/// The same with what was unknown in the text that it comes from.
+pub fn to_kept_json<T: serde::Serialize>(value: &T, kept: Option<&Kept>) -> Result<String, StoreError> {
+    tolerant::to_text(value, kept).map_err(|error| StoreError::Failed(format!("cannot write JSON: {error}")))
 }

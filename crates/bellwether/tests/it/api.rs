@@ -2,14 +2,18 @@
 
 mod bad_bodies;
 mod bad_input;
+mod bad_rows;
 mod by_hand;
 mod door;
 mod endpoints;
 mod failures;
 mod filters;
+mod folder;
 mod health;
 mod keys;
+mod locks;
 mod log;
+mod outcomes;
 mod recoveries;
 mod refusals;
 mod restart;

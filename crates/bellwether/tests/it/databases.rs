@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bellwether::store::{Db, Location};
+use bellwether::store::{Db, Location, PostgresServer};
 use tempfile::TempDir;
 
 use crate::cluster;
@@ -59,7 +59,7 @@ impl Database {
 
     pub fn location(&self) -> Location {
         match &self.url {
-            Some(url) => Location::Postgres(url.clone()),
+            Some(url) => Location::Postgres(PostgresServer { url: url.clone(), ca_file: None }),
             None => Location::Sqlite(self.folder.path().join("bellwether.db")),
         }
     }
@@ -91,8 +91,8 @@ fn new_folder() -> TempDir {
 }
 
 /// Closes the store, which waits for all that was submitted.
-pub async fn close(db: Db) -> bool {
-    tokio::task::spawn_blocking(move || db.close()).await.expect("closing does not panic")
+pub async fn close(db: Db) {
+    tokio::task::spawn_blocking(move || db.close()).await.expect("closing does not panic");
 }
 
 /// Makes two tests of each case: one on each database.

@@ -150,7 +150,7 @@ async fn opening_again_keeps_what_is_there(database: Database) {
     use bellwether::store::settings;
     let db = database.open().await;
     db.write(|tx: &mut dyn Tx| settings::set(tx, "it", "kept")).await.unwrap();
-    assert!(close(db).await);
+    close(db).await;
     let db = database.open().await;
     let kept: Result<_, StoreError> = db.read(|tx: &mut dyn Tx| settings::get(tx, "it")).await;
     assert_eq!(kept.unwrap().as_deref(), Some("kept"));
@@ -160,7 +160,7 @@ async fn a_newer_schema_is_refused_in_words(database: Database) {
     let db = database.open().await;
     let newer = |tx: &mut dyn Tx| tx.execute("INSERT INTO schema_migrations (version) VALUES (999)", &[]);
     db.write(newer).await.unwrap();
-    assert!(close(db).await);
+    close(db).await;
     let error = database.try_open().await.err().expect("a newer schema is refused").to_string();
     assert!(error.contains("999") && error.contains("newer program"), "{error}");
 }

@@ -102,6 +102,10 @@ impl<T: Send + 'static> Held<T> {
         let sql = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
         let waiting = async { while column::<i64>(db, sql, "pid").await.is_empty() {} };
         tokio::time::timeout(PATIENCE, waiting).await.expect("somebody waits for it");
+        self.release().await
+    }
+
+    pub async fn release(self) -> Answered<T> {
         self.release.send(()).unwrap();
         self.answer.await.unwrap()
     }

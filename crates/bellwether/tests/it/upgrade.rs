@@ -82,7 +82,7 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
                 tx,
                 &Look { owed, after: Place::START, due_by, reach: 9, limit: 9, format: Format::Eppo },
             )?;
-            let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?;
+            let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?.found;
             Ok::<_, StoreError>((endpoints::get(tx, &vault, endpoint)?, lanes::get(tx, endpoint)?, pending, all))
         })
         .await

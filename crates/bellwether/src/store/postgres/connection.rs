@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::Target;
 use super::tx::{Failure, PostgresTx, describe, is_repeatable, sort_error};
+use super::{Session, Target};
 use crate::kill_point;
 use crate::store::StoreError;
-use crate::store::batch::{self, Job, Ran};
+use crate::store::batch::{self, Job, Ran, Wake};
 
 /// What a batch begins with. One that waits for a lock while it holds others could wait for ever, on two nodes: it gives
 /// way soon, and its jobs are carried out alone.
@@ -19,18 +19,16 @@ const BEGIN_TOGETHER: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
 /// How often a transaction is repeated that lost against another.
 const MOST_REPEATS: usize = 20;
 
-type Wake = Box<dyn FnOnce() + Send>;
-
 pub struct Connection {
     target: Arc<Target>,
-    begin: &'static str,
+    session: Session,
     runtime: Option<Handle>,
     tx: Option<PostgresTx>,
 }
 
 impl Connection {
-    pub fn to(target: Arc<Target>, begin: &'static str, runtime: Option<Handle>) -> Self {
-        Self { target, begin, runtime, tx: None }
+    pub fn to(target: Arc<Target>, session: Session, runtime: Option<Handle>) -> Self {
+        Self { target, session, runtime, tx: None }
     }
 
     /// Carries out a batch, under one commit if none of it fails in a way that takes the others with it.
@@ -39,7 +37,7 @@ impl Connection {
             && let Some((outcome, wakes)) = self.try_together(&mut batch)
         {
             // Wakes first: whoever is answered may look at once for what was woken.
-            wakes.into_iter().for_each(|wake| wake());
+            batch::wake_all(wakes);
             return batch::answer(batch, self.runtime.as_ref(), outcome);
         }
         batch.into_iter().for_each(|job| self.carry_out_alone(job));
@@ -86,7 +84,7 @@ impl Connection {
             match self.try_once(job.as_mut()) {
                 Attempt::Committed(wakes) => {
                     // Wakes first: whoever is answered may look at once for what was woken.
-                    wakes.into_iter().for_each(|wake| wake());
+                    batch::wake_all(wakes);
                     return job.answer(Ok(()));
                 }
                 Attempt::Repeat(error) => outcome = Err(error),
@@ -101,11 +99,11 @@ impl Connection {
 
     fn try_once(&mut self, job: &mut dyn Job) -> Attempt {
         let is_fresh = self.tx.is_none();
-        let mut tx = match self.tx.take().map_or_else(|| self.target.connect().map(PostgresTx::on), Ok) {
+        let mut tx = match self.tx.take().map_or_else(|| self.target.connect(self.session).map(PostgresTx::on), Ok) {
             Ok(tx) => tx,
             Err(error) => return Attempt::Failed(StoreError::Unavailable(describe(&error))),
         };
-        if let Err(error) = tx.begin(self.begin) {
+        if let Err(error) = tx.begin(self.session.begin()) {
             return if is_fresh { Attempt::Failed(error) } else { Attempt::Repeat(error) };
         }
         let ran = job.run(&mut tx);
@@ -114,7 +112,9 @@ impl Connection {
         }
         // After a failed statement COMMIT rolls back without a word, so a closure that went on all the same is told here.
         let aborted_by = tx.aborted_by.take().filter(|_| ran == Ran::Kept);
-        let end = if ran == Ran::Kept && aborted_by.is_none() { "COMMIT" } else { "ROLLBACK" };
+        // What was read is what it is, however its transaction ends.
+        let is_to_stand = ran == Ran::Kept && !self.session.is_read_only();
+        let end = if is_to_stand && aborted_by.is_none() { "COMMIT" } else { "ROLLBACK" };
         kill_point!("commit.before");
         let ended = tx.client.batch_execute(end);
         kill_point!("commit.after");
@@ -125,17 +125,17 @@ impl Connection {
             }
             (Err(_), Some(error)) => Attempt::Failed(error),
             (Ok(()), None) => {
-                let wakes = if ran == Ran::Kept { std::mem::take(&mut tx.wakes) } else { Vec::new() };
+                let wakes = if is_to_stand { std::mem::take(&mut tx.wakes) } else { Vec::new() };
                 self.tx = Some(tx);
                 Attempt::Committed(wakes)
             }
+            (Err(_), None) if !is_to_stand => Attempt::Committed(Vec::new()),
             (Err(error), None) if error.as_db_error().is_some() => {
                 self.tx = Some(tx);
                 let sorted = sort_error(&error);
                 if is_repeatable(&error) { Attempt::Repeat(sorted) } else { Attempt::Failed(sorted) }
             }
-            (Err(error), None) if ran == Ran::Kept => Attempt::Failed(StoreError::OutcomeUnknown(describe(&error))),
-            (Err(_), None) => Attempt::Committed(Vec::new()),
+            (Err(error), None) => Attempt::Failed(StoreError::OutcomeUnknown(describe(&error))),
         }
     }
 

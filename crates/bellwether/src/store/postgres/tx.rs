@@ -8,10 +8,9 @@ use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
 use rustc_hash::FxHashMap;
 
+use crate::store::batch::Wake;
 use crate::store::value::Cells;
 use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
-
-type Wake = Box<dyn FnOnce() + Send>;
 
 /// A statement failed in a way that the closure cannot answer for.
 pub enum Failure {
@@ -202,6 +201,9 @@ pub fn sort_error(error: &postgres::Error) -> StoreError {
         Some(code) if *code == SqlState::UNIQUE_VIOLATION => StoreError::Unique(text),
         Some(code) if *code == SqlState::FOREIGN_KEY_VIOLATION => StoreError::Reference(text),
         Some(code) if *code == SqlState::DISK_FULL => StoreError::Full(text),
+        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => {
+            StoreError::Unavailable(format!("another transaction holds what this one needs ({text})"))
+        }
         // This node was silent for too long, and its transaction was ended.
         Some(code) if *code == SqlState::from_code("25P03") => StoreError::Unavailable(text),
         // Classes 08 (connection), 40 (rollback), 53 (resources), 57 (shutdown) pass; the rest is a fault of ours.

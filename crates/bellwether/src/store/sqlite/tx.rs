@@ -5,10 +5,9 @@ use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use rustc_hash::FxHashMap;
 
+use crate::store::batch::Wake;
 use crate::store::value::Cells;
 use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
-
-type Wake = Box<dyn FnOnce() + Send>;
 
 /// One after the other, all transactions of a connection.
 pub struct SqliteTx<'a> {
@@ -106,7 +105,7 @@ impl<'a> SqliteTx<'a> {
 
     fn noting<T>(&mut self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
         result.map_err(|error| {
-            let error = sort_error(error);
+            let error = sort_error(error).in_file(self.connection.path().unwrap_or("the database"));
             self.last_error = Some(error.clone());
             error
         })
@@ -192,6 +191,7 @@ pub fn sort_error(error: rusqlite::Error) -> StoreError {
             StoreError::Unique(text)
         }
         (_, rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => StoreError::Reference(text),
+        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => StoreError::Damaged(text),
         (ErrorCode::DiskFull, _) => StoreError::Full(text),
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory, _) => {
             StoreError::Unavailable(text)

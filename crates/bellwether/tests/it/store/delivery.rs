@@ -274,7 +274,25 @@ async fn outcomes_move_what_is_pending_and_nothing_else(database: Database) {
     assert_eq!(attempts(122).await.len(), 2);
 }
 
+/// An outcome that had to wait is written behind that of a later attempt: it is kept, and moves nothing back.
+async fn an_outcome_that_comes_late_moves_nothing_back(database: Database) {
+    let db = database.open().await;
+    with_deliveries(&db).await;
+    for number in [2, 1] {
+        write(&db, move |tx| outcomes::record(tx, &[&outcome(131, number, DeliveryState::Pending)])).await.unwrap();
+    }
+    let (found, attempts) = read(&db, |tx| {
+        let id = delivery_id(131);
+        Ok((deliveries::get(tx, id)?.expect("it is there"), outcomes::attempts(tx, id, 9)?))
+    })
+    .await
+    .unwrap();
+    assert_eq!(found.attempt_count, 2);
+    assert_eq!(attempts.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
+}
+
 on_both!(
+    an_outcome_that_comes_late_moves_nothing_back,
     an_endpoint_is_kept_encrypted_until_deleted,
     what_is_owed_comes_in_order_of_experiment_and_revision,
     outcomes_move_what_is_pending_and_nothing_else,

@@ -1,21 +1,24 @@
 //! Deliveries are found by id, by event, by endpoint, and by where they stand in a queue.
 
 use bellwether::endpoint::Format;
-use bellwether::id::{DeliveryId, EndpointId};
+use bellwether::event::{Event, Topic};
+use bellwether::id::{DeliveryId, EndpointId, EventId};
 use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
 use bellwether::store::pending::{self, Look, Owed};
 use bellwether::store::undelivered::Queue;
-use bellwether::store::{Tx, events, outcomes};
+use bellwether::store::{Tx, events, experiments, outcomes};
+use bellwether_webhook::EventType;
 
 use super::delivery::{OWED, behind, delivery_id, delivery_ids, event_id, outcome, place, with_deliveries};
-use super::{at, read, write};
+use super::{at, event_of, read, write};
 use crate::databases::{Database, on_both};
 
 async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     let db = database.open().await;
     with_deliveries(&db).await;
     let ids = |listed: Vec<deliveries::Delivery>| listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>();
-    let list = async |selection: Selection| ids(read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap());
+    let list =
+        async |selection: Selection| ids(read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap().found);
     let ten = || Selection { limit: 10, ..Selection::default() };
     assert_eq!(list(Selection { limit: 3, ..ten() }).await, delivery_ids(&[111, 112, 121]));
     let after = Some(delivery_id(222));
@@ -67,4 +70,65 @@ async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     assert_eq!(read, [(delivery_id(232), false), (again, true)]);
 }
 
-on_both!(deliveries_are_listed_by_id_by_event_and_by_queue);
+/// One that is delivered, behind more that are not than one page looks at; and an event of one type behind those of another.
+async fn a_page_looks_at_no_more_than_it_may(database: Database) {
+    const MANY: i64 = 12_000;
+    let db = database.open().await;
+    let [id, _] = with_deliveries(&db).await;
+    write(&db, |tx| tx.execute("DELETE FROM undelivered", &[]).map(drop)).await.unwrap();
+    write(&db, |tx| tx.execute("DELETE FROM deliveries", &[]).map(drop)).await.unwrap();
+    write(&db, |tx| tx.execute("DELETE FROM events", &[]).map(drop)).await.unwrap();
+    let experiment = read(&db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();
+    let event = event_of(&experiment, 1, EventType::StatusUpdated, 1);
+    let template = event.clone();
+    write(&db, move |tx| {
+        for number in 1..=MANY {
+            let id = EventId::of(u128::try_from(number).unwrap());
+            let topic = if number == MANY { Topic::Experiment(EventType::MetricUpdated) } else { template.topic };
+            events::inserting(&Event { id, revision: number, topic, ..template.clone() }).execute(tx)?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
+    while write(&db, |tx| events::number_committed(tx, 1000)).await.unwrap() > 0 {}
+    let (mut after, mut pages) = (0, 0);
+    let found = loop {
+        let types = vec![EventType::MetricUpdated.as_str().to_owned()];
+        let selection = events::Selection { after, types, limit: 10, ..events::Selection::default() };
+        let reach = selection.reach();
+        let found = read(&db, move |tx| events::list(tx, &selection)).await.unwrap();
+        (after, pages) = (reach, pages + 1);
+        if !found.is_empty() || pages > 5 {
+            break found;
+        }
+    };
+    assert_eq!((found.len(), pages), (1, 2), "the second page finds it");
+
+    let owed: Vec<_> = (1..=MANY).map(|number| DeliveryId::of(u128::try_from(number).unwrap())).collect();
+    let last = *owed.last().unwrap();
+    write(&db, move |tx| {
+        for id in &owed {
+            deliveries::insert(tx, &event, Origin::Change, at(1), &[(*id, 1)])?;
+        }
+        tx.execute("DELETE FROM undelivered WHERE delivery_id = $1", &[last.into()]).map(drop)
+    })
+    .await
+    .unwrap();
+    let mut selection = Selection { is_delivered: true, limit: 10, ..Selection::default() };
+    let mut sizes = Vec::new();
+    loop {
+        let asked = selection.clone();
+        let page = read(&db, move |tx| deliveries::list(tx, &asked)).await.unwrap();
+        sizes.push(page.found.len());
+        match page.next {
+            Some(next) => selection.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(sizes, [0, 0, 1], "5000 are looked at for a page");
+    let exhausted = |tx: &mut dyn Tx| deliveries::list_queued(tx, None, &[Queue::Exhausted], None, 10);
+    assert!(read(&db, exhausted).await.unwrap().is_empty());
+}
+
+on_both!(a_page_looks_at_no_more_than_it_may, deliveries_are_listed_by_id_by_event_and_by_queue);

@@ -47,7 +47,7 @@ async fn a_run_goes_through_its_states(database: Database) {
     (run.state, run.started_at) = (RunState::Running, Some(at(30)));
     save(&run).await.unwrap();
     assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap().as_ref(), Some(&run));
-    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Running, 9)).await.unwrap(), [run.clone()]);
+    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Running, 9)).await.unwrap(), [run.id]);
     assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Queued, 9)).await.unwrap(), []);
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));

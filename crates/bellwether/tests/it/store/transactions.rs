@@ -69,7 +69,7 @@ async fn an_error_or_a_panic_rolls_back_its_own(database: Database) {
     let mut expected: Vec<_> = (0..COUNT).step_by(3).flat_map(|i| [format!("{i}"), format!("{i} too")]).collect();
     expected.sort();
     assert_eq!(names, expected);
-    assert!(close(db).await, "and so every wake has been done");
+    close(db).await; // And so every wake has been done.
     assert_eq!(woken.load(Ordering::SeqCst), COUNT / 3);
 }
 
@@ -192,11 +192,11 @@ async fn a_read_that_nobody_waits_for_is_left_undone(database: Database) {
     drop(abandoned);
     drop(closed);
     assert!(busy.join_all().await.iter().all(Result::is_ok));
-    assert!(close(db).await, "the queue is empty");
+    close(db).await; // The queue is empty.
     assert!(!is_run.load(Ordering::SeqCst));
 }
 
-/// Closing carries out all that was submitted; a door that others hold stays open.
+/// Closing carries out all that was submitted, whoever still holds the door, and says so to who comes later.
 async fn closing_waits_for_what_was_submitted(database: Database) {
     let db = database.open().await;
     let mut submitted = JoinSet::new();
@@ -216,20 +216,76 @@ async fn closing_waits_for_what_was_submitted(database: Database) {
         });
     }
     all_sent.wait().await;
-    assert!(!close(db.clone()).await, "it is still held here");
+    close(db.clone()).await;
     submitted.join_all().await;
-    assert!(close(db).await);
+    for refused in [write(&db, |_| Ok(())).await, read(&db, |_| Ok(())).await] {
+        assert!(matches!(refused, Err(StoreError::Closed)), "{refused:?}");
+    }
+    assert!(!database.folder().join("bellwether.db-wal").exists(), "what was in the log is in the database");
     let db = database.open().await;
     assert_eq!(column::<i64>(&db, "SELECT COUNT(*) AS count FROM settings", "count").await, [100]);
+}
+
+/// A hint that panics is a hint that is lost: what was written is answered, and the store works on.
+async fn a_wake_that_panics_stops_nothing(database: Database) {
+    let db = database.open().await;
+    let woken = Arc::new(AtomicBool::new(false));
+    let is_woken = woken.clone();
+    let answer = write(&db, move |tx| {
+        tx.after_commit(Box::new(|| panic!("a test's panic, on purpose")));
+        let woken = is_woken.clone();
+        tx.after_commit(Box::new(move || woken.store(true, Ordering::SeqCst)));
+        settings::set(tx, "a", "1")
+    });
+    answer.await.expect("it is on disk");
+    assert!(woken.load(Ordering::SeqCst), "the other one is woken");
+    for _ in 0..20 {
+        write(&db, |tx| settings::set(tx, "a", "2")).await.expect("the store works on");
+    }
+    assert_eq!(get(&db, "a").await.as_deref(), Some("2"));
+}
+
+/// Those who would wait behind thousands are told so at once, with nothing done.
+async fn no_more_waits_than_can_be_answered(database: Database) {
+    const MANY: usize = 5000;
+    let db = database.open().await;
+    let (gate, mut submitted) = (Arc::new(tokio::sync::Mutex::new(())), Vec::new());
+    let closed = gate.clone().lock_owned().await;
+    let (mut waiting, mut busy) = (0, 0);
+    for i in 0..MANY {
+        let (db, gate) = (db.clone(), gate.clone());
+        let mut write = Box::pin(async move {
+            write(&db, move |tx| {
+                drop(gate.blocking_lock());
+                settings::set(tx, &i.to_string(), "x")
+            })
+            .await
+        });
+        match std::future::poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx))).await {
+            Poll::Pending => waiting += 1,
+            Poll::Ready(Err(StoreError::Busy)) => busy += 1,
+            Poll::Ready(other) => panic!("{other:?}"),
+        }
+        submitted.push(write);
+    }
+    assert!(waiting >= 4096 && busy > 0, "{waiting} wait, {busy} were turned away");
+    assert!(read(&db, |_| Ok(())).await.is_ok(), "reads have a queue of their own");
+    drop(closed);
+    close(db.clone()).await;
+    let db = database.open().await;
+    let count = column::<i64>(&db, "SELECT COUNT(*) AS count FROM settings", "count").await;
+    assert_eq!(count, [i64::from(waiting)]);
 }
 
 /// Every value comes back as it was given.
 async fn values_come_back_as_they_were(database: Database) {
     let db = database.open().await;
-    let text = "\u{1}\u{7f}\u{2028}💡'\"\\%_$1?";
+    let given = "\0\u{1}\u{7f}\u{2028}💡'\"\\%_$1?";
+    // But for what PostgreSQL has no place for.
+    let text = given.replace('\0', "\u{fffd}");
     write(&db, move |tx| {
         let sql = "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, 'read', $3, $4, $5)";
-        tx.execute(sql, params!["id", text, (0..=255_u8).collect::<Vec<u8>>(), i64::MIN, None::<i64>]).map(drop)
+        tx.execute(sql, params!["id", given, (0..=255_u8).collect::<Vec<u8>>(), i64::MIN, None::<i64>]).map(drop)
     })
     .await
     .unwrap();
@@ -240,7 +296,7 @@ async fn values_come_back_as_they_were(database: Database) {
             Ok((row.get::<String>("name")?, row.get::<Vec<u8>>("hash")?, row.get::<i64>("created_at")?))
         })
     });
-    assert_eq!(found.await.unwrap(), [(text.to_owned(), (0..=255).collect::<Vec<u8>>(), i64::MIN)]);
+    assert_eq!(found.await.unwrap(), [(text, (0..=255).collect::<Vec<u8>>(), i64::MIN)]);
 }
 
 /// Two transactions lock two experiments in opposite order. PostgreSQL kills one of them; it is run again.
@@ -310,7 +366,30 @@ async fn a_broken_connection_is_replaced() {
     assert!(repeated > 0, "a connection that had worked before is replaced without the caller's knowing");
 }
 
+/// What was read is what it is, whatever becomes of the connection afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_whose_connection_breaks_at_its_end_is_answered() {
+    let database = Database::postgres();
+    let db = database.open().await;
+    let location = database.url().unwrap().to_owned();
+    let read = read(&db, move |tx| {
+        let pid = query_as(tx, "t", "SELECT pg_backend_pid() AS pid", &[], |row| row.get::<i64>("pid"))?[0];
+        let location = location.clone();
+        let ended = std::thread::spawn(move || {
+            let mut other = postgres::Client::connect(&location, postgres::NoTls).unwrap();
+            let end = format!("SELECT pg_terminate_backend({pid}, 10000)");
+            other.query_one(&end, &[]).unwrap().get::<_, bool>(0)
+        });
+        assert!(ended.join().unwrap(), "the connection is ended");
+        Ok(pid)
+    });
+    assert!(read.await.unwrap() > 0);
+    write(&db, |tx| settings::set(tx, "a", "1")).await.expect("the store works on");
+}
+
 on_both!(
+    a_wake_that_panics_stops_nothing,
+    no_more_waits_than_can_be_answered,
     an_error_or_a_panic_rolls_back_its_own,
     a_closure_that_goes_on_after_an_error_is_answered_truly,
     a_failed_statement_does_not_poison_others,
