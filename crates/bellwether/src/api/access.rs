@@ -77,7 +77,7 @@ impl Guesses {
     async fn note(&self, peer: Option<Peer>) {
         self.count.add(1);
         let count = self.count.get();
-        if count <= 10 || count % LOGGED_EVERY == 0 {
+        if count <= 10 || count.is_multiple_of(LOGGED_EVERY) {
             let peer = peer.map(|Peer(address)| address.to_string());
             tracing::warn!(peer, count, "a key was refused");
         }

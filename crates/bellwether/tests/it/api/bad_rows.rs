@@ -1,11 +1,14 @@
 //! A row that cannot be read keeps the others from nothing; one that a newer program has written can be read.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::store::{StoreError, Tx};
 use serde_json::{Value, json};
 
+use super::retention::live_two_hours;
 use super::{items, rename, subscribe_with};
+use crate::clocks::JumpingClock;
 use crate::databases::{Database, on_both};
 use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
@@ -61,14 +64,16 @@ async fn what_a_filter_asks_for_is_remembered_with_the_event(database: Database)
     let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
     let id = server.experiment(json!({"key": "k", "name": "n", "tags": ["growth"]})).await;
     server.patch(&format!("/experiments/{id}"), json!({"tags": ["other"]})).await.expect(200);
-    assert!(by_hand(&server, "DELETE FROM changes").await >= 2);
+    rename(&server, id, "b").await;
+    assert!(by_hand(&server, "DELETE FROM changes").await >= 3);
     let fields = json!({"url": receiver.url("/"), "filter": {"tags": ["growth"]}});
     let (endpoint, _) = subscribe_with(&server, fields).await;
     let made = server.post(&format!("/endpoints/{endpoint}/replay"), json!({"since": LONG_AGO})).await.expect(202);
     let done = format!("/recoveries/{}", made["id"].as_str().unwrap());
     let done = server.eventually(&done, |recovery| recovery["state"] == "done").await;
-    assert_eq!((&done["examined"], &done["moved"]), (&json!(2), &json!(1)));
-    assert_eq!(receiver.wait_for(1).await[0].revision(), 1);
+    // The edit that took the tag away is told to who asks for it, and nothing after that.
+    assert_eq!((&done["examined"], &done["moved"]), (&json!(3), &json!(2)));
+    assert_eq!(receiver.wait_for(2).await.iter().map(|one| one.revision()).collect::<Vec<_>>(), [1, 2]);
     // Those of an older version are looked up in the history, where there is one.
     by_hand(&server, "UPDATE events SET facts = NULL").await;
     let made = server.post(&format!("/endpoints/{endpoint}/replay"), json!({"since": LONG_AGO})).await.expect(202);
@@ -79,7 +84,9 @@ async fn what_a_filter_asks_for_is_remembered_with_the_event(database: Database)
 }
 
 async fn one_delivery_does_not_stop_retention(database: Database) {
-    let (server, receiver) = (Server::start(&database).await, Receiver::start().await);
+    let clock = Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
     receiver.answer(|_| Reply::Status(500));
     let fields = json!({"url": receiver.url("/"), "retry_schedule": []});
     subscribe_with(&server, fields).await;
@@ -91,9 +98,12 @@ async fn one_delivery_does_not_stop_retention(database: Database) {
     assert_eq!(by_hand(&server, "UPDATE undelivered SET attempt_count = 5000000000 WHERE revision = 1").await, 1);
     server.eventually("/events", |page| items(page).len() == 3).await;
     let registry = server.running().registry();
-    let later = registry.clock().now().as_micros() / 1000;
-    while registry.clock().now().as_micros() / 1000 == later {}
-    assert_eq!(registry.prune(Duration::ZERO).await.unwrap(), 2 + 2, "those that can be read, and their events");
+    live_two_hours(registry, &clock).await;
+    assert_eq!(
+        registry.prune(Duration::from_hours(1)).await.unwrap(),
+        2 + 2,
+        "those that can be read, and their events"
+    );
     server.stop().await;
 }
 
