@@ -311,7 +311,40 @@ async fn one_that_cannot_be_sent_to_or_read_stops_no_other(database: Database) {
     server.stop().await;
 }
 
+/// Certificates of an endpoint's own are checked, kept when sent back as shown, and neither shown nor stored in the clear.
+async fn certificates_of_an_endpoint_are_secret(database: Database) {
+    let server = Server::start(&database).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["x.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let tls = json!({"ca_pem": certificate.pem(), "client_cert_pem": certificate.pem(), "client_key_pem": key.serialize_pem()});
+    let (endpoint, _) =
+        subscribe_with(&server, json!({"url": "https://example.com/", "tls": tls, "enabled": false})).await;
+    let path = format!("/endpoints/{endpoint}");
+    let hidden = json!({"ca_pem": "[hidden]", "client_cert_pem": "[hidden]", "client_key_pem": "[hidden]"});
+    let shown = server.get(&path).await;
+    assert_eq!(shown["tls"], hidden);
+    let kept = server.patch(&path, json!({"tls": hidden, "description": "kept"})).await.expect(200);
+    assert_eq!(kept["tls"], hidden);
+    let line = key.serialize_pem().lines().nth(1).unwrap().to_owned();
+    let stored = server.running().registry().db().read(|tx: &mut dyn bellwether::store::Tx| {
+        bellwether::store::query_as(tx, "endpoints", "SELECT settings, tls FROM endpoints", &[], |row| {
+            Ok((row.get::<String>("settings")?, row.get::<Option<Vec<u8>>>("tls")?))
+        })
+    });
+    let (settings, sealed) = stored.await.unwrap().remove(0);
+    let sealed = String::from_utf8_lossy(&sealed.expect("they are kept")).into_owned();
+    assert!(!settings.contains(&line) && !sealed.contains(&line));
+    let history = server.get(&format!("{path}/history")).await;
+    assert!(!history.to_string().contains(&line));
+    let none = server.patch(&path, json!({"tls": null})).await.expect(200);
+    assert_eq!(none["tls"], Value::Null);
+    let history = server.get(&format!("{path}/history")).await;
+    assert!(items(&history).last().unwrap()["changes"].to_string().contains("tls"), "{history}");
+    server.stop().await;
+}
+
 on_both!(
+    certificates_of_an_endpoint_are_secret,
     what_could_not_be_sent_is_refused_with_the_reason,
     one_that_cannot_be_sent_to_or_read_stops_no_other,
     a_deleted_endpoint_is_sent_nothing_more,
