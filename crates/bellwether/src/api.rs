@@ -87,7 +87,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         license,
         stopping: stopping.clone(),
         streams: stream::Streams::default(),
-        requests: Semaphore::new(MOST_REQUESTS),
+        // So few that connections are left for others, whatever these take their time for.
+        requests: Semaphore::new((bounds.connections / 4).clamp(16, MOST_REQUESTS)),
         guesses: access::Guesses::default(),
         looks: telemetry::Looks::default(),
     };
@@ -101,7 +102,7 @@ async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Resul
         return Ok(next.run(request).await);
     }
     let Ok(_permit) = api.requests.try_acquire() else {
-        let detail = format!("{MOST_REQUESTS} requests are under way; try again in a moment");
+        let detail = "as many requests are under way as there may be; try again in a moment";
         return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
     };
     Ok(next.run(request).await)

@@ -67,7 +67,9 @@ impl Health {
     /// What was in flight may still succeed after another answer asked for a pause; the pause holds.
     pub fn succeeded(&mut self, now: Timestamp) -> Option<Turn> {
         let was_open = self.is_open();
-        *self = Self { paused_until: self.paused_until.filter(|until| *until > now), ..Self::default() };
+        // One that is further ahead than any can be was made by a wall clock that has jumped.
+        let is_pause = |until: &Timestamp| *until > now && *until <= now.plus(LONGEST_PAUSE);
+        *self = Self { paused_until: self.paused_until.filter(is_pause), ..Self::default() };
         was_open.then_some(Turn::Recovered { frees: true })
     }
 
@@ -99,7 +101,9 @@ impl Health {
     /// The receiver asked to be left alone for `pause`; it never shortens a pause.
     pub fn paused(&mut self, pause: Duration, now: Timestamp) {
         let until = now.plus(pause.min(LONGEST_PAUSE));
-        self.paused_until = Some(self.paused_until.map_or(until, |held| held.max(until)));
+        self.paused_until = Some(
+            self.paused_until.filter(|held| *held <= now.plus(LONGEST_PAUSE)).map_or(until, |held| held.max(until)),
+        );
     }
 }
 

@@ -30,6 +30,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGEST_HEAD: usize = 32 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const MOST_STREAMS: u32 = 64;
+/// For the end of an answer to be taken by whoever gives way.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 /// After the system had no descriptor for a connection.
 const REST: Duration = Duration::from_millis(20);
 
@@ -140,7 +142,7 @@ async fn one(
         let has_begun = *begun.borrow();
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = close.notified() => return,
+            () = close.notified() => break,
             () = first.as_mut(), if !has_begun => {
                 if !*begun.borrow() {
                     return;
@@ -149,10 +151,13 @@ async fn one(
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
-    // Who has no request under way is not waited for.
-    if !door.occupancy().is_waiting(id) {
-        connection.as_mut().graceful_shutdown();
+    connection.as_mut().graceful_shutdown();
+    // Who has no request under way is not waited for, but for what is still to be sent of an answer.
+    let is_waiting = door.occupancy().is_waiting(id);
+    if !is_waiting {
         let _ = connection.await;
+    } else if *begun.borrow() {
+        let _ = tokio::time::timeout(LAST_BYTES, connection).await;
     }
 }
 

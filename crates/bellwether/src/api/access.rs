@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use super::Shared;
@@ -38,8 +38,13 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
     let (_, text) =
         bearer.ok_or_else(|| unauthorized("no key was given; send the header 'Authorization: Bearer bw_…'"))?;
     let Some(key) = api.registry.authenticate(text.trim()).await? else {
-        api.guesses.note(request.extensions().get::<Peer>().copied()).await;
-        return Err(unauthorized("this key is not known, was revoked or has expired; ask an admin for another"));
+        let is_to_close = api.guesses.note(request.extensions().get::<Peer>().copied()).await;
+        let problem = unauthorized("this key is not known, was revoked or has expired; ask an admin for another");
+        let mut response = problem.into_response();
+        if is_to_close {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        return Ok(response);
     };
     let needed = role_for(request.method(), request.uri().path());
     if key.role < needed {
@@ -53,7 +58,7 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
 
 /// How long an answer to a wrong key is held back, and how many at a time: a key that is right is never held back.
 const HELD_BACK: Duration = Duration::from_millis(50);
-const MOST_HELD_BACK: usize = 4;
+const MOST_HELD_BACK: usize = 16;
 /// A line in the log for so many wrong keys, where there are many.
 const LOGGED_EVERY: u64 = 100;
 
@@ -74,16 +79,21 @@ impl Guesses {
         self.count.get()
     }
 
-    async fn note(&self, peer: Option<Peer>) {
+    /// Holds the answer back, or tells that too many are held back: then the connection is to be closed with the answer.
+    async fn note(&self, peer: Option<Peer>) -> bool {
         self.count.add(1);
         let count = self.count.get();
         if count <= 10 || count.is_multiple_of(LOGGED_EVERY) {
             let peer = peer.map(|Peer(address)| address.to_string());
             tracing::warn!(peer, count, "a key was refused");
         }
-        // With more at a time each waits for the others too: guesses are made at a bounded rate, all of them together.
-        if let Ok(_place) = self.held_back.acquire().await {
-            tokio::time::sleep(HELD_BACK).await;
+        // Nobody waits for a place: whoever holds many connections open by guessing would keep others out.
+        match self.held_back.try_acquire() {
+            Ok(_place) => {
+                tokio::time::sleep(HELD_BACK).await;
+                false
+            }
+            Err(_) => true,
         }
     }
 }

@@ -111,10 +111,12 @@ impl Answer {
     pub(super) fn redacted(self, redaction: &Redaction) -> Self {
         match self {
             Self::Status { code, retry_after, headers, body } => {
-                let body = redaction.hide(body);
+                let is_cut = body.len() >= MOST_READ;
+                let body = if is_cut { redaction.hide_cut(body) } else { redaction.hide(body) };
                 let end = body.floor_char_boundary(MOST_STORED);
-                // U+0000 cannot be stored as text in PostgreSQL.
-                let body = body[..end].replace('\0', "\u{fffd}");
+                let body = if end < body.len() { body[..end].to_owned() } else { body };
+                // As it is stored: no text holds U+0000.
+                let body = if body.contains('\0') { body.replace('\0', "\u{fffd}") } else { body };
                 Self::Status { code, retry_after, headers: redaction.hide(headers), body }
             }
             Self::Failed { class, message } => Self::Failed { class, message: redaction.hide(message) },

@@ -44,6 +44,8 @@ pub struct Breaker {
     succeeded: u64,
     /// The count when each was last tried and failed.
     tried: FxHashMap<DeliveryId, u64>,
+    /// Until when the receiver asked not to be sent each again.
+    asked: FxHashMap<DeliveryId, Moment>,
     suspects: Suspects,
     last_probe: Option<ExperimentId>,
     /// The last failure may be one of its event alone.
@@ -59,6 +61,8 @@ pub struct Noted<'a> {
     pub is_success: bool,
     /// The failure may be one of this event alone.
     pub blames_event: bool,
+    /// For how long this answer asks to be left alone.
+    pub pause: Option<Duration>,
 }
 
 impl Breaker {
@@ -73,6 +77,7 @@ impl Breaker {
             answers: 0,
             succeeded: 0,
             tried: FxHashMap::default(),
+            asked: FxHashMap::default(),
             suspects: Suspects::None,
             last_probe: None,
             blames_event: false,
@@ -137,11 +142,15 @@ impl Breaker {
 
     /// An answer came, and `health` is what it was turned into by it.
     pub fn note(&mut self, noted: Noted<'_>, now: Moment, wall: Timestamp) {
-        let Noted { pending, is_probe, is_success, blames_event } = noted;
+        let Noted { pending, is_probe, is_success, blames_event, pause } = noted;
         self.answers += 1;
-        let ahead = |at: Option<Timestamp>| at.map(|at| now + at.since(wall));
-        self.paused_until = self.paused_until.max(ahead(self.health.paused_until));
-        self.probe_at = ahead(self.health.probe_at).max(self.probe_at.filter(|_| self.is_open()));
+        // Only what this answer says moves these: what is stored by the wall clock may be far off by now.
+        self.paused_until = self.paused_until.max(pause.map(|pause| now + pause.min(LONGEST_PAUSE)));
+        self.probe_at = self.probe_at.filter(|_| self.is_open());
+        if !is_success && pause.is_none() {
+            let probe_at = self.health.probe_at.map(|at| now + at.since(wall).min(LONGEST_PROBE));
+            self.probe_at = self.probe_at.max(probe_at);
+        }
         let experiment = pending.event.experiment_id;
         if is_success {
             self.succeeded = self.answers;
@@ -165,9 +174,28 @@ impl Breaker {
         }
     }
 
+    /// The receiver asked that this one is not sent again before.
+    pub fn ask(&mut self, id: DeliveryId, until: Moment) {
+        if self.asked.len() >= MOST_TRIED {
+            self.asked.clear();
+        }
+        self.asked.insert(id, until);
+    }
+
+    /// Whether it may be tried now, also before its schedule says so.
+    pub fn may_try(&self, pending: &Pending, now: Moment) -> bool {
+        self.asked.get(&pending.id).is_none_or(|until| *until <= now)
+    }
+
+    /// When the next may be tried of those for which the receiver asked for a time.
+    pub fn next_asked(&self, now: Moment) -> Option<Moment> {
+        self.asked.values().copied().filter(|until| *until > now).min()
+    }
+
     /// A delivery has ended; nothing is to be remembered of it.
     pub fn forget(&mut self, id: DeliveryId) {
         self.tried.remove(&id);
+        self.asked.remove(&id);
     }
 
     /// It has just closed. Whether all that failed is due at once: `false` if it is flapping.
@@ -183,7 +211,7 @@ mod tests {
     use crate::delivery::lane::state::tests::pending;
 
     fn noted(pending: &Pending, is_success: bool) -> Noted<'_> {
-        Noted { pending, is_probe: true, is_success, blames_event: false }
+        Noted { pending, is_probe: true, is_success, blames_event: false, pause: None }
     }
 
     const WALL: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
@@ -235,6 +263,32 @@ mod tests {
         assert_eq!(breaker.opens_at(false), NOW + Duration::from_secs(40));
         breaker.note(noted(&pending(2, 1), false), NOW, WALL);
         assert_eq!(breaker.opens_at(true), NOW + Duration::from_secs(40), "two have failed: it is the endpoint");
+    }
+
+    /// What was stored while the wall clock was ahead by months silences nobody when it is set right.
+    #[test]
+    fn a_wall_clock_that_was_ahead_silences_no_lane() {
+        let ahead = WALL.plus(Duration::from_hours(60 * 24));
+        let mut breaker = Breaker::resume(Health::default(), NOW, ahead);
+        breaker.health.paused(Duration::from_secs(60), ahead);
+        let one = pending(1, 1);
+        let pause = Some(Duration::from_secs(60));
+        breaker.note(Noted { pause, is_probe: false, ..noted(&one, false) }, NOW, ahead);
+        assert_eq!(breaker.opens_at(false), NOW + Duration::from_secs(60));
+        let later = NOW + Duration::from_secs(61);
+        breaker.health.succeeded(WALL);
+        breaker.note(noted(&one, true), later, WALL);
+        assert!(breaker.opens_at(false) <= later && breaker.health.paused_until.is_none());
+    }
+
+    #[test]
+    fn what_was_asked_to_wait_is_not_tried_before_though_it_is_read_again() {
+        let mut breaker = open();
+        let asked = pending(1, 1);
+        breaker.ask(asked.id, NOW + Duration::from_secs(600));
+        assert!(!breaker.may_try(&asked, NOW) && breaker.may_try(&pending(2, 1), NOW));
+        assert_eq!(breaker.next_asked(NOW), Some(NOW + Duration::from_secs(600)));
+        assert!(breaker.may_try(&asked, NOW + Duration::from_secs(600)));
     }
 
     #[test]

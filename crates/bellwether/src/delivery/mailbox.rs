@@ -40,7 +40,10 @@ impl Mailbox {
         let is_hint = matches!(message, Message::Offer(_) | Message::FallBehind);
         if is_hint && self.shared.waiting.load(Ordering::Relaxed) >= MOST_WAITING {
             self.shared.has_dropped.store(true, Ordering::Release);
-            return;
+            // Should the lane have read all meanwhile, nothing else would wake it to hear of this.
+            if self.shared.waiting.load(Ordering::Acquire) >= MOST_WAITING / 2 {
+                return;
+            }
         }
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);
         let _ = self.messages.send(message);
@@ -52,8 +55,8 @@ impl Mailbox {
 }
 
 impl Inbox {
-    /// `None` when nobody can send any more and all is read. Whoever drops hints has seen that much waits here, and so there
-    /// is a next call to hear of it.
+    /// `None` when nobody can send any more and all is read. Whoever drops hints has seen that much waits here, or sends one more, and so
+    /// there is a next call to hear of it.
     pub async fn recv(&mut self) -> Option<Message> {
         if self.shared.has_dropped.swap(false, Ordering::AcqRel) {
             return Some(Message::FallBehind);

@@ -53,8 +53,11 @@ pub async fn run(
         tokio::select! {
             has_more = gather(&registry, &mut reports, &mut batch) => if !has_more { break },
             Some(written) = refused.join_next() => {
-                if let Ok(Ok(report)) = written {
-                    tell(&[report]);
+                match written {
+                    Ok(Ok(report)) => tell(&[report]),
+                    Ok(Err(_)) => {}
+                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Err(_) => {}
                 }
                 continue;
             }
@@ -118,7 +121,7 @@ async fn write_apart(registry: &Registry, reports: &[Box<Report>]) -> (Vec<Box<R
             [report] => {
                 let delivery = report.outcome.key.delivery;
                 tracing::error!(%error, %delivery, "an outcome is refused; trying without its texts");
-                match write(registry, [Box::new(report.without_texts())].into()).await {
+                match write(registry, [Box::new(report.alone())].into()).await {
                     Ok(()) => written.push(report.clone()),
                     Err(error) => {
                         tracing::error!(%error, %delivery, "an outcome is refused even so; trying again later");

@@ -118,22 +118,14 @@ pub struct Retry {
     pub pending: Pending,
     /// How long from now.
     pub delay: Duration,
-    /// The receiver asked for this time: it is not tried before, not even as a probe.
-    pub is_asked: bool,
 }
 
 enum Waiting {
     /// A stream for its own head.
-    Head {
-        key: StreamKey,
-        is_asked: bool,
-    },
+    Head(StreamKey),
     /// A stream for one that has left it: the later ones pass when the time to hold them back is up.
     Release(StreamKey),
-    Alone {
-        pending: Pending,
-        is_asked: bool,
-    },
+    Alone(Pending),
 }
 
 pub struct Window {
@@ -223,7 +215,7 @@ impl Window {
             self.ready.push_back(key);
         } else {
             stream.held_since = Some(now);
-            self.wait(now + wait, Waiting::Head { key, is_asked: false });
+            self.wait(now + wait, Waiting::Head(key));
         }
     }
 
@@ -241,9 +233,9 @@ impl Window {
     pub fn take(&mut self, now: Moment) -> Option<Taken> {
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
-                Waiting::Head { key, .. } => self.ready.push_back(key),
+                Waiting::Head(key) => self.ready.push_back(key),
                 Waiting::Release(key) => self.release(key),
-                Waiting::Alone { pending, .. } => self.ready_alone.push_back(pending),
+                Waiting::Alone(pending) => self.ready_alone.push_back(pending),
             }
         }
         let taken =
@@ -290,7 +282,7 @@ impl Window {
         let release = *stream.held_since.get_or_insert(now) + self.limits.hold;
         if now + retry.delay <= release {
             stream.queue.push_front(retry.pending);
-            return self.wait(now + retry.delay, Waiting::Head { key, is_asked: retry.is_asked });
+            return self.wait(now + retry.delay, Waiting::Head(key));
         }
         // It would hold its experiment for too long: the later ones pass when that time is up.
         self.wait_alone(id, Some(retry), now);
@@ -367,8 +359,8 @@ impl Window {
 
     fn wait_alone(&mut self, id: DeliveryId, retry: Option<Retry>, now: Moment) {
         match retry {
-            Some(Retry { pending, delay, is_asked }) if delay <= LONGEST_AHEAD => {
-                self.wait(now + delay, Waiting::Alone { pending, is_asked });
+            Some(Retry { pending, delay }) if delay <= LONGEST_AHEAD => {
+                self.wait(now + delay, Waiting::Alone(pending));
             }
             Some(_) => drop(self.leaving.insert(id, Leaving::Later)),
             None => drop(self.leaving.insert(id, Leaving::Ended)),

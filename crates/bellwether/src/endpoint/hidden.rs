@@ -27,13 +27,15 @@ impl Settings {
             }
         }
         let nothing = BTreeMap::new();
+        // A token is for the host that has it already.
+        let stored = stored.filter(|stored| is_same_origin(&self.url, &stored.url));
         let headers = stored.map_or(&nothing, |stored| &stored.headers);
         for (name, value) in self.headers.iter_mut().filter(|(_, value)| *value == HIDDEN) {
             match headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 Some((_, kept)) => value.clone_from(kept),
                 None => errors.add(
                     header_field(name),
-                    format!("{HIDDEN} stands for a value that is stored, and none is for this header; give the value"),
+                    format!("{HIDDEN} stands for a value that is stored, and none is for this header and host; give the value"),
                 ),
             }
         }
@@ -41,8 +43,12 @@ impl Settings {
         for ((field, value), (_, kept)) in self.tls.iter_mut().flat_map(OwnTls::fields).zip(kept.fields()) {
             if value.as_deref() == Some(HIDDEN) {
                 if kept.is_none() {
-                    errors
-                        .add(field, format!("{HIDDEN} stands for a value that is stored, and none is; give the value"));
+                    errors.add(
+                        field,
+                        format!(
+                            "{HIDDEN} stands for a value that is stored, and none is for this host; give the value"
+                        ),
+                    );
                 }
                 *value = kept.take();
             }
@@ -70,9 +76,14 @@ impl Settings {
 fn unhidden_url(given: &str, stored: &str) -> Option<String> {
     let (open, query) = given.split_once('?')?;
     let (stored_open, stored_query) = stored.split_once('?')?;
+    (is_same_origin(open, stored_open) && query == HIDDEN && !open.contains(HIDDEN))
+        .then(|| format!("{open}?{stored_query}"))
+}
+
+/// Scheme, host and port.
+fn is_same_origin(one: &str, other: &str) -> bool {
     let origin = |text: &str| url::Url::parse(text).ok().map(|url| url.origin());
-    let is_same = origin(open)? == origin(stored_open)?;
-    (is_same && query == HIDDEN && !open.contains(HIDDEN)).then(|| format!("{open}?{stored_query}"))
+    origin(one).is_some_and(|one| Some(one) == origin(other))
 }
 
 #[cfg(test)]

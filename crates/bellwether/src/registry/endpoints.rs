@@ -84,6 +84,14 @@ impl Registry {
     pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Commanded<Endpoint>> {
         self.change_endpoint(command, move |context, _, endpoint| {
             let mut settings: Settings = overlay(&endpoint.settings, edit.clone())?;
+            // What is not named is kept as if it had been sent back as it is shown.
+            let shown = endpoint.settings.shown();
+            if !edit.contains_key("headers") {
+                settings.headers = shown.headers;
+            }
+            if !edit.contains_key("tls") {
+                settings.tls = shown.tls;
+            }
             settings.unhide(Some(&endpoint.settings))?;
             settings.validate(&context.setup.addresses)?;
             let mut signing = endpoint.signing.clone();

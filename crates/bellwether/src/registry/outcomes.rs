@@ -46,6 +46,14 @@ impl Report {
     }
 }
 
+impl Report {
+    /// What came of the delivery, without texts, and without what it meant for the endpoint: by the time at which a refused
+    /// outcome is written, the endpoint has fared on.
+    pub fn alone(&self) -> Self {
+        Self { health: None, turn: None, ..self.without_texts() }
+    }
+}
+
 impl Registry {
     /// Writes them at low priority; those of lanes that have passed to another node are left out.
     pub async fn record_outcomes(&self, reports: Arc<[Box<Report>]>) -> Result<()> {
@@ -74,7 +82,7 @@ impl Registry {
             lanes::revise(tx, id)?;
             endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
             context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
-            context.turn(tx, id, &Turn::Recovered { frees: true })
+            context.turn(tx, id, &Turn::Recovered { frees: true }, None)
         })
         .await
     }
@@ -95,7 +103,7 @@ impl Context {
                 lanes::save_health_of(tx, report.endpoint_id, report.endpoint_version, health)?;
             }
             if let Some(turn) = &report.turn {
-                self.turn(tx, report.endpoint_id, turn).or_else(|error| match error {
+                self.turn(tx, report.endpoint_id, turn, Some(report.endpoint_version)).or_else(|error| match error {
                     // An endpoint that cannot be read has no history to go on with; what was sent to it was sent.
                     Error::Store(error @ StoreError::Corrupt { .. }) => {
                         tracing::error!(%error, endpoint = %report.endpoint_id, "how an endpoint fares cannot be told");
@@ -124,7 +132,7 @@ impl Context {
         Ok(owned)
     }
 
-    fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &Turn) -> Result<()> {
+    fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &Turn, version: Option<i64>) -> Result<()> {
         // It may have been deleted meanwhile.
         let Some(endpoint) = endpoints::lock(tx, &self.setup.vault, id)? else { return Ok(()) };
         match turn {
@@ -139,7 +147,11 @@ impl Context {
                 self.note_endpoint(tx, &Actor::System, id, "recovered", Vec::new(), "")?;
                 self.tell_of_endpoint(tx, EndpointTurn::Recovered, &endpoint, "a request succeeded again")
             }
-            Turn::GivenUp { reason } if endpoint.state == EndpointState::Enabled => {
+            // One that was edited or enabled since has not failed as it is now.
+            Turn::GivenUp { reason }
+                if endpoint.state == EndpointState::Enabled
+                    && version.is_none_or(|version| version == endpoint.version) =>
+            {
                 let given_up = Endpoint {
                     version: endpoint.version + 1,
                     updated_at: self.setup.clock.now(),

@@ -116,7 +116,8 @@ impl Context {
         let (tally, topic, run) = (self.tally.clone(), event.topic, run.map(|run| run.state));
         tx.after_commit(Box::new(move || tally.recorded(topic, run)));
         let facts = [facts, before.facts(facts)];
-        self.owe(writes, tx, event, &facts, None).map_err(|error| match error {
+        let facts = if before.is_nothing() { &facts[..1] } else { &facts };
+        self.owe(writes, tx, event, facts, None).map_err(|error| match error {
             Error::Store(error) => taken_key(error, experiment),
             refused => refused,
         })

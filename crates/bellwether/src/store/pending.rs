@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::undelivered::{Key, Queue};
 use super::{StoreError, Tx, events, query_as};
 use crate::clock::Timestamp;
-use crate::endpoint::Format;
+use crate::endpoint::{Format, LONGEST_RETRY};
 use crate::event::Event;
 use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 
@@ -104,10 +104,12 @@ fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<P
                CASE $8 WHEN 'detailed' THEN e.detailed ELSE '' END AS detailed, \
                u.delivery_id, u.is_resent, u.attempt_count, u.failure_count, u.due_at \
                FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
-               AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0) \
+               AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0 OR u.due_at > $9) \
                ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
     let mut values = look.owed.key(after).values().to_vec();
-    values.extend([look.due_by.into(), most.into(), look.format.as_str().into()]);
+    // Later than any schedule says, it was put off by a wall clock that has jumped.
+    let latest = look.due_by.plus(LONGEST_RETRY * 2);
+    values.extend([look.due_by.into(), most.into(), look.format.as_str().into(), latest.into()]);
     query_as(tx, "undelivered", sql, &values, |row| {
         Ok(Pending {
             id: row.get("delivery_id")?,

@@ -2,6 +2,7 @@
 //! History, runs and results stay.
 
 use super::deliveries::{self, DeliveryState};
+use super::undelivered::Queue;
 use super::{StoreError, Tx, events, query_as, query_one, settings, undelivered};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId};
@@ -47,6 +48,8 @@ pub fn prune_deliveries(
     let mut pruned = Pruned { last: old.last().map(|(id, _)| *id), ..Pruned::default() };
     for delivery in old.iter().filter_map(|(_, delivery)| delivery.as_ref()) {
         match delivery.key() {
+            // What was recovered counts from then on.
+            Some(key) if key.queue == Queue::Behind && delivery.due_at.is_some_and(|due_at| due_at >= cutoff) => {}
             Some(key) if delivery.state == DeliveryState::Pending => {
                 pruned.expired += u64::from(undelivered::cancel(tx, &key, EXPIRED, now)?);
             }

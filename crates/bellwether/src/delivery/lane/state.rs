@@ -130,9 +130,9 @@ impl State {
     }
 
     /// From when on the next request may go, if there is one to send.
-    fn opens_at(&self, now: Moment) -> Moment {
+    fn opens_at(&self) -> Moment {
         let has_fresh = self.breaker.is_open() && self.breaker.has_one_suspect() && {
-            let has_fresh = |window: &Window| window.best_probe(now, |pending| pending.attempt_count) == Some(0);
+            let has_fresh = |window: &Window| window.best_probe(|pending| Some(pending.attempt_count)) == Some(0);
             has_fresh(&self.live) || has_fresh(&self.behind)
         };
         let rest = self.rest.map_or(Duration::ZERO, |(until, _)| until);
@@ -145,14 +145,18 @@ impl State {
             return None;
         }
         let has_due = |window: &Window| {
-            if self.breaker.is_open() { window.best_probe(now, |_| ()).is_some() } else { window.has_due(now) }
+            if self.breaker.is_open() {
+                window.best_probe(|pending| self.breaker.may_try(pending, now).then_some(())).is_some()
+            } else {
+                window.has_due(now)
+            }
         };
-        (has_due(&self.live) || has_due(&self.behind)).then(|| self.opens_at(now).saturating_sub(now))
+        (has_due(&self.live) || has_due(&self.behind)).then(|| self.opens_at().saturating_sub(now))
     }
 
     /// How long it is until something is due by its own time; `None` where that is not what the lane waits for.
     pub fn next_due(&self, window: &Window, now: Moment) -> Option<Duration> {
-        let due = if self.breaker.is_open() { window.next_asked(now) } else { window.next_due() };
+        let due = if self.breaker.is_open() { self.breaker.next_asked(now) } else { window.next_due() };
         due.filter(|_| !self.is_full()).map(|at| at.saturating_sub(now))
     }
 
@@ -166,7 +170,7 @@ impl State {
             self.live.release_held(now);
             self.behind.release_held(now);
         }
-        if self.opens_at(now) > now {
+        if self.opens_at() > now {
             return None;
         }
         let (taken, is_behind) = if is_probe { self.take_probe(now)? } else { self.take(now)? };
@@ -187,11 +191,11 @@ impl State {
     }
 
     fn take_probe(&mut self, now: Moment) -> Option<(Taken, bool)> {
-        let rank = |pending: &Pending| self.breaker.rank(pending);
-        let (live, behind) = (self.live.best_probe(now, rank), self.behind.best_probe(now, rank));
+        let rank = |pending: &Pending| self.breaker.may_try(pending, now).then(|| self.breaker.rank(pending));
+        let (live, behind) = (self.live.best_probe(rank), self.behind.best_probe(rank));
         let is_behind = live.is_none_or(|live| behind.is_some_and(|behind| behind < live));
         let window = if is_behind { &mut self.behind } else { &mut self.live };
-        Some((window.take_probe(now, rank)?, is_behind))
+        Some((window.take_probe(rank)?, is_behind))
     }
 
     /// No request was made for want of something of the server's own, which is nobody's fault: all is as before, and the
@@ -227,7 +231,8 @@ impl State {
         let mut verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.breaker.health);
         let (is_success, blames_event) = (answer.is_success(), answer.may_be_of_event());
         self.breaker.probes += u32::from(*is_probe && !is_success && verdict.pause.is_none());
-        let noted = Noted { pending: &taken.pending, is_probe: *is_probe, is_success, blames_event };
+        let noted =
+            Noted { pending: &taken.pending, is_probe: *is_probe, is_success, blames_event, pause: verdict.pause };
         self.breaker.note(noted, now.mono, now.wall);
         if let Some(Turn::Recovered { frees }) = &mut verdict.turn {
             *frees = self.breaker.close(now.mono);
@@ -245,15 +250,15 @@ impl State {
             Place::Ended(state) => state,
             _ => DeliveryState::Pending,
         };
-        if state != DeliveryState::Pending {
-            self.breaker.forget(pending.id);
+        match verdict.place {
+            Place::Ended(_) => self.breaker.forget(pending.id),
+            Place::Retry { after, is_asked: true } => self.breaker.ask(pending.id, now.mono + after),
+            _ => {}
         }
         let window = self.window(*is_behind);
         match verdict.place {
             Place::Ended(_) => window.settle(taken, None, now.mono),
-            Place::Retry { after, is_asked } => {
-                window.settle(taken, Some(Retry { pending, delay: after, is_asked }), now.mono);
-            }
+            Place::Retry { after, .. } => window.settle(taken, Some(Retry { pending, delay: after }), now.mono),
             Place::Front { is_holding } => window.put_back(taken, pending, is_holding, now.mono),
         }
         let has_new_health = self.breaker.health != before;

@@ -160,7 +160,7 @@ impl Window {
                     Due::InOrder(wait) => self.take_in(pending, now, wait),
                     Due::Alone(wait) => {
                         self.held.insert(pending.id);
-                        self.wait(now + wait, Waiting::Alone { pending, is_asked: false });
+                        self.wait(now + wait, Waiting::Alone(pending));
                     }
                 }
             } else {

@@ -13,14 +13,15 @@ enum Stand {
 }
 
 impl Window {
-    /// The lowest rank of what can be tried at `now`.
-    pub fn best_probe<R: Ord>(&self, now: Moment, rank: impl Fn(&Pending) -> R) -> Option<R> {
-        self.probes(now).map(|(_, pending)| rank(pending)).min()
+    /// The lowest rank of what can be tried; what has none cannot be now.
+    pub fn best_probe<R: Ord>(&self, rank: impl Fn(&Pending) -> Option<R>) -> Option<R> {
+        self.probes().filter_map(|(_, pending)| rank(pending)).min()
     }
 
     /// Takes the one of the lowest rank.
-    pub fn take_probe<R: Ord>(&mut self, now: Moment, rank: impl Fn(&Pending) -> R) -> Option<Taken> {
-        let (stand, _) = self.probes(now).min_by_key(|(_, pending)| rank(pending))?;
+    pub fn take_probe<R: Ord>(&mut self, rank: impl Fn(&Pending) -> Option<R>) -> Option<Taken> {
+        let ranked = self.probes().filter_map(|(stand, pending)| Some((rank(pending)?, stand)));
+        let (_, stand) = ranked.min_by(|(a, _), (b, _)| a.cmp(b))?;
         let taken = match stand {
             Stand::Head(key) => {
                 self.ready.retain(|ready| *ready != key);
@@ -28,8 +29,8 @@ impl Window {
             }
             Stand::ReadyAlone(at) => Taken { pending: self.ready_alone.remove(at)?, stream: None },
             Stand::Waiting(ticket) => match self.waiting.remove(&ticket)? {
-                Waiting::Head { key, .. } => self.take_from(key)?,
-                Waiting::Alone { pending, .. } => Taken { pending, stream: None },
+                Waiting::Head(key) => self.take_from(key)?,
+                Waiting::Alone(pending) => Taken { pending, stream: None },
                 Waiting::Release(_) => return None,
             },
         };
@@ -48,24 +49,15 @@ impl Window {
         over.into_iter().for_each(|key| self.release(key));
     }
 
-    /// When the next is due of those for which the receiver asked for a time.
-    pub fn next_asked(&self, now: Moment) -> Option<Moment> {
-        let asked = self.waiting.iter().filter(|(_, waiting)| {
-            matches!(waiting, Waiting::Head { is_asked: true, .. } | Waiting::Alone { is_asked: true, .. })
-        });
-        asked.map(|((at, _), _)| *at).find(|at| *at > now)
-    }
-
-    fn probes(&self, now: Moment) -> impl Iterator<Item = (Stand, &Pending)> {
+    fn probes(&self) -> impl Iterator<Item = (Stand, &Pending)> {
         let head = |key: &StreamKey| self.streams.get(key).filter(|stream| !stream.is_in_flight)?.queue.front();
         let ready = self.ready.iter().filter_map(move |key| Some((Stand::Head(*key), head(key)?)));
         let alone = self.ready_alone.iter().enumerate().map(|(at, pending)| (Stand::ReadyAlone(at), pending));
         let waiting = self.waiting.iter().filter_map(move |(ticket, waiting)| {
-            let is_ripe = ticket.0 <= now;
             let pending = match waiting {
-                Waiting::Head { key, is_asked } if is_ripe || !is_asked => head(key)?,
-                Waiting::Alone { pending, is_asked } if is_ripe || !is_asked => pending,
-                _ => return None,
+                Waiting::Head(key) => head(key)?,
+                Waiting::Alone(pending) => pending,
+                Waiting::Release(_) => return None,
             };
             Some((Stand::Waiting(*ticket), pending))
         });

@@ -32,7 +32,7 @@ fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
 }
 
 fn retry(pending: Pending, seconds: u64) -> Retry {
-    Retry { pending, delay: Duration::from_secs(seconds), is_asked: false }
+    Retry { pending, delay: Duration::from_secs(seconds) }
 }
 
 fn limits(capacity: usize) -> Limits {
@@ -138,7 +138,7 @@ impl Model {
                 let taken = if matches!(step, Step::Take) {
                     self.window.take(self.now)
                 } else {
-                    self.window.take_probe(self.now, |pending| (pending.event.revision, pending.event.experiment_id))
+                    self.window.take_probe(|pending| Some((pending.event.revision, pending.event.experiment_id)))
                 };
                 if let Some(taken) = taken {
                     let place = (taken.pending.event.experiment_id, taken.pending.event.revision);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{items, rename, subscribe_with};
 use crate::clocks::JumpingClock;
 use crate::databases::{Database, on_both};
-use crate::receiver::Receiver;
+use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -113,8 +113,14 @@ async fn what_expired_is_recovered(database: Database) {
     assert_eq!(server.get(&path).await["pending"], 0);
     server.post(&format!("{path}/enable"), json!({"from": "stopped"})).await.expect(200);
     assert!(receiver.received().is_empty());
+    // The receiver is still down: what was recovered does not expire again for that.
+    receiver.answer(|_| Reply::Status(503));
     server.post(&format!("{path}/recover"), json!({"since": "2020-01-01T00:00:00Z"})).await.expect(202);
-    assert_eq!(receiver.wait_for(1).await.len(), 1);
+    receiver.wait_for(1).await;
+    registry.prune(HOUR).await.unwrap();
+    assert_eq!(server.get(&path).await["pending"], 1);
+    receiver.answer(|_| Reply::Status(204));
+    assert_eq!(receiver.wait_for(2).await.len(), 2);
     server.eventually("/deliveries?state=delivered", |page| items(page).len() == 1).await;
     server.stop().await;
 }
