@@ -17,11 +17,11 @@ use bellwether_webhook::Secret;
 use clap::{Args, Parser, Subcommand};
 
 use report::Figure;
-use scenario::{changes, drain, fanout, idle, isolation, latency, memory};
+use scenario::{changes, drain, fanout, idle, isolation, latency, lists, memory};
 use stage::Place;
 
 /// What a whole report runs, in this order: the limit first, for the ratios.
-const REPORT: [&str; 8] = ["limit", "changes", "latency", "fanout", "drain", "isolation", "memory", "idle"];
+const REPORT: [&str; 9] = ["limit", "changes", "latency", "fanout", "drain", "isolation", "lists", "memory", "idle"];
 
 #[derive(Parser)]
 struct Cli {
@@ -57,6 +57,8 @@ enum Command {
     Drain(drain::Drain),
     /// What bad receivers cost the good ones
     Isolation(isolation::Isolation),
+    /// What reading long lists costs deliveries
+    Lists(lists::Lists),
     /// Memory with many deliveries pending
     Memory(memory::Memory),
     /// Processor used while there is nothing to do
@@ -131,6 +133,7 @@ async fn measure(command: &Command, place: &Place, limit: Option<f64>) -> Result
         Command::Fanout(fanout) => fanout.run(place).await,
         Command::Drain(drain) => drain.run(place, limit).await,
         Command::Isolation(isolation) => isolation.run(place).await,
+        Command::Lists(lists) => lists.run(place).await,
         Command::Memory(memory) => memory.run(place).await,
         Command::Idle(idle) => idle.run(place).await,
         Command::Receiver(_) | Command::Report { .. } => Err("a report is made of measurements".into()),

@@ -6,4 +6,5 @@ pub mod fanout;
 pub mod idle;
 pub mod isolation;
 pub mod latency;
+pub mod lists;
 pub mod memory;

@@ -3,6 +3,7 @@
 mod tx;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rusqlite::config::DbConfig;
@@ -17,6 +18,8 @@ use tx::{SqliteTx, sort_error};
 
 /// Of the API, and as many of what runs by itself.
 const READERS: usize = 2;
+/// Of the API's readers: who loops over lists must not take the processor from changes and deliveries.
+const API_NICENESS: i32 = 10;
 
 pub(super) fn open(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
     start(path, work).map_err(|error| error.in_file(&path.display().to_string()))
@@ -29,20 +32,27 @@ fn start(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let runtime = Handle::try_current().ok();
     // There is one node, and so no heartbeat.
     let Work { changes, outcomes, heartbeats: _, reads, looks } = work;
+    let closing = Arc::new(Mutex::new(()));
+    let closing_of_writer = closing.clone();
     let mut all = vec![threads::spawn("store-write", move || {
         let mut tx = SqliteTx::on(&writer);
         while let Some(batch) = batch::gather(&changes, &outcomes) {
             write_batch(&mut tx, batch, runtime.as_ref());
         }
+        drop(tx);
+        close(writer, &closing_of_writer);
     })?];
-    for (name, jobs) in [("store-read", reads), ("store-look", looks)] {
+    for (name, jobs, niceness) in [("store-read", reads, API_NICENESS), ("store-look", looks, 0)] {
         for _ in 0..READERS {
             let reader = connect(path)?;
             reader.pragma_update(None, "query_only", true).map_err(sort_error)?;
-            let jobs = jobs.clone();
+            let (jobs, closing) = (jobs.clone(), closing.clone());
             all.push(threads::spawn(name, move || {
+                threads::give_way(niceness);
                 let mut tx = SqliteTx::on(&reader);
                 jobs.into_iter().for_each(|job| read(&mut tx, job));
+                drop(tx);
+                close(reader, &closing);
             })?);
         }
     }
@@ -63,6 +73,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(sort_error)?;
     limit_size(&connection)?;
     Ok(connection)
+}
+
+/// One after the other: SQLite writes the log home and removes it when the last connection closes, and of two that close at
+/// the same time each finds the other one still there.
+fn close(connection: Connection, closing: &Mutex<()>) {
+    let _alone = closing.lock();
+    drop(connection);
 }
 
 /// What migrations need beyond SQLite's own: the bytes of an id's text.

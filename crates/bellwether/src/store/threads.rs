@@ -15,3 +15,31 @@ pub fn spawn(name: impl Into<String>, work: impl FnOnce() + Send + 'static) -> R
     let thread = Builder::new().name(name.into()).spawn(watched);
     thread.map_err(|error| StoreError::Failed(format!("cannot start a thread: {error}")))
 }
+
+/// Lets others have the processor before the calling thread, as by `nice`; 0 changes nothing. Only Linux knows this of a
+/// thread; elsewhere it would be the whole process.
+pub fn give_way(niceness: i32) {
+    #[cfg(target_os = "linux")]
+    if niceness > 0 && rustix::process::nice(niceness).is_err() {
+        tracing::debug!("a thread of the store keeps the priority of the others");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = niceness;
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_gives_way_and_no_other() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let before = niceness();
+        let given = std::thread::spawn(move || {
+            give_way(3);
+            niceness()
+        });
+        assert_eq!(given.join().unwrap(), (before + 3).min(19));
+        assert_eq!(niceness(), before);
+    }
+}
