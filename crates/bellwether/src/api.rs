@@ -46,8 +46,6 @@ use sources::Tried;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
-/// Requests under way at once.
-const MOST_REQUESTS: usize = 512;
 
 /// What the API is made of.
 pub struct Parts {
@@ -86,10 +84,9 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         monitor,
         license,
         stopping: stopping.clone(),
-        streams: stream::Streams::default(),
-        // So few that connections are left for others, whatever these take their time for.
-        requests: Semaphore::new((bounds.connections / 4).clamp(16, MOST_REQUESTS)),
-        guesses: access::Guesses::default(),
+        streams: stream::Streams::within(bounds),
+        requests: Semaphore::new(bounds.requests),
+        guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
     acceptor::serve(listener, routes(Arc::new(api)), bounds, stopping).await;

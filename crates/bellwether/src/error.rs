@@ -73,7 +73,7 @@ const MOST_ERRORS: usize = 100;
 
 /// What a library says of a value that is of another kind than it should be, without the names of our types.
 pub fn in_plain_words(text: &str) -> String {
-    let Some((given, expected)) = text.split_once(", expected ") else { return text.to_owned() };
+    let Some((given, expected)) = text.split_once(", expected ") else { return of_a_number(text).to_owned() };
     let (expected, place) = expected
         .split_once(" at line")
         .map_or((expected, String::new()), |(expected, place)| (expected, format!(" at line{place}")));
@@ -87,7 +87,10 @@ pub fn in_plain_words(text: &str) -> String {
         "unit" | "option" => "null",
         "internally" | "adjacently" => "an object",
         "enum" | "variant" => "one of the words in the docs",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" => "a whole number from 0 to 4294967295",
+        "u64" | "usize" => "a whole number that is not negative",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         _ => expected,
@@ -97,6 +100,18 @@ pub fn in_plain_words(text: &str) -> String {
     let given = given.replace("invalid type: ", "").replace("invalid value: ", "");
     let given = if given.ends_with("was given") { given } else { format!("{given} was given") };
     format!("{given}; {plain} is expected{place}")
+}
+
+/// The same of a text that should be a number, or a yes or no.
+fn of_a_number(text: &str) -> &str {
+    match text {
+        "invalid digit found in string" | "cannot parse integer from empty string" => {
+            "a whole number that is not negative is expected"
+        }
+        "number too large to fit in target type" => "a smaller number is expected",
+        "provided string was not `true` or `false`" => "true or false is expected",
+        other => other,
+    }
 }
 
 /// Collects the errors of several fields, so that a user mends them all at once; the first hundred are kept.
@@ -111,7 +126,8 @@ impl FieldErrors {
     }
 
     pub fn check(&mut self, holds: bool, field: &str, message: impl FnOnce() -> String) {
-        if !holds {
+        // No message is put together that nobody will read.
+        if !holds && self.0.len() < MOST_ERRORS {
             self.add(field, message());
         }
     }
@@ -141,5 +157,39 @@ impl FieldErrors {
 
     pub fn finish(self) -> Result<(), Refusal> {
         if self.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(self.0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_library_says_becomes_plain() {
+        for (text, plain) in [
+            ("invalid type: map, expected a string", "an object was given; a string is expected"),
+            ("invalid type: string \"x\", expected struct Filter", "string \"x\" was given; an object is expected"),
+            (
+                "invalid value: integer `4294967296`, expected u32",
+                "integer `4294967296` was given; a whole number from 0 to 4294967295 is expected",
+            ),
+            ("unknown variant `x`, expected `a` or `b`", "unknown variant `x` was given; `a` or `b` is expected"),
+            ("invalid digit found in string", "a whole number that is not negative is expected"),
+            ("missing field `name`", "missing field `name`"),
+        ] {
+            assert_eq!(in_plain_words(text), plain);
+        }
+    }
+
+    #[test]
+    fn a_hundred_errors_are_kept_and_no_more_are_put_together() {
+        let (mut errors, mut written) = (FieldErrors::default(), 0);
+        for _ in 0..1000 {
+            errors.check(false, "f", || {
+                written += 1;
+                "wrong".to_owned()
+            });
+        }
+        assert_eq!(written, MOST_ERRORS);
     }
 }

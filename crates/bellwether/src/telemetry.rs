@@ -21,6 +21,12 @@ impl Counter {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Counts one more, and gives how many that makes where it is worth a line in the log: of many, few are.
+    pub fn add_notable(&self) -> Option<u64> {
+        let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        (count <= 10 || count.is_multiple_of(100)).then_some(count)
+    }
 }
 
 /// What rises and falls.

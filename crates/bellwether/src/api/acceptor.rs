@@ -21,10 +21,11 @@ use tower::Service;
 
 use super::connection::{CutWhenStalled, LONGEST_STALL};
 use super::occupancy::{Bounds, Entered, Id, Occupancy};
+use crate::telemetry::Counter;
 
 /// For the head of the first request.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// From one request to the end of the next one's head.
+/// From one request to the end of the next one's head; over HTTP/2, up to twice as long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What may come of a head, and what is read ahead of a body.
 const LARGEST_HEAD: usize = 32 * 1024;
@@ -71,6 +72,7 @@ impl Door {
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
     let door = Arc::new(Door { occupancy: Mutex::new(Occupancy::within(bounds)), closing: Mutex::default() });
     let mut serving = JoinSet::new();
+    let refused = Counter::default();
     loop {
         let accepted = tokio::select! {
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
@@ -92,11 +94,16 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut st
                     });
                 }
                 None => {
-                    tracing::warn!(%peer, "a connection was refused: all that there may be have requests under way")
+                    if let Some(count) = refused.add_notable() {
+                        let reason = "a connection was refused: all that there may be have requests under way";
+                        tracing::warn!(%peer, count, "{reason}");
+                    }
                 }
             },
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if let Some(count) = refused.add_notable() {
+                    tracing::warn!(%error, count, "a connection could not be accepted");
+                }
                 tokio::time::sleep(REST).await;
             }
         }
@@ -138,6 +145,9 @@ async fn one(
     let mut connection = pin!(builder.serve_connection(io, service));
     let first = tokio::time::sleep(FIRST_HEAD_TIMEOUT);
     let mut first = pin!(first);
+    let mut idling = tokio::time::interval(IDLE_TIMEOUT);
+    idling.reset();
+    let mut waiting_since = None;
     loop {
         let has_begun = *begun.borrow();
         tokio::select! {
@@ -148,13 +158,21 @@ async fn one(
                     return;
                 }
             }
+            // Over HTTP/2 a connection is kept open by pings, too.
+            _ = idling.tick() => {
+                let since = door.occupancy().waiting_since(id);
+                if since.is_some() && since == waiting_since {
+                    break;
+                }
+                waiting_since = since;
+            }
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
         }
     }
     connection.as_mut().graceful_shutdown();
     // Who has no request under way is not waited for, but for what is still to be sent of an answer.
-    let is_waiting = door.occupancy().is_waiting(id);
-    if !is_waiting {
+    let is_under_way = door.occupancy().is_under_way(id);
+    if is_under_way {
         let _ = connection.await;
     } else if *begun.borrow() {
         let _ = tokio::time::timeout(LAST_BYTES, connection).await;

@@ -56,11 +56,8 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
     Ok(next.run(request).await)
 }
 
-/// How long an answer to a wrong key is held back, and how many at a time: a key that is right is never held back.
+/// How long an answer to a wrong key is held back: a key that is right never is.
 const HELD_BACK: Duration = Duration::from_millis(50);
-const MOST_HELD_BACK: usize = 16;
-/// A line in the log for so many wrong keys, where there are many.
-const LOGGED_EVERY: u64 = 100;
 
 /// Keys that were refused since the start.
 pub struct Guesses {
@@ -68,22 +65,19 @@ pub struct Guesses {
     held_back: Semaphore,
 }
 
-impl Default for Guesses {
-    fn default() -> Self {
-        Self { count: Counter::default(), held_back: Semaphore::new(MOST_HELD_BACK) }
-    }
-}
-
 impl Guesses {
+    /// So many answers at a time.
+    pub fn held_back(most: usize) -> Self {
+        Self { count: Counter::default(), held_back: Semaphore::new(most) }
+    }
+
     pub fn count(&self) -> u64 {
         self.count.get()
     }
 
     /// Holds the answer back, or tells that too many are held back: then the connection is to be closed with the answer.
     async fn note(&self, peer: Option<Peer>) -> bool {
-        self.count.add(1);
-        let count = self.count.get();
-        if count <= 10 || count.is_multiple_of(LOGGED_EVERY) {
+        if let Some(count) = self.count.add_notable() {
             let peer = peer.map(|Peer(address)| address.to_string());
             tracing::warn!(peer, count, "a key was refused");
         }

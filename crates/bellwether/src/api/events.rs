@@ -88,6 +88,12 @@ impl Pick {
     }
 }
 
+/// A place in the log, read like every other cursor.
+pub fn log_cursor(after: &str) -> Result<Option<i64>, Refusal> {
+    let place = cursor::<u64>(after)?.map(i64::try_from).transpose();
+    place.map_err(|_| Refusal::invalid("after", format!("'{after}' was given; no log is as long as that")))
+}
+
 /// What to answer if the log no longer has what followed the cursor.
 pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
     (1..pruned_to).contains(&after).then(|| {
@@ -101,7 +107,7 @@ pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
 /// The log in its order. `next` is always given: the place to go on from, now or later.
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
-    let after = cursor::<u32>(&listing.after)?.map_or(0, i64::from);
+    let after = log_cursor(&listing.after)?.unwrap_or(0);
     let selection = pick.after(after, check_limit(listing.limit)?);
     let (reach, limit) = (selection.reach(), selection.limit as usize);
     let (found, end, pruned_to) = api

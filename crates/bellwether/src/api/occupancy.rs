@@ -4,21 +4,36 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// A connection, in the order of when it last began to wait.
+/// When a connection last began to wait: each time has a higher one.
 type Ticket = u64;
 pub type Id = u64;
 
-/// How many connections there may be.
+/// How much there may be at a time. What is under way gives way to nobody, so all of it together takes no more than part of
+/// the connections: the rest stays for whoever comes, `/healthz` above all.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub connections: usize,
     /// Of one address, those without a request. Many clients may stand behind one proxy, so this is no small part.
     pub waiting_of_one: usize,
+    pub requests: usize,
+    pub streams: usize,
+    /// So that one key cannot hold all streams.
+    pub streams_of_one_key: usize,
+    /// Answers to wrong keys that are held back.
+    pub held_back: usize,
 }
 
 impl Bounds {
     pub fn of(connections: usize) -> Self {
-        Self { connections, waiting_of_one: (connections / 2).max(1) }
+        let part = |of: usize, most: usize| (connections / of).clamp(1, most);
+        Self {
+            connections,
+            waiting_of_one: part(2, usize::MAX),
+            requests: part(4, 512),
+            streams: part(4, 256),
+            streams_of_one_key: part(16, 64),
+            held_back: part(16, 16),
+        }
     }
 }
 
@@ -93,8 +108,13 @@ impl Occupancy {
         }
     }
 
-    pub fn is_waiting(&self, id: Id) -> bool {
-        self.entries.get(&id).is_none_or(|entry| entry.requests == 0)
+    pub fn is_under_way(&self, id: Id) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.requests > 0)
+    }
+
+    /// The same for as long as it waits without a break; nothing while a request is under way.
+    pub fn waiting_since(&self, id: Id) -> Option<Ticket> {
+        self.entries.get(&id).filter(|entry| entry.requests == 0).map(|entry| entry.ticket)
     }
 
     pub fn leave(&mut self, id: Id) {
@@ -130,6 +150,10 @@ mod tests {
         [127, 0, 0, last].into()
     }
 
+    fn occupancy(connections: usize, waiting_of_one: usize) -> Occupancy {
+        Occupancy::within(Bounds { waiting_of_one, ..Bounds::of(connections) })
+    }
+
     fn enter(occupancy: &mut Occupancy, last: u8) -> (Id, Option<Id>) {
         match occupancy.enter(address(last)) {
             Entered::Admitted { id, instead_of } => (id, instead_of),
@@ -138,12 +162,27 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_under_way_leaves_room_for_others() {
+        for connections in 16..5000 {
+            let bounds = Bounds::of(connections);
+            assert!(bounds.requests + bounds.streams + bounds.held_back <= connections * 2 / 3, "{bounds:?}");
+            assert!(bounds.streams_of_one_key * 2 <= bounds.streams, "{bounds:?}");
+        }
+        let usual = Bounds::of(100_000);
+        assert_eq!((usual.requests, usual.streams, usual.streams_of_one_key, usual.held_back), (512, 256, 64, 16));
+    }
+
+    #[test]
     fn who_waited_longest_gives_way_and_who_has_a_request_does_not() {
-        let mut occupancy = Occupancy::within(Bounds { connections: 3, waiting_of_one: 3 });
+        let mut occupancy = occupancy(3, 3);
         let ids: Vec<_> = (1..=3).map(|last| enter(&mut occupancy, last).0).collect();
+        let since = occupancy.waiting_since(ids[0]);
+        assert!(since.is_some() && occupancy.waiting_since(ids[0]) == since);
         occupancy.begin(ids[0]);
+        assert!(occupancy.is_under_way(ids[0]) && occupancy.waiting_since(ids[0]).is_none());
         assert_eq!(enter(&mut occupancy, 4).1, Some(ids[1]));
         occupancy.end(ids[0]);
+        assert!(occupancy.waiting_since(ids[0]) > since, "it waits anew");
         assert_eq!(
             enter(&mut occupancy, 5).1,
             Some(ids[2]),
@@ -154,7 +193,7 @@ mod tests {
 
     #[test]
     fn one_address_takes_no_room_from_others_by_waiting() {
-        let mut occupancy = Occupancy::within(Bounds { connections: 10, waiting_of_one: 4 });
+        let mut occupancy = occupancy(10, 4);
         let (other, _) = enter(&mut occupancy, 1);
         let held: Vec<_> = (0..4).map(|_| enter(&mut occupancy, 2).0).collect();
         for turn in 0..100 {
@@ -163,12 +202,12 @@ mod tests {
             assert!(instead_of.is_some());
         }
         assert_eq!(occupancy.count(), 5);
-        assert!(held.iter().all(|id| occupancy.is_waiting(*id)), "gone");
+        assert!(held.iter().all(|id| occupancy.waiting_since(*id).is_none()), "gone");
     }
 
     #[test]
     fn it_is_full_only_of_requests_and_leaves_nothing_behind() {
-        let mut occupancy = Occupancy::within(Bounds { connections: 2, waiting_of_one: 2 });
+        let mut occupancy = occupancy(2, 2);
         let ids = [enter(&mut occupancy, 1).0, enter(&mut occupancy, 1).0];
         ids.iter().for_each(|id| occupancy.begin(*id));
         assert_eq!(occupancy.enter(address(2)), Entered::Full);

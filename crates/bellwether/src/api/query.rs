@@ -59,13 +59,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequestParts<S> f
         let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
         serde_path_to_error::deserialize(pairs).map(Self).map_err(|error| {
             let path = error.path().to_string();
-            let reason = in_plain_words(&error.inner().to_string());
-            // Of an unknown name the reason says which; a wrong value's name is its path.
-            let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-            let field = unknown.map_or_else(|| if path == "." { "query".to_owned() } else { path }, str::to_owned);
-            Refusal::invalid(field, format!("{reason}; see docs/api.md for what this route takes")).into()
+            unread(query, &path, &in_plain_words(&error.inner().to_string())).into()
         })
     }
+}
+
+/// Why a query cannot be read, for one who does not see it any more.
+fn unread(query: &str, path: &str, reason: &str) -> Refusal {
+    // Of an unknown name the reason says which; a wrong value's name is its path.
+    let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let field = unknown.unwrap_or(if path == "." { "query" } else { path });
+    let value = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| unknown.is_none() && name == field);
+    let given = value.map(|(_, value)| format!("'{value}' was given; ")).unwrap_or_default();
+    Refusal::invalid(field, format!("{given}{reason}; see docs/api.md for what this route takes"))
 }
 
 /// Where a page begins: behind what the page before gave as `next`, or at the beginning.

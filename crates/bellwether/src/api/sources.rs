@@ -21,6 +21,8 @@ use crate::registry::Defined;
 use crate::store::definitions;
 
 const MOST_ROWS: usize = 100;
+/// Columns that an error names.
+const MOST_NAMED: usize = 30;
 
 /// A definition that may have to be tried out before it is stored.
 pub trait Tried: Defined {
@@ -71,8 +73,9 @@ impl Tried for FactSource {
 
 fn require(errors: &mut FieldErrors, columns: &[Column], field: &str, name: &str) {
     errors.check(columns.iter().any(|column| column.name == name), field, || {
-        let known: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
-        format!("the SQL has no column '{name}'; its columns are: {}", known.join(", "))
+        let known: Vec<_> = columns.iter().take(MOST_NAMED).map(|column| column.name.as_str()).collect();
+        let more = if columns.len() > MOST_NAMED { ", …" } else { "" };
+        format!("the SQL has no column '{name}'; its columns are: {}{more}", known.join(", "))
     });
 }
 
@@ -89,6 +92,7 @@ impl Api {
             Ok(columns) => Ok(Some(columns)),
             Err(QueryError::Missing(_)) => Ok(None),
             Err(QueryError::Sql(reason)) => Err(Refusal::invalid("sql", reason).into()),
+            Err(QueryError::Busy) => Err(busy()),
             Err(QueryError::Failed(reason)) => Err(not_answered(&reason)),
         }
     }
@@ -96,6 +100,10 @@ impl Api {
     fn scratch_name(&self) -> String {
         format!("query_{}", crate::id::text(self.registry.ids().next()))
     }
+}
+
+fn busy() -> Problem {
+    Problem::of(StatusCode::SERVICE_UNAVAILABLE, "busy", QueryError::Busy.to_string())
 }
 
 fn not_answered(reason: &str) -> Problem {
@@ -138,6 +146,7 @@ pub async fn preview(State(api): State<Shared>, Ids(id): Ids<String>, Params(row
     let table = api.queries.preview(warehouse.path.as_ref(), &api.scratch_name(), &source.sql, rows.limit).await;
     let table = table.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("sql", reason)),
+        QueryError::Busy => busy(),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     let rows: Vec<Vec<Value>> = table.rows.iter().map(|row| row.iter().map(plain).collect()).collect();

@@ -17,7 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::Shared;
 use super::connection::LONGEST_STALL;
-use super::events::{Pick, gone, view};
+use super::events::{Pick, gone, log_cursor, view};
+use super::occupancy::Bounds;
 use super::problem::Problem;
 use super::query::{By, Handled, Params};
 use crate::actor::Actor;
@@ -27,10 +28,6 @@ use crate::id::KeyId;
 use crate::store::events::{self, Selection};
 use crate::store::retention;
 
-/// Streams that are open at once.
-pub const MOST_STREAMS: usize = 256;
-/// Of one key, so that it cannot hold all of them.
-const MOST_OF_ONE_KEY: usize = 64;
 const PAGE: u32 = 50;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,7 +37,8 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
-    after: Option<i64>,
+    #[serde(default)]
+    after: String,
     #[serde(default)]
     types: String,
     experiment: Option<String>,
@@ -58,7 +56,7 @@ pub async fn follow(
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
     let after = match last_event_id(&headers)? {
         Some(cursor) => Some(cursor),
-        None => listing.after.map(|cursor| checked("after", cursor)).transpose()?,
+        None => log_cursor(&listing.after)?,
     };
     let key = if let Actor::Key { id, .. } = actor { Some(id) } else { None };
     let permit = api.streams.open(key).map_err(|most| {
@@ -96,17 +94,10 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
     const NAME: &str = "Last-Event-ID";
     let Some(value) = headers.get(NAME).filter(|value| !value.is_empty()) else { return Ok(None) };
     let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let cursor = text.parse().map_err(|_| {
+    let cursor = text.parse().ok().and_then(|cursor: u64| i64::try_from(cursor).ok()).ok_or_else(|| {
         Refusal::invalid(NAME, format!("'{text}' was given; it must be the id of an event of this stream, a number"))
     })?;
-    checked(NAME, cursor).map(Some)
-}
-
-fn checked(field: &str, cursor: i64) -> Result<i64, Refusal> {
-    if cursor >= 0 {
-        return Ok(cursor);
-    }
-    Err(Refusal::invalid(field, format!("{cursor} was given; a cursor is 0 (the beginning of the log) or more")))
+    Ok(Some(cursor))
 }
 
 /// The stream was ended, by whichever side.
@@ -227,42 +218,48 @@ impl super::Api {
 }
 
 /// The streams that are open, by the key that reads them.
-#[derive(Default, Clone)]
-pub struct Streams(Arc<Mutex<HashMap<Option<KeyId>, usize>>>);
+pub struct Streams {
+    bounds: Bounds,
+    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
+}
 
 /// One of them, until it is dropped.
 struct Open {
-    streams: Streams,
+    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
     key: Option<KeyId>,
 }
 
+fn locked(open: &Mutex<HashMap<Option<KeyId>, usize>>) -> MutexGuard<'_, HashMap<Option<KeyId>, usize>> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Streams {
-    fn by_key(&self) -> MutexGuard<'_, HashMap<Option<KeyId>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn within(bounds: Bounds) -> Self {
+        Self { bounds, open: Arc::default() }
     }
 
     fn count(&self) -> usize {
-        self.by_key().values().sum()
+        locked(&self.open).values().sum()
     }
 
     /// Refused with how many there may be, of this key or of all.
     fn open(&self, key: Option<KeyId>) -> Result<Open, usize> {
-        let mut open = self.by_key();
-        if open.values().sum::<usize>() >= MOST_STREAMS {
-            return Err(MOST_STREAMS);
+        let mut open = locked(&self.open);
+        if open.values().sum::<usize>() >= self.bounds.streams {
+            return Err(self.bounds.streams);
         }
         let own = open.entry(key).or_default();
-        if *own >= MOST_OF_ONE_KEY {
-            return Err(MOST_OF_ONE_KEY);
+        if *own >= self.bounds.streams_of_one_key {
+            return Err(self.bounds.streams_of_one_key);
         }
         *own += 1;
-        Ok(Open { streams: self.clone(), key })
+        Ok(Open { open: self.open.clone(), key })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut open = self.streams.by_key();
+        let mut open = locked(&self.open);
         if let Some(own) = open.get_mut(&self.key) {
             *own -= 1;
             if *own == 0 {

@@ -11,6 +11,8 @@ use super::Limits;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 2;
+/// Those that wait for their turn; each may wait long, and holds up no other request of the API.
+const MOST_WAITING: usize = 8;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum QueryError {
     /// What it reads is not there, now.
     #[error("{0}")]
     Missing(String),
+    /// As many questions wait as may.
+    #[error("as many queries wait already as may; try again in a moment")]
+    Busy,
     #[error("{0}")]
     Failed(String),
 }
@@ -51,11 +56,13 @@ impl QueryError {
 pub struct Queries {
     limits: Limits,
     permits: Semaphore,
+    /// For those that wait, and those under way.
+    places: Semaphore,
 }
 
 impl Queries {
     pub fn within(limits: Limits) -> Self {
-        Self { limits, permits: Semaphore::new(AT_ONCE) }
+        Self { limits, permits: Semaphore::new(AT_ONCE), places: Semaphore::new(AT_ONCE + MOST_WAITING) }
     }
 
     /// The columns of `sql`, if it is a query that users may write.
@@ -80,6 +87,7 @@ impl Queries {
         question: impl AsyncFnOnce(&mut Session) -> Result<T, WarehouseError>,
     ) -> Result<T, QueryError> {
         let closed = |_| QueryError::Failed("the server is stopping".to_owned());
+        let _place = self.places.try_acquire().map_err(|_| QueryError::Busy)?;
         let _permit = self.permits.acquire().await.map_err(closed)?;
         let scratch = self.limits.scratch.join(name);
         let setup = Setup {

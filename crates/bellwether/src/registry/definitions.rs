@@ -1,6 +1,6 @@
 //! Commands on definitions. They are not experiments: editing one makes no event.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bellwether_warehouse::files::FileTables;
@@ -30,9 +30,9 @@ pub trait Defined: Stored + Validate {
         Ok(())
     }
 
-    /// Looks at what lies outside the database, before the transaction and not in it: a disk may hang.
-    fn look(&self, _files_roots: &[PathBuf]) -> std::result::Result<(), Refusal> {
-        Ok(())
+    /// The folder outside the database that it names. It is looked at before the transaction and not in it: a disk may hang.
+    fn folder(&self) -> Option<&str> {
+        None
     }
 
     /// What follows from an edit, in the same transaction.
@@ -49,7 +49,9 @@ pub struct Completion<'a> {
 impl Registry {
     pub async fn define<D: Defined>(&self, body: D) -> Result<Definition<D>> {
         body.validate()?;
-        self.look(&body).await?;
+        if let Some(folder) = body.folder() {
+            self.look_at(folder).await?;
+        }
         self.command(move |context, tx| {
             let mut body = body.clone();
             body.complete(&Completion { context }, tx, None)?;
@@ -68,22 +70,17 @@ impl Registry {
         edit: Map<String, Value>,
         if_match: Option<String>,
     ) -> Result<Commanded<Definition<D>>> {
-        let seen = self.db().read(move |tx: &mut dyn Tx| definitions::get::<D>(tx, id)).await?;
-        let seen = seen.ok_or_else(|| Refusal::not_found(D::KIND, id))?.body;
-        let looked_at: D = overlay(&seen, edit.clone())?;
-        if looked_at != seen {
-            looked_at.validate()?;
-            self.look(&looked_at).await?;
-        }
+        let looked_at = self.look_for_edit::<D>(id, &edit).await?;
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
             let mut body: D = overlay(&before.body, edit.clone())?;
-            if body != looked_at {
-                let detail = "it was edited at the same time; read it again, then repeat the edit";
+            body.validate()?;
+            let is_looked_at = body.folder() == before.body.folder() || body.folder() == looked_at.as_deref();
+            if !is_looked_at {
+                let detail = "its folder was edited at the same time; read it again, then repeat the edit";
                 return Err(Refusal::conflict(Conflict::State, detail).into());
             }
-            body.validate()?;
             body.complete(&Completion { context }, tx, Some(&before.body))?;
             if body == before.body {
                 return Ok(Commanded { value: before, is_changed: false });
@@ -97,17 +94,31 @@ impl Registry {
         .await
     }
 
-    /// For so long at most, and by so many at a time: one that hangs holds its place until it does not.
-    async fn look<D: Defined>(&self, body: &D) -> Result<()> {
+    /// The folder that an edit names in place of another, once it was looked at.
+    async fn look_for_edit<D: Defined>(&self, id: D::Id, edit: &Map<String, Value>) -> Result<Option<String>> {
+        let seen = self.db().read(move |tx: &mut dyn Tx| definitions::get::<D>(tx, id)).await?;
+        let seen = seen.ok_or_else(|| Refusal::not_found(D::KIND, id))?.body;
+        let edited: D = overlay(&seen, edit.clone())?;
+        edited.validate()?;
+        let folder = edited.folder().filter(|folder| seen.folder() != Some(*folder)).map(str::to_owned);
+        if let Some(folder) = &folder {
+            self.look_at(folder).await?;
+        }
+        Ok(folder)
+    }
+
+    /// For so long at most, and at so many at a time: a look that hangs holds its place until it does not.
+    async fn look_at(&self, folder: &str) -> Result<()> {
         let busy = || StoreError::Unavailable("other folders are being looked at, and do not answer".to_owned());
         let permit = self.context.looks.clone().try_acquire_owned().map_err(|_| busy())?;
-        let (body, roots) = (body.clone(), self.files_roots().to_vec());
+        let (folder, roots) = (PathBuf::from(folder), self.files_roots().to_vec());
         let looking = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            body.look(&roots)
+            FileTables::of_folder(&folder, &roots)
         });
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(looked)) => Ok(looked?),
+            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Err(failure))) => Err(Refusal::invalid("path", failure.to_string()).into()),
             Ok(Err(error)) => Err(StoreError::Failed(error.to_string()).into()),
             Err(_) => {
                 let seconds = LOOK_TIMEOUT.as_secs();
@@ -178,10 +189,8 @@ impl Defined for Schedule {
 impl Defined for Warehouse {
     const KIND: &'static str = "warehouse";
 
-    fn look(&self, files_roots: &[PathBuf]) -> std::result::Result<(), Refusal> {
-        FileTables::of_folder(Path::new(&self.path), files_roots)
-            .map(drop)
-            .map_err(|error| Refusal::invalid("path", error.to_string()))
+    fn folder(&self) -> Option<&str> {
+        Some(&self.path)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Runs that cannot be: refused with what to do, and nothing is written.
 
+use std::os::unix::fs::PermissionsExt;
+
+use futures_util::StreamExt;
 use serde_json::json;
 
-use crate::installation::{Installation, refusal};
+use crate::installation::{Installation, PROGRAM, refusal};
 use crate::study::{KEY, Study};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,5 +84,30 @@ async fn a_run_has_room_in_the_least_memory() {
         study.attach(experiment, &metric, true).await;
         let ended = here.run(experiment).await;
         assert_eq!(ended.run["state"], "success", "{mebibytes}: {}", ended.run);
+    }
+}
+
+/// Queries wait for their turn, but not all that come: the rest of the API must not be held up by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_queries_wait_and_the_others_are_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("program");
+    std::os::unix::fs::symlink(PROGRAM, &link).unwrap();
+    let here = Installation::with(|config| config.program = link.clone()).await;
+    let study = Study::define(&here.api, &here.files()).await;
+    // A worker that never says anything.
+    let silent = folder.path().join("silent");
+    std::fs::write(&silent, "#!/bin/sh\nexec sleep 600\n").unwrap();
+    std::fs::set_permissions(&silent, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&silent, &link).unwrap();
+    let path = format!("/assignment_sources/{}/preview", study.assignment_source);
+    let (body, mut previews) = (json!({}), futures_util::stream::FuturesUnordered::new());
+    for _ in 0..14 {
+        previews.push(here.api.post(&path, &body));
+    }
+    for _ in 0..4 {
+        let (status, problem) = refusal(previews.next().await.unwrap());
+        assert!(status == 503 && problem.contains("problem:busy"), "{problem}");
     }
 }

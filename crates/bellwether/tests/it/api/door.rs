@@ -52,6 +52,78 @@ async fn half_open_connections_keep_nobody_out(database: Database) {
     assert!(clock.monotonic() < Duration::from_secs(10), "nobody waits for them at the end");
 }
 
+/// Requests that are never finished, and streams, take their part of few connections, and no more.
+async fn what_is_under_way_leaves_room_for_others(database: Database) {
+    let bounded = bellwether::config::Config { max_connections: Some(16), ..config(&database) };
+    let server = Server::with(bounded).await;
+    let keys = [ADMIN_KEY.to_owned(), text_of_new_key(&server, "write").await, text_of_new_key(&server, "read").await];
+    let mut held = Vec::new();
+    for i in 0..40 {
+        let key = &keys[i % keys.len()];
+        for request in [
+            format!(
+                "POST /api/v1/entities HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{"
+            ),
+            format!("GET /api/v1/events/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\r\n"),
+        ] {
+            let mut stream = connect(&server).await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        assert!(ask(&mut connect(&server).await, HEALTH).await.starts_with("HTTP/1.1 200"), "after {i}");
+    }
+    drop(held);
+    server.stop().await;
+}
+
+async fn text_of_new_key(server: &Server, role: &str) -> String {
+    let made = server.post("/keys", json!({"name": role, "role": role})).await.expect(201);
+    made["key"].as_str().unwrap().to_owned()
+}
+
+/// Who names no version edits what is there, whoever else does so.
+async fn edits_at_the_same_time_all_count(database: Database) {
+    let server = Server::start(&database).await;
+    let made = server.make("/schedules", json!({"name": "daily", "cron": "0 6 * * *"})).await;
+    let path = format!("/schedules/{made}");
+    let edit = |hour: u32| {
+        let fields = if hour.is_multiple_of(2) {
+            json!({"cron": format!("0 {hour} * * *")})
+        } else {
+            json!({"name": format!("daily {hour}")})
+        };
+        server.patch(&path, fields)
+    };
+    let answers = futures_util::future::join_all((0..24).map(edit)).await;
+    for answer in answers {
+        answer.expect(200);
+    }
+    let now = server.get(&path).await;
+    assert!(now["name"].as_str().unwrap().len() > 5 && now["version"].as_i64().unwrap() > 20, "{now}");
+    server.stop().await;
+}
+
+async fn a_wrong_query_is_told_what_was_given(database: Database) {
+    let server = Server::start(&database).await;
+    for (query, field, told) in [
+        ("/experiments?limit=many", "limit", "'many' was given; a whole number that is not negative is expected"),
+        ("/experiments?limit=99999999999", "limit", "'99999999999' was given; a smaller number is expected"),
+        ("/experiments?limit=-1", "limit", "'-1' was given; a whole number"),
+        ("/events?after=99999999999999999999", "after", "'99999999999999999999' was given"),
+        ("/events/stream?after=garbage", "after", "'garbage' was given; what a page of the same list gave"),
+        ("/deliveries?state=lost", "state", "'lost' was given"),
+        ("/experiments?colour=red", "colour", "unknown field `colour` was given"),
+    ] {
+        let answer = server.call_as(ADMIN_KEY, Method::GET, query, Value::Null).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        invalid(answer, field);
+        assert!(text.contains(told), "{query}: {text}");
+    }
+    // No log is as long as that, but one may be longer than what 32 bits count.
+    assert_eq!(server.get("/events?after=5000000000").await["items"], json!([]));
+    server.stop().await;
+}
+
 /// No head, however long it grows, is kept in memory without end.
 async fn a_head_without_end_is_refused(database: Database) {
     let server = Server::start(&database).await;
@@ -195,4 +267,7 @@ on_both!(
     what_lies_below_nothing_is_not_there,
     answers_are_short_and_in_plain_words,
     one_key_cannot_hold_all_streams,
+    what_is_under_way_leaves_room_for_others,
+    edits_at_the_same_time_all_count,
+    a_wrong_query_is_told_what_was_given,
 );
