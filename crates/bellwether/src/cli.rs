@@ -52,6 +52,8 @@ pub fn run() -> ExitCode {
             Command::Worker => Ok(()),
         }
     });
+    // A look at a folder on a mount that hangs would hold the end up for ever.
+    runtime.shutdown_background();
     result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::address::{AddressPolicy, Network};
 use crate::definition::Schedule;
 use crate::error::Validate;
-use crate::key::{PresentedKey, check_own};
+use crate::key::check_own;
 
 pub use outbound::{CertificateFiles, OutboundSettings, Proxy, ProxyCredentials, ProxyProtocol};
 
@@ -283,7 +283,7 @@ fn secret(name: &str, environment: Environment<'_>) -> Result<Option<String>, Co
 /// Before anything is made: a start that fails for its key leaves nothing behind.
 fn checked_admin_key(text: String) -> Result<String, ConfigError> {
     let wrong = |reason| ConfigError(format!("admin_key: {reason}; or leave it out to have one made"));
-    if PresentedKey::parse(&text).is_some() { Ok(text) } else { check_own(&text).map(|()| text).map_err(wrong) }
+    check_own(&text).map(|()| text).map_err(wrong)
 }
 
 #[cfg(test)]
@@ -343,5 +343,21 @@ mod tests {
         std::fs::write(&file, "lisen = 1").unwrap();
         let error = Config::load(Given::default(), Some(&file), &|_| None).unwrap_err().to_string();
         assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn an_admin_key_is_checked_before_anything_is_made() {
+        let load = |key: &str| {
+            let given = Given { admin_key: Some(key.to_owned()), ..Given::default() };
+            Config::load(given, None, &|_| None).map(|config| config.admin_key)
+        };
+        let own = "bw_9f86d081884c7d659a2feaa0c55ad015";
+        assert_eq!(load(own).unwrap().as_deref(), Some(own));
+        // In the form of those made here, a secret that anybody guesses is none either.
+        let weak = format!("bw_00000000000000000000000001_{}", "0".repeat(64));
+        for key in ["secret", "bw_secret", &weak] {
+            let error = load(key).unwrap_err().to_string();
+            assert!(error.starts_with("admin_key: ") && error.ends_with("to have one made"), "{error}");
+        }
     }
 }

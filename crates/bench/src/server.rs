@@ -11,7 +11,7 @@ use crate::{Problem, process};
 
 /// An admin key for servers that live no longer than a measurement.
 pub const ADMIN_KEY: &str =
-    "bw_00000000000000000000000001_0000000000000000000000000000000000000000000000000000000000000001";
+    "bw_00000000000000000000000001_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Complete when the server has ended.
 pub type Trace = std::thread::JoinHandle<std::io::Result<String>>;

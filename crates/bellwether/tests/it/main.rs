@@ -6,6 +6,7 @@ mod clocks;
 #[allow(dead_code)] // The tests of nodes use more of it.
 mod cluster;
 mod databases;
+mod process;
 mod receiver;
 mod request;
 mod schema;

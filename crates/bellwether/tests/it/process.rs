@@ -1,0 +1,81 @@
+//! The program as a process: what it writes, and how it ends when it is asked to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use crate::server::ADMIN_KEY;
+
+struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    address: String,
+    folder: tempfile::TempDir,
+}
+
+impl Process {
+    /// Its log goes into a file.
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bellwether"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(folder.path().join("data"))
+            .env("BELLWETHER_ADMIN_KEY", ADMIN_KEY)
+            .env("BELLWETHER_LOG", "info")
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let address = line.trim().rsplit('/').next().unwrap().to_owned();
+        Self { child, output, address, folder }
+    }
+
+    fn signal(&self, name: &str) {
+        let asked = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
+        assert!(asked.success());
+    }
+
+    /// How it ended, and all that it logged.
+    fn ended(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        let _ = self.output.read_to_end(&mut Vec::new());
+        (status, std::fs::read_to_string(self.folder.path().join("log")).unwrap())
+    }
+}
+
+#[test]
+fn a_log_that_no_terminal_shows_has_no_colours() {
+    let process = Process::start();
+    process.signal("TERM");
+    let (status, log) = process.ended();
+    assert!(status.success(), "{status}: {log}");
+    assert!(log.contains("stopping") && !log.contains('\u{1b}'), "{log}");
+}
+
+/// The first signal waits for a request under way; the second waits for nothing.
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let process = Process::start();
+    let mut request = TcpStream::connect(&process.address).unwrap();
+    let head = format!(
+        "POST /api/v1/entities HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {ADMIN_KEY}\r\ncontent-type: application/json\r\n\
+         content-length: 10\r\nexpect: 100-continue\r\n\r\n"
+    );
+    request.write_all(head.as_bytes()).unwrap();
+    // The server has begun with the request when it asks for its body.
+    let mut asked = [0; 12];
+    request.read_exact(&mut asked).unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    process.signal("TERM");
+    // It listens no more, and waits.
+    while TcpStream::connect(&process.address).is_ok() {}
+    process.signal("TERM");
+    let (status, log) = process.ended();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("ending at once"), "{log}");
+    drop(request);
+}
