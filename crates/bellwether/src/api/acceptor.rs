@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
 
@@ -31,6 +31,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGEST_HEAD: usize = 32 * 1024;
 /// Requests at once on one connection of HTTP/2.
 const MOST_STREAMS: u32 = 64;
+/// For a newcomer to say what it came for before it may have to give way.
+const WELCOME: Duration = Duration::from_millis(100);
 /// For the end of an answer to be taken by whoever gives way.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 /// After the system had no descriptor for a connection.
@@ -62,6 +64,10 @@ impl Door {
         Some((id, notify))
     }
 
+    fn welcome(self: &Arc<Self>, id: Id, place: OwnedSemaphorePermit) -> Arc<Mutex<Option<Newcomer>>> {
+        Arc::new(Mutex::new(Some(Newcomer { _under_way: UnderWay { door: self.clone(), id }, _place: place })))
+    }
+
     fn leave(&self, id: Id) {
         self.occupancy().leave(id);
         self.closing.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -71,9 +77,15 @@ impl Door {
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
     let door = Arc::new(Door { occupancy: Mutex::new(Occupancy::within(bounds)), closing: Mutex::default() });
+    let newcomers = Arc::new(Semaphore::new(bounds.newcomers));
     let mut serving = JoinSet::new();
     let refused = Counter::default();
     loop {
+        // While there are many newcomers, more of them wait with the system.
+        let accepting = async {
+            let place = newcomers.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>((place, listener.accept().await?))
+        };
         let accepted = tokio::select! {
             _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
             Some(ended) = serving.join_next() => {
@@ -82,14 +94,15 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut st
                 }
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            accepted = accepting => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match door.enter(peer.ip()) {
+            Ok((place, (stream, peer))) => match door.enter(peer.ip()) {
                 Some((id, close)) => {
                     let (door, router, stopping) = (door.clone(), router.clone(), stopping.clone());
+                    let newcomer = door.welcome(id, place);
                     serving.spawn(async move {
-                        one(stream, peer, router, &door, id, &close, stopping).await;
+                        Connection { peer, id, close, newcomer, stopping }.serve(stream, router, &door).await;
                         door.leave(id);
                     });
                 }
@@ -112,25 +125,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut st
     while serving.join_next().await.is_some() {}
 }
 
-async fn one(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    door: &Arc<Door>,
-    id: Id,
-    close: &Notify,
-    mut stopping: watch::Receiver<bool>,
-) {
-    // Answers are small and go out at once.
-    let _ = stream.set_nodelay(true);
-    let (began, begun) = watch::channel(false);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let _ = began.send(true);
-        let under_way = UnderWay::begin(door, id);
-        request.extensions_mut().insert(Peer(peer.ip()));
-        let answer = router.clone().call(request.map(Body::new));
-        async move { answer.await.map(|response| response.map(|body| Held { body, _under_way: under_way })) }
-    });
+fn http() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT).max_buf_size(LARGEST_HEAD);
     let most_head = u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX);
@@ -141,42 +136,98 @@ async fn one(
         .max_concurrent_streams(MOST_STREAMS)
         .keep_alive_interval(IDLE_TIMEOUT)
         .keep_alive_timeout(FIRST_HEAD_TIMEOUT);
-    let io = TokioIo::new(CutWhenStalled::after(LONGEST_STALL, stream));
-    let mut connection = pin!(builder.serve_connection(io, service));
-    let first = tokio::time::sleep(FIRST_HEAD_TIMEOUT);
-    let mut first = pin!(first);
-    let mut idling = tokio::time::interval(IDLE_TIMEOUT);
-    idling.reset();
-    let mut waiting_since = None;
-    loop {
-        let has_begun = *begun.borrow();
+    builder
+}
+
+/// One connection, while it is served.
+struct Connection {
+    peer: SocketAddr,
+    id: Id,
+    close: Arc<Notify>,
+    newcomer: Arc<Mutex<Option<Newcomer>>>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Connection {
+    async fn serve(mut self, stream: TcpStream, router: Router, door: &Arc<Door>) {
+        // Answers are small and go out at once.
+        let _ = stream.set_nodelay(true);
+        let (began, begun) = watch::channel(false);
+        let (peer, id, newcomer) = (Peer(self.peer.ip()), self.id, self.newcomer.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let _ = began.send(true);
+            let (under_way, newcomer) = (UnderWay::begin(door, id), newcomer.clone());
+            request.extensions_mut().insert(peer);
+            let answer = router.clone().call(request.map(Body::new));
+            async move {
+                let answer = answer.await;
+                settle(&newcomer);
+                answer.map(|response| response.map(|body| Held { body, _under_way: under_way }))
+            }
+        });
+        let builder = http();
+        let io = TokioIo::new(CutWhenStalled::after(LONGEST_STALL, stream));
+        let mut connection = pin!(builder.serve_connection(io, service));
         tokio::select! {
+            // What has come is read before anybody decides that nothing has.
+            biased;
             _ = connection.as_mut() => return,
-            () = close.notified() => break,
-            () = first.as_mut(), if !has_begun => {
-                if !*begun.borrow() {
-                    return;
-                }
-            }
-            // Over HTTP/2 a connection is kept open by pings, too.
-            _ = idling.tick() => {
-                let since = door.occupancy().waiting_since(id);
-                if since.is_some() && since == waiting_since {
-                    break;
-                }
-                waiting_since = since;
-            }
-            _ = stopping.wait_for(|is_stopping| *is_stopping) => break,
+            () = self.is_to_end(&begun, door) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        settle(&self.newcomer);
+        // Who has no request under way is not waited for, but for what is still to be sent of an answer.
+        let is_under_way = door.occupancy().is_under_way(id);
+        if is_under_way {
+            let _ = connection.await;
+        } else if *begun.borrow() {
+            let _ = tokio::time::timeout(LAST_BYTES, connection).await;
         }
     }
-    connection.as_mut().graceful_shutdown();
-    // Who has no request under way is not waited for, but for what is still to be sent of an answer.
-    let is_under_way = door.occupancy().is_under_way(id);
-    if is_under_way {
-        let _ = connection.await;
-    } else if *begun.borrow() {
-        let _ = tokio::time::timeout(LAST_BYTES, connection).await;
+
+    /// Waits for a reason to end it from this side.
+    async fn is_to_end(&mut self, begun: &watch::Receiver<bool>, door: &Door) {
+        let mut welcome = pin!(tokio::time::sleep(WELCOME));
+        let mut first = pin!(tokio::time::sleep(FIRST_HEAD_TIMEOUT));
+        let (mut is_welcome, mut is_first) = (true, true);
+        let mut idling = tokio::time::interval(IDLE_TIMEOUT);
+        idling.reset();
+        let mut waiting_since = None;
+        loop {
+            tokio::select! {
+                () = self.close.notified() => return,
+                _ = self.stopping.wait_for(|is_stopping| *is_stopping) => return,
+                () = welcome.as_mut(), if is_welcome => {
+                    is_welcome = false;
+                    settle(&self.newcomer);
+                }
+                () = first.as_mut(), if is_first => {
+                    is_first = false;
+                    if !*begun.borrow() {
+                        return;
+                    }
+                }
+                // Over HTTP/2 a connection is kept open by pings, too.
+                _ = idling.tick() => {
+                    let since = door.occupancy().waiting_since(self.id);
+                    if since.is_some() && since == waiting_since {
+                        return;
+                    }
+                    waiting_since = since;
+                }
+            }
+        }
     }
+}
+
+/// A connection that has just come, until it has been answered, or says nothing for a while.
+struct Newcomer {
+    _under_way: UnderWay,
+    _place: OwnedSemaphorePermit,
+}
+
+fn settle(newcomer: &Mutex<Option<Newcomer>>) {
+    drop(newcomer.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 /// A request under way, until it is dropped.

@@ -52,6 +52,17 @@ async fn half_open_connections_keep_nobody_out(database: Database) {
     assert!(clock.monotonic() < Duration::from_secs(10), "nobody waits for them at the end");
 }
 
+/// Nobody is sent away to make room for others before their request is read.
+async fn all_of_a_crowd_are_answered(database: Database) {
+    let bounded = bellwether::config::Config { max_connections: Some(16), ..config(&database) };
+    let server = Server::with(bounded).await;
+    let one = async || ask(&mut connect(&server).await, HEALTH).await;
+    let answers = futures_util::future::join_all((0..300).map(|_| one())).await;
+    let answered = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 200")).count();
+    assert_eq!(answered, answers.len());
+    server.stop().await;
+}
+
 /// Requests that are never finished, and streams, take their part of few connections, and no more.
 async fn what_is_under_way_leaves_room_for_others(database: Database) {
     let bounded = bellwether::config::Config { max_connections: Some(16), ..config(&database) };
@@ -268,6 +279,7 @@ on_both!(
     answers_are_short_and_in_plain_words,
     one_key_cannot_hold_all_streams,
     what_is_under_way_leaves_room_for_others,
+    all_of_a_crowd_are_answered,
     edits_at_the_same_time_all_count,
     a_wrong_query_is_told_what_was_given,
 );
