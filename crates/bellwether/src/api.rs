@@ -100,7 +100,7 @@ async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Resul
     }
     let Ok(_permit) = api.requests.try_acquire() else {
         let detail = "as many requests are under way as there may be; try again in a moment";
-        return Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
+        return Err(Problem::busy(detail));
     };
     Ok(next.run(request).await)
 }

@@ -58,6 +58,9 @@ pub enum Error {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// As much of this is under way as may be; the same request may succeed in a moment.
+    #[error("{0}")]
+    Busy(&'static str),
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

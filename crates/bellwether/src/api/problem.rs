@@ -21,6 +21,11 @@ impl Problem {
     pub fn of(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Self { status, kind, detail: detail.into(), errors: Vec::new() }
     }
+
+    /// As much is under way as may be, and will not be for long.
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self::of(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+    }
 }
 
 impl From<Refusal> for Problem {
@@ -102,6 +107,7 @@ impl From<Error> for Problem {
         match error {
             Error::Refused(refusal) => refusal.into(),
             Error::Store(error) => error.into(),
+            Error::Busy(detail) => Self::busy(detail),
         }
     }
 }

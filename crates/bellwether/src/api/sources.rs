@@ -92,7 +92,7 @@ impl Api {
             Ok(columns) => Ok(Some(columns)),
             Err(QueryError::Missing(_)) => Ok(None),
             Err(QueryError::Sql(reason)) => Err(Refusal::invalid("sql", reason).into()),
-            Err(QueryError::Busy) => Err(busy()),
+            Err(error @ QueryError::Busy) => Err(Problem::busy(error.to_string())),
             Err(QueryError::Failed(reason)) => Err(not_answered(&reason)),
         }
     }
@@ -100,10 +100,6 @@ impl Api {
     fn scratch_name(&self) -> String {
         format!("query_{}", crate::id::text(self.registry.ids().next()))
     }
-}
-
-fn busy() -> Problem {
-    Problem::of(StatusCode::SERVICE_UNAVAILABLE, "busy", QueryError::Busy.to_string())
 }
 
 fn not_answered(reason: &str) -> Problem {
@@ -146,7 +142,7 @@ pub async fn preview(State(api): State<Shared>, Ids(id): Ids<String>, Params(row
     let table = api.queries.preview(warehouse.path.as_ref(), &api.scratch_name(), &source.sql, rows.limit).await;
     let table = table.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("sql", reason)),
-        QueryError::Busy => busy(),
+        QueryError::Busy => Problem::busy(error.to_string()),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     let rows: Vec<Vec<Value>> = table.rows.iter().map(|row| row.iter().map(plain).collect()).collect();

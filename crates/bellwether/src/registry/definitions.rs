@@ -109,8 +109,8 @@ impl Registry {
 
     /// For so long at most, and at so many at a time: a look that hangs holds its place until it does not.
     async fn look_at(&self, folder: &str) -> Result<()> {
-        let busy = || StoreError::Unavailable("other folders are being looked at, and do not answer".to_owned());
-        let permit = self.context.looks.clone().try_acquire_owned().map_err(|_| busy())?;
+        let busy = "other folders are being looked at, and do not answer; nothing was changed, try again later";
+        let permit = self.context.looks.clone().try_acquire_owned().map_err(|_| Error::Busy(busy))?;
         let (folder, roots) = (PathBuf::from(folder), self.files_roots().to_vec());
         let looking = tokio::task::spawn_blocking(move || {
             let _permit = permit;

@@ -30,13 +30,13 @@ pub fn failure(error: &DataFusionError, memory_limit_bytes: u64) -> Failure {
                 "the query engine fails on this query: it asks for more than the engine can do; write it another way";
             Failure::of(ErrorKind::Sql, message)
         }
-        kind => Failure::of(kind, error.strip_backtrace()),
+        kind => Failure::of(kind, words(error)),
     }
 }
 
 /// A mistake in SQL, with its place where it is known.
 pub fn sql_failure(error: &DataFusionError) -> Failure {
-    let message = error.strip_backtrace();
+    let message = words(error);
     let place = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     Failure::of(
         ErrorKind::Sql,
@@ -45,6 +45,15 @@ pub fn sql_failure(error: &DataFusionError) -> Failure {
             None => message,
         },
     )
+}
+
+/// What the engine adds to what it calls a fault of its own, such as a function that does not fit what it is given.
+const BUG_REPORT: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
+                          filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
+
+/// What the engine says, for the query's author.
+fn words(error: &DataFusionError) -> String {
+    error.strip_backtrace().replace(BUG_REPORT, "").replace("Internal error: ", "")
 }
 
 fn kind(root: &DataFusionError) -> ErrorKind {

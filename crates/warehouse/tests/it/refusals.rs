@@ -136,3 +136,15 @@ async fn rows_beyond_the_limit() {
     assert_eq!(preview.rows.len(), 10);
     assert_eq!(session.query("SELECT value FROM generate_series(1, 10)", 10).await.unwrap().rows, 10);
 }
+
+/// Also where the engine takes a query's mistake for one of its own.
+#[tokio::test]
+async fn wrong_arguments_are_told_in_terms_of_the_query() {
+    let folder = Folder::with(&[("facts.csv", "n\n1\n")]);
+    let mut session = folder.session().await;
+    let (kind, message) = refusal(&mut session, "SELECT regexp_like(n, 'a') FROM facts").await;
+    assert!(kind == ErrorKind::Sql && message.contains("'regexp_like(Int64, Utf8)'"), "{kind:?}: {message}");
+    for word in ["DataFusion", "bug", "Internal error", "github"] {
+        assert!(!message.contains(word), "{word}: {message}");
+    }
+}
