@@ -57,8 +57,8 @@ impl Server {
     /// The same under strace: the trace of all its calls of these names can be read when the server has ended.
     pub fn start_traced(program: &Path, data: &Path, calls: &str) -> Result<(Self, Trace), Problem> {
         let mut command = Command::new("strace");
-        // With -D the tracer is a process beside, so that signals meet the server.
-        command.args(["-D", "-f", "-s", "32", "-e", &format!("trace={calls}")]).arg(program);
+        // With -D the tracer is a process beside, so that signals meet the server; with -y it names files.
+        command.args(["-D", "-f", "-y", "-s", "32", "-e", &format!("trace={calls}")]).arg(program);
         command.env("BELLWETHER_LOG", "off").stderr(Stdio::piped());
         let mut child = serve(command, data, None).spawn()?;
         let output = child.stderr.take().ok_or("the tracer has no output")?;

@@ -15,9 +15,10 @@ const DATABASE: [&str; 3] = ["bellwether.db", "bellwether.db-wal", "bellwether.d
 /// Makes the folder if there is none, and claims it for this process until the lock is dropped.
 pub fn claim(data: &Path) -> Result<File, StartError> {
     let failed = |error| StartError::Data(data.display().to_string(), error);
-    if !data.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
-        sync_folder_of(data).map_err(failed)?;
+    let made: Vec<&Path> = data.ancestors().take_while(|folder| !folder.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
+    for folder in made {
+        sync_folder_of(folder).map_err(failed)?;
     }
     DirBuilder::new().recursive(true).mode(0o700).create(data.join("files")).map_err(failed)?;
     let lock = private_file(&data.join("lock")).map_err(failed)?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod certificates;
 mod clocks;
 #[allow(dead_code)] // The tests of nodes use more of it.
 mod cluster;

@@ -10,6 +10,7 @@ mod removal;
 mod runs;
 mod settings_and_keys;
 mod statements;
+mod tls;
 mod transactions;
 
 use std::sync::Mutex;

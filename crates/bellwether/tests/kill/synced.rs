@@ -34,3 +34,29 @@ async fn a_sync_precedes_the_answer_to_every_change() {
     }
     assert_eq!(answers, 1 + CHANGES, "{trace}");
 }
+
+/// A power cut may take a file away whose folder was not synced after it was made, and the folder likewise.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_first_start_makes_is_still_there_after_a_power_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let data = folder.join("made").join("too");
+    let program = Path::new(env!("CARGO_BIN_EXE_bellwether"));
+    let (server, trace) = Server::start_traced(program, &data, "fsync,rename,openat").unwrap();
+    server.kill().unwrap();
+    let trace = trace.join().unwrap().unwrap();
+    let lines: Vec<&str> = trace.lines().collect();
+    let first = |what: &dyn Fn(&str) -> bool| lines.iter().position(|line| what(line));
+    let synced = |path: &Path, after: usize| {
+        let call = format!("<{}>", path.display());
+        lines[after..].iter().any(|line| line.contains("fsync(") && line.contains(&call))
+    };
+    for parent in [folder.as_path(), &folder.join("made")] {
+        assert!(synced(parent, 0), "{} was not synced:\n{trace}", parent.display());
+    }
+    let key = first(&|line| line.contains("rename(") && line.contains("secret.key")).expect("the key is made");
+    let database = first(&|line| line.contains("bellwether.db\"") && line.contains("O_CREAT"));
+    for made in [key, database.expect("the database is made")] {
+        assert!(synced(&data, made), "{} was not synced after {}:\n{trace}", data.display(), lines[made]);
+    }
+}

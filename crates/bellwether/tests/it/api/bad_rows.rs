@@ -126,6 +126,32 @@ async fn one_experiment_does_not_stop_the_schedule(database: Database) {
     server.stop().await;
 }
 
+/// A run that waits and cannot be read, before one that can; and the same of runs that a process has left behind.
+async fn one_run_does_not_stop_the_queue(database: Database) {
+    let server = Server::start(&database).await;
+    let definitions = crate::server::Definitions::make(&server, &database).await;
+    let made = |experiment: i64, run: u32, state: &str, actor: &str| {
+        let started = if state == "running" { "1" } else { "NULL" };
+        format!(
+            "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, \
+             is_data_updated, is_traffic_imbalance) \
+             VALUES ('run_{run:026}', {experiment}, 'full', 1, '{state}', '{actor}', 0, 1, 1, {started}, 0, 0)"
+        )
+    };
+    let mut runs = 0;
+    for state in ["running", "queued"] {
+        let mut sound = String::new();
+        for (kind, actor) in [("damaged", "{nobody"), ("sound", r#"{"type":"system"}"#)] {
+            let id = server.experiment(definitions.experiment(&format!("{state}-{kind}"))).await;
+            runs += 1;
+            assert_eq!(by_hand(&server, made(id, runs, state, actor)).await, 1);
+            sound = format!("/experiments/{id}/runs");
+        }
+        server.eventually(&sound, |page| !items(page)[0]["ended_at"].is_null()).await;
+    }
+    server.stop().await;
+}
+
 /// As after a rollback: rows with fields that this program does not know. It reads them, and writes the fields back.
 async fn what_a_newer_program_has_written_is_read_and_kept(database: Database) {
     let server = Server::start(&database).await;
@@ -165,5 +191,6 @@ on_both!(
     what_a_filter_asks_for_is_remembered_with_the_event,
     one_delivery_does_not_stop_retention,
     one_experiment_does_not_stop_the_schedule,
+    one_run_does_not_stop_the_queue,
     what_a_newer_program_has_written_is_read_and_kept,
 );

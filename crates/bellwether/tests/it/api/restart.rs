@@ -1,10 +1,18 @@
 //! A stop keeps what is owed, and the next start sends it.
 
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
 use bellwether::app::{self, StartError};
+use bellwether::registry::{recovery, retention};
+use bellwether::store::{StoreError, Tx};
+use tokio::sync::watch;
 
 use super::{items, rename, subscribe};
 use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
+use crate::receiver::{PATIENCE, Receiver, Reply};
 use crate::server::{ADMIN_KEY, Server, config, draft};
 
 async fn what_was_pending_arrives_after_a_restart_in_order(database: Database) {
@@ -61,6 +69,38 @@ async fn a_data_folder_in_use_is_refused(database: Database) {
     assert!(matches!(refused, StartError::InUse(_)), "{refused}");
     server.stop().await;
     Server::start(&database).await.stop().await;
+}
+
+/// A database that does not answer holds up none of the loops that are to end.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_loop_waits_for_a_busy_database_to_end() {
+    let server = Server::start(&Database::sqlite()).await;
+    let registry = server.running().registry().clone();
+    let (begin, begun) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let (begin, released) = (Mutex::new(begin), Mutex::new(released));
+    let db = registry.db().clone();
+    let busy = tokio::spawn(async move {
+        let hold = move |_: &mut dyn Tx| {
+            begin.lock().unwrap().send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            Ok::<_, StoreError>(())
+        };
+        db.write(hold).await
+    });
+    tokio::task::spawn_blocking(move || begun.recv()).await.unwrap().unwrap();
+
+    let (stop, stopping) = watch::channel(false);
+    let mut removing = pin!(retention::run(registry.clone(), Duration::ZERO, stopping.clone()));
+    let mut recovering = pin!(recovery::run(registry.clone(), Arc::default(), stopping));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(removing.as_mut().poll(&mut context).is_pending() && recovering.as_mut().poll(&mut context).is_pending());
+    stop.send(true).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, async { tokio::join!(removing, recovering) }).await;
+    ended.expect("both end while the database is busy");
+    release.send(()).unwrap();
+    busy.await.unwrap().unwrap();
+    server.stop().await;
 }
 
 on_both!(

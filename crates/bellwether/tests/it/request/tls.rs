@@ -11,8 +11,6 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::sync::mpsc;
@@ -20,66 +18,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
-
-/// A certificate authority of the test's own, and its files.
-struct Authority {
-    folder: tempfile::TempDir,
-    issuer: Issuer<'static, KeyPair>,
-    certificate: rcgen::Certificate,
-}
-
-struct Certificate {
-    der: CertificateDer<'static>,
-    key: KeyPair,
-}
-
-impl Certificate {
-    fn key_der(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::try_from(self.key.serialize_der()).unwrap()
-    }
-
-    fn self_signed(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().self_signed(&key).unwrap();
-        Self { der: certificate.der().clone(), key }
-    }
-}
+use crate::certificates::{Authority, Certificate};
 
 impl Authority {
-    fn make() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { folder, issuer: Issuer::new(params, key), certificate }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
-
-    fn certify(&self, name: &str) -> Certificate {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Certificate { der: certificate.der().clone(), key }
-    }
-
-    /// The files of a certificate to show to receivers.
-    fn client_files(&self, name: &str) -> CertificateFiles {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let files = CertificateFiles {
-            certificate: self.folder.path().join("client.pem"),
-            key: self.folder.path().join("client.key"),
-        };
-        std::fs::write(&files.certificate, certificate.pem()).unwrap();
-        std::fs::write(&files.key, key.serialize_pem()).unwrap();
-        files
-    }
-
     /// Trusting this authority, and looking names up where the receivers are.
     fn outbound(&self, settings: OutboundSettings) -> Outbound {
         let settings = OutboundSettings { ca_file: Some(self.file()), ..settings };
@@ -104,7 +45,7 @@ impl Receiver {
             None => builder.unwrap().with_no_client_auth(),
             Some(authority) => {
                 let mut roots = RootCertStore::empty();
-                roots.add(authority.certificate.der().clone()).unwrap();
+                roots.add(authority.der.clone()).unwrap();
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
                 builder.unwrap().with_client_cert_verifier(verifier)
             }
