@@ -32,14 +32,14 @@ use axum::routing::{MethodRouter, delete, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-use crate::collection::Collection;
-use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
 use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
-use crate::metric::Metric;
+use crate::domain::collection::Collection;
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::metric::Metric;
+use crate::maintenance::nodes::License;
 use crate::pipeline::Queries;
 use crate::registry::Registry;
-use crate::registry::nodes::License;
 pub use occupancy::Bounds;
 use problem::Problem;
 use sources::Tried;

@@ -14,16 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api;
-use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::delivery::outbound::{Outbound, OutboundError};
+use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
-use crate::descriptors::Descriptors;
-use crate::id::{Ids, RandomIds};
+use crate::domain::clock::{Clock, SystemClock};
+use crate::domain::id::{Ids, RandomIds};
+use crate::maintenance::nodes::Node;
+use crate::maintenance::{lived, log, recovery, retention, sequencer};
 use crate::pipeline::{self, Pipeline, Queries};
-use crate::registry::nodes::Node;
-use crate::registry::{self, Registry, Wakes, lived, log, recovery, retention, sequencer};
-use crate::secret::{Vault, VaultError, write_private};
+use crate::platform::descriptors::Descriptors;
+use crate::platform::secret::{Vault, VaultError, write_private};
+use crate::registry;
+use crate::registry::{Registry, Wakes};
 use crate::store::{Db, Location, PostgresServer};
 
 /// For requests that are under way when the process is asked to stop.
@@ -38,7 +40,7 @@ pub enum StartError {
     #[error("cannot listen on {0}: {1}; give another address with --listen")]
     Listen(SocketAddr, std::io::Error),
     #[error(transparent)]
-    Secret(#[from] crate::secret::VaultError),
+    Secret(#[from] crate::platform::secret::VaultError),
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
     #[error(transparent)]

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::address::{AddressPolicy, Network};
-use crate::definition::Schedule;
-use crate::error::Validate;
-use crate::key::check_own;
+use crate::domain::address::{AddressPolicy, Network};
+use crate::domain::definition::Schedule;
+use crate::domain::error::Validate;
+use crate::domain::key::check_own;
 
 pub use outbound::{CertificateFiles, OutboundSettings, Proxy, ProxyCredentials, ProxyProtocol};
 

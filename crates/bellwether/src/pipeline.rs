@@ -17,10 +17,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::id::{NodeId, RunId};
-use crate::registry::nodes::View;
+use crate::domain::id::{NodeId, RunId};
+use crate::domain::run::RunState;
+use crate::maintenance::nodes::View;
 use crate::registry::{Ending, Error, Registry, Result, RunWake};
-use crate::run::RunState;
 use crate::store::{Tx, runs};
 
 pub use queries::{Queries, QueryError};

@@ -10,18 +10,15 @@ mod edit;
 mod endpoints;
 mod experiments;
 mod keys;
+mod lanes;
 pub mod lived;
-pub mod log;
-pub mod nodes;
 mod outcomes;
 pub mod persist;
 mod probe;
 mod record;
-pub mod recovery;
-pub mod retention;
+mod recovery;
 mod rotation;
 mod runs;
-pub mod sequencer;
 mod tally;
 mod wake;
 mod why;
@@ -31,14 +28,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 
-use crate::address::AddressPolicy;
-use crate::clock::Clock;
-use crate::definition::Schedule;
-use crate::endpoint::Sendable;
-use crate::error::Refusal;
-use crate::experiment::Experiment;
-use crate::id::{ExperimentId, Ids, NodeId};
-use crate::secret::Vault;
+use crate::domain::address::AddressPolicy;
+use crate::domain::clock::Clock;
+use crate::domain::definition::Schedule;
+use crate::domain::endpoint::Sendable;
+use crate::domain::error::Refusal;
+use crate::domain::experiment::Experiment;
+use crate::domain::id::{ExperimentId, Ids, NodeId};
+use crate::platform::secret::Vault;
 use crate::store::{Db, StoreError, Tx, settings};
 
 pub use definitions::Defined;
@@ -145,6 +142,10 @@ impl Registry {
 
     pub fn vault(&self) -> &Arc<Vault> {
         &self.context.setup.vault
+    }
+
+    pub fn wakes(&self) -> &Wakes {
+        &self.context.wakes
     }
 
     pub fn tally(&self) -> &Tally {

@@ -4,35 +4,24 @@
 //! is answered after its commit is on disk. Every statement stands once, in the files below, one for each kind of record;
 //! what differs between the two databases is in `dialect`. What a change means is not decided here: see `registry`.
 
-mod batch;
 pub mod changes;
 pub mod definitions;
 pub mod deliveries;
-mod dialect;
 pub mod endpoints;
-mod error;
+mod engine;
 pub mod events;
 pub mod experiments;
 pub mod keys;
 pub mod lanes;
 pub mod lived;
-mod migrate;
-pub mod notices;
 pub mod outcomes;
 pub mod overview;
 pub mod pending;
-mod postgres;
 pub mod recoveries;
 pub mod retention;
-mod rows;
 pub mod runs;
 pub mod settings;
-mod sqlite;
-mod threads;
-mod tolerant;
 pub mod undelivered;
-mod value;
-mod write;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -41,13 +30,14 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-pub use batch::Job;
-use batch::Purpose;
-pub use dialect::Dialect;
-pub use error::{StoreError, readable};
-use tolerant::Kept;
-pub use value::{Cell, FromCell, Row, Value};
-pub use write::{Write, together};
+pub use engine::batch::Job;
+use engine::batch::Purpose;
+pub use engine::dialect::Dialect;
+pub use engine::error::{StoreError, readable};
+pub use engine::notices;
+use engine::tolerant::Kept;
+pub use engine::value::{Cell, FromCell, Row, Value};
+pub use engine::write::{Write, together};
 
 /// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
 const MOST_PREPARED: usize = 512;
@@ -207,8 +197,8 @@ impl Db {
     pub fn open(location: &Location) -> Result<Self, StoreError> {
         let (queues, work) = Queues::channels();
         let threads = match location {
-            Location::Sqlite(path) => sqlite::open(path, work)?,
-            Location::Postgres(server) => postgres::open(server, &work)?,
+            Location::Sqlite(path) => engine::sqlite::open(path, work)?,
+            Location::Postgres(server) => engine::postgres::open(server, &work)?,
         };
         let (location, queues, threads) = (location.clone(), RwLock::new(Some(queues)), Mutex::new(threads));
         Ok(Self { shared: Arc::new(Shared { location, queues, threads }) })
@@ -225,7 +215,7 @@ impl Db {
     pub fn listen(&self) -> Result<Option<tokio::sync::mpsc::UnboundedReceiver<String>>, StoreError> {
         match &self.shared.location {
             Location::Sqlite(_) => Ok(None),
-            Location::Postgres(server) => notices::listen(server).map(Some),
+            Location::Postgres(server) => engine::notices::listen(server).map(Some),
         }
     }
 
@@ -307,7 +297,7 @@ impl Db {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (job, answer) = batch::call(purpose, work);
+        let (job, answer) = engine::batch::call(purpose, work);
         let sent = self.queues().as_ref().ok_or(StoreError::Closed).and_then(|queues| {
             queue(queues).try_send(job).map_err(|error| match error {
                 TrySendError::Full(_) => StoreError::Busy,

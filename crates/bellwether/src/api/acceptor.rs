@@ -21,7 +21,7 @@ use tower::Service;
 
 use super::connection::{CutWhenStalled, LONGEST_STALL};
 use super::occupancy::{Bounds, Entered, Id, Occupancy};
-use crate::telemetry::Counter;
+use crate::platform::telemetry::Counter;
 
 /// For the head of the first request.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);

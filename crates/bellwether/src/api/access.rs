@@ -11,9 +11,9 @@ use tokio::sync::Semaphore;
 use super::Shared;
 use super::acceptor::Peer;
 use super::problem::Problem;
-use crate::actor::Actor;
-use crate::key::Role;
-use crate::telemetry::Counter;
+use crate::domain::actor::Actor;
+use crate::domain::key::Role;
+use crate::platform::telemetry::Counter;
 
 /// Resources that only admins change: they reach into warehouses, or give access.
 const ADMIN_RESOURCES: [&str; 4] = ["warehouses", "assignment_sources", "fact_sources", "keys"];

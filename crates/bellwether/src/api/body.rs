@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde_json::{Map, Value};
 
 use super::problem::Problem;
-use crate::error::{Refusal, in_plain_words};
+use crate::domain::error::{Refusal, in_plain_words};
 
 /// For all of a body to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);

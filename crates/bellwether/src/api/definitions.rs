@@ -9,7 +9,7 @@ use super::Shared;
 use super::body::{Body, Edit};
 use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, versioned};
 use super::sources::Tried;
-use crate::error::Refusal;
+use crate::domain::error::Refusal;
 use crate::registry::{Defined, overlay};
 use crate::store::definitions::{self, Definition};
 

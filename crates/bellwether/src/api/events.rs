@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 use super::query::{Handled, Ids, Params, check_limit, cursor, parse_id, usual_page};
 use super::{Api, Shared};
-use crate::clock::Timestamp;
-use crate::endpoint::Format;
-use crate::error::Refusal;
-use crate::event::{Event, Topic};
-use crate::id::{EventId, ExperimentId};
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::Format;
+use crate::domain::error::Refusal;
+use crate::domain::event::{Event, Topic};
+use crate::domain::id::{EventId, ExperimentId};
 use crate::store::{events, retention};
 
 /// An event with the exact bytes of its `data`.

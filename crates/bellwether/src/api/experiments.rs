@@ -10,12 +10,12 @@ use serde_json::json;
 use super::Shared;
 use super::body::{Body, Edit};
 use super::query::{Command, Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id, usual_page, versioned};
-use crate::actor::Actor;
-use crate::clock::Timestamp;
-use crate::error::Refusal;
-use crate::experiment::{Configuration, Experiment};
-use crate::id::{CollectionId, ExperimentId, MetricId, RunId};
-use crate::lifecycle::{Decision, Status};
+use crate::domain::actor::Actor;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Refusal;
+use crate::domain::experiment::{Configuration, Experiment};
+use crate::domain::id::{CollectionId, ExperimentId, MetricId, RunId};
+use crate::domain::lifecycle::{Decision, Status};
 use crate::store::{changes, experiments};
 
 /// An experiment as the API shows it: its configuration, and what only Bellwether writes.

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::Shared;
 use super::body::Body;
 use super::query::{Handled, Ids, Page, Params, check_limit, listed, parse_id};
-use crate::clock::Timestamp;
-use crate::id::KeyId;
-use crate::key::Role;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::KeyId;
+use crate::domain::key::Role;
 use crate::store::keys;
 
 pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {

@@ -4,7 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::error::{Conflict, FieldError, Refusal};
+use crate::domain::error::{Conflict, FieldError, Refusal};
 use crate::registry::Error;
 use crate::store::StoreError;
 

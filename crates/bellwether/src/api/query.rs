@@ -13,9 +13,9 @@ use serde_json::json;
 
 use super::problem::Problem;
 use super::{Api, Shared};
-use crate::actor::Actor;
-use crate::error::{Refusal, in_plain_words};
-use crate::id::ExperimentId;
+use crate::domain::actor::Actor;
+use crate::domain::error::{Refusal, in_plain_words};
+use crate::domain::id::ExperimentId;
 use crate::registry::OnEndpoint;
 use crate::store::{Tx, experiments};
 

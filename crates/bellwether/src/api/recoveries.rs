@@ -10,9 +10,9 @@ use super::Shared;
 use super::body::Body;
 use super::experiments::Nothing;
 use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id};
-use crate::clock::Timestamp;
-use crate::error::Refusal;
-use crate::id::{EndpointId, RecoveryId};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Refusal;
+use crate::domain::id::{EndpointId, RecoveryId};
 use crate::store::endpoints;
 use crate::store::recoveries::{self, Kind};
 

@@ -11,10 +11,10 @@ use super::Shared;
 use super::body::Body;
 use super::experiments::Nothing;
 use super::query::{Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id};
-use crate::actor::Actor;
-use crate::error::Refusal;
-use crate::id::RunId;
-use crate::run::{Mode, Results, Run};
+use crate::domain::actor::Actor;
+use crate::domain::error::Refusal;
+use crate::domain::id::RunId;
+use crate::domain::run::{Mode, Results, Run};
 use crate::store::{experiments, runs};
 
 fn view(run: &Run) -> Value {

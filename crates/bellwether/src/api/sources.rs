@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 use super::query::{Handled, Ids, Params, parse_id};
 use super::{Api, Shared};
-use crate::clock::Timestamp;
-use crate::collection::Collection;
-use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use crate::error::{FieldErrors, Refusal};
-use crate::id::{AssignmentSourceId, WarehouseId};
-use crate::metric::Metric;
+use crate::domain::clock::Timestamp;
+use crate::domain::collection::Collection;
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::error::{FieldErrors, Refusal};
+use crate::domain::id::{AssignmentSourceId, WarehouseId};
+use crate::domain::metric::Metric;
 use crate::pipeline::QueryError;
 use crate::registry::Defined;
 use crate::store::definitions;
@@ -98,7 +98,7 @@ impl Api {
     }
 
     fn scratch_name(&self) -> String {
-        format!("query_{}", crate::id::text(self.registry.ids().next()))
+        format!("query_{}", crate::domain::id::text(self.registry.ids().next()))
     }
 }
 

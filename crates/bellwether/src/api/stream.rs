@@ -21,10 +21,10 @@ use super::events::{Pick, gone, log_cursor, view};
 use super::occupancy::Bounds;
 use super::problem::Problem;
 use super::query::{By, Handled, Params};
-use crate::actor::Actor;
-use crate::endpoint::Format;
-use crate::error::Refusal;
-use crate::id::KeyId;
+use crate::domain::actor::Actor;
+use crate::domain::endpoint::Format;
+use crate::domain::error::Refusal;
+use crate::domain::id::KeyId;
 use crate::store::events::{self, Selection};
 use crate::store::retention;
 

@@ -13,15 +13,15 @@ use tokio::sync::Mutex;
 use super::endpoints::lane_state;
 use super::query::Handled;
 use super::{Api, Shared};
-use crate::clock::Timestamp;
 use crate::delivery::monitor::MOST_ENDPOINTS;
-use crate::descriptors::Descriptors;
-use crate::endpoint::EndpointState;
-use crate::health::Health;
-use crate::run::RunState;
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::EndpointState;
+use crate::domain::health::Health;
+use crate::domain::run::RunState;
+use crate::platform::descriptors::Descriptors;
+use crate::platform::telemetry::Exposition;
 use crate::store::overview::{self, Backlog};
 use crate::store::{StoreError, Tx};
-use crate::telemetry::Exposition;
 
 /// For how long a look into the database serves further scrapes.
 const KEPT_FOR: Duration = Duration::from_secs(5);

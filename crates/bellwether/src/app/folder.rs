@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::StartError;
-use crate::secret::sync_folder_of;
+use crate::platform::secret::sync_folder_of;
 
 /// Files of the embedded database; SQLite gives the later ones the mode of the first.
 const DATABASE: [&str; 3] = ["bellwether.db", "bellwether.db-wal", "bellwether.db-shm"];

@@ -21,18 +21,15 @@ use std::{
 use bellwether_webhook::Secret;
 use tokio::time;
 
-use self::{
-    arrivals::{Arrivals, STORY},
-    story::Story,
-};
 use super::{
     api_client::ApiClient,
     receiver::{Behaviour, Receiver},
 };
-use crate::{
-    clock::SystemClock,
-    id::{self, Ids, RandomIds},
-};
+use crate::domain::clock::SystemClock;
+use crate::domain::id;
+use crate::domain::id::{Ids, RandomIds};
+use arrivals::{Arrivals, STORY};
+use story::Story;
 
 /// For all of the story: it takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);

@@ -24,7 +24,7 @@ use bellwether_webhook::{Event, Secret, Verifier, VerifyError, header, verify_bo
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
 
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::domain::clock::{Clock, SystemClock, Timestamp};
 
 const LARGEST_BODY: usize = 1024 * 1024;
 const REMEMBERED_IDS: usize = 10_000;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::app;
 use crate::config::{Config, Given};
-use crate::{app, fault};
+use crate::platform::fault;
 
 #[derive(clap::Args)]
 pub struct Serve {

@@ -3,7 +3,14 @@
 //!
 //! What is decided stands in `state`; here requests are made, the database is read, and what came of it is reported.
 
-pub(super) mod state;
+pub mod breaker;
+pub mod mailbox;
+pub mod rate;
+pub mod retry;
+pub mod source;
+mod state;
+pub mod verdict;
+pub mod window;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,24 +21,24 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Shared;
-use super::answer::{Answer, ErrorClass};
-use super::client::{Client, Exchanged};
-use super::mailbox::Inbox;
 use super::monitor::Meter;
-use super::source::Source;
-use super::target;
-use super::window::Limits;
-use crate::clock::Timestamp;
-use crate::endpoint::{Endpoint, EndpointState};
-use crate::health::{Health, Turn};
-use crate::id::{DeliveryId, LaneNumber};
+use super::transport::answer::{Answer, ErrorClass};
+use super::transport::client::{Client, Exchanged};
+use super::transport::target;
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::health::{Health, Turn};
+use crate::domain::id::{DeliveryId, LaneNumber};
 use crate::kill_point;
+use crate::platform::telemetry::Held;
 use crate::registry::Report;
 use crate::store::deliveries::DeliveryState;
 use crate::store::outcomes::{Attempt, Outcome};
 use crate::store::pending::{Owed, Pending};
-use crate::telemetry::Held;
+use mailbox::Inbox;
+use source::Source;
 use state::{Next, Now, State};
+use window::Limits;
 
 /// How soon a lane whose node may not send looks whether it may again.
 const LICENSE_LOOK: Duration = Duration::from_millis(250);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::answer::ErrorClass;
-use crate::id::EndpointId;
-use crate::telemetry::{Counter, Gauge, Held, Histogram};
+use super::transport::answer::ErrorClass;
+use crate::domain::id::EndpointId;
+use crate::platform::telemetry::{Counter, Gauge, Held, Histogram};
 
 /// Endpoints that are counted each for itself.
 pub const MOST_ENDPOINTS: usize = 200;

@@ -3,13 +3,13 @@
 
 use bellwether_webhook::ObjectWriter;
 
-use super::client::Message;
 use super::lane::attempt;
-use super::outbound::Outbound;
-use super::target;
-use crate::endpoint::Endpoint;
-use crate::error::FieldError;
-use crate::id::EventId;
+use super::transport::client::Message;
+use super::transport::outbound::Outbound;
+use super::transport::target;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::error::FieldError;
+use crate::domain::id::EventId;
 use crate::registry::Registry;
 use crate::store::outcomes::Attempt;
 

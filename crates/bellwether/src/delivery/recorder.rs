@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::monitor::Monitor;
-use crate::id::{DeliveryId, EndpointId};
+use crate::domain::id::{DeliveryId, EndpointId};
 use crate::kill_point;
 use crate::registry::persist::until_taken;
 use crate::registry::{Error, Registry, Report};

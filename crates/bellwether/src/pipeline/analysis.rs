@@ -3,8 +3,8 @@
 use bellwether_stats::{Arm, IMBALANCE_ALPHA, Imbalance, Lift, Moments, imbalance, lift};
 use bellwether_warehouse::{Table, TableError};
 
-use crate::experiment::Variation;
-use crate::run::{Traffic, VariationResult, VariationTraffic};
+use crate::domain::experiment::Variation;
+use crate::domain::run::{Traffic, VariationResult, VariationTraffic};
 
 /// Subjects of each active variation, and whether they are as the weights say.
 pub fn traffic(variations: &[&Variation], table: &Table) -> Result<Traffic, TableError> {

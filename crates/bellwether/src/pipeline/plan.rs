@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::definition::{AssignmentSource, FactSource, Warehouse};
-use crate::error::Refusal;
-use crate::experiment::Experiment;
-use crate::id::{MetricId, WarehouseId};
-use crate::metric::{Metric, Operation};
+use crate::domain::definition::{AssignmentSource, FactSource, Warehouse};
+use crate::domain::error::Refusal;
+use crate::domain::experiment::Experiment;
+use crate::domain::id::{MetricId, WarehouseId};
+use crate::domain::metric::{Metric, Operation};
 use crate::registry::{Error, Registry};
 use crate::store::{Tx, definitions, experiments};
 

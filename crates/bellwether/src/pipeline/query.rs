@@ -9,10 +9,10 @@
 use bellwether_warehouse::Dialect;
 
 use super::plan::Measure;
-use crate::clock::Timestamp;
-use crate::definition::AssignmentSource;
-use crate::metric::Operation;
-use crate::run::Window;
+use crate::domain::clock::Timestamp;
+use crate::domain::definition::AssignmentSource;
+use crate::domain::metric::Operation;
+use crate::domain::run::Window;
 
 /// The table of one row for each subject.
 pub const SUBJECTS: &str = "subjects";
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn text_of_users_stays_inside_its_quotes() {
         let source: AssignmentSource = serde_json::from_value(serde_json::json!({
-            "name": "s", "warehouse_id": crate::id::WarehouseId::of(1), "entity_id": crate::id::EntityId::of(1),
+            "name": "s", "warehouse_id": crate::domain::id::WarehouseId::of(1), "entity_id": crate::domain::id::EntityId::of(1),
             "sql": "SELECT * FROM a -- all of it",
             "columns": {"subject": "user\"id", "timestamp": "at", "experiment_key": "e", "variation": "v"},
         }))

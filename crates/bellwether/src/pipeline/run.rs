@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use super::plan::{Measure, Plan, PlannedMetric};
 use super::{Limits, analysis, query};
-use crate::experiment::{Experiment, Variation};
+use crate::domain::experiment::{Experiment, Variation};
+use crate::domain::run::{MetricResult, Results, Run, Step, Traffic};
 use crate::registry::persist::until_taken;
 use crate::registry::{Ending, Registry};
-use crate::run::{MetricResult, Results, Run, Step, Traffic};
 
 /// Aggregates of a query: one row for each variation, and a few more.
 const MOST_ROWS: usize = 1000;
@@ -170,7 +170,7 @@ impl Work {
         name: &str,
         measure: &Measure,
         variations: &[&Variation],
-    ) -> Result<Vec<crate::run::VariationResult>, Failed> {
+    ) -> Result<Vec<crate::domain::run::VariationResult>, Failed> {
         session.check(&measure.sql).await?;
         let table = format!("values_{index}");
         let configuration = &self.experiment.configuration;

@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::record::Action;
 use super::{Commanded, Registry, Result};
-use crate::actor::Actor;
-use crate::collection::Collection;
-use crate::error::{Conflict, Refusal};
-use crate::experiment::{AttachedMetric, Experiment, FieldChange};
-use crate::id::{CollectionId, ExperimentId, GroupId, MetricId};
-use crate::metric::Metric;
+use crate::domain::actor::Actor;
+use crate::domain::collection::Collection;
+use crate::domain::error::{Conflict, Refusal};
+use crate::domain::experiment::{AttachedMetric, Experiment, FieldChange};
+use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId};
+use crate::domain::metric::Metric;
 use crate::store::experiments::Group;
 use crate::store::{Tx, definitions, experiments};
 

@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
 use super::{Commanded, Context, Error, Registry, Result};
-use crate::collection::Collection;
-use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use crate::error::{Conflict, FieldErrors, Refusal, Validate};
-use crate::id::FactId;
-use crate::metric::Metric;
+use crate::domain::collection::Collection;
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
+use crate::domain::id::FactId;
+use crate::domain::metric::Metric;
 use crate::store::definitions::{self, Definition, Stored};
 use crate::store::{StoreError, Tx, experiments};
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::error::{Refusal, in_plain_words};
+use crate::domain::error::{Refusal, in_plain_words};
 
 /// `current` with the fields of `edit` put over it. Unknown fields and wrong types are refused by their path.
 pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, Value>) -> Result<T, Refusal> {
@@ -39,7 +39,7 @@ pub fn check_version(if_match: Option<&str>, current: i64) -> Result<(), Refusal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::Entity;
+    use crate::domain::definition::Entity;
 
     #[test]
     fn replaces_what_is_named_and_refuses_what_is_unknown_by_name() {

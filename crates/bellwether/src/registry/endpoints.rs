@@ -4,15 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::edit::{check_version, overlay};
 use super::{Commanded, Context, DeliveryWake, Registry, Result};
-use crate::actor::Actor;
-use crate::change::EndpointChange;
-use crate::endpoint::{Endpoint, EndpointState, HIDDEN, Settings};
-use crate::error::Refusal;
-use crate::event::EndpointTurn;
-use crate::experiment::FieldChange;
-use crate::health::Health;
-use crate::id::{EndpointChangeId, EndpointId};
-use crate::signing::{Keys, Signing};
+use crate::domain::actor::Actor;
+use crate::domain::change::EndpointChange;
+use crate::domain::endpoint::{Endpoint, EndpointState, HIDDEN, Settings};
+use crate::domain::error::Refusal;
+use crate::domain::event::EndpointTurn;
+use crate::domain::experiment::FieldChange;
+use crate::domain::health::Health;
+use crate::domain::id::{EndpointChangeId, EndpointId};
+use crate::domain::signing::{Keys, Signing};
 use crate::store::{StoreError, Tx, changes, endpoints, lanes, undelivered};
 
 /// Deliveries cancelled in one transaction.
@@ -167,7 +167,7 @@ impl Registry {
     }
 
     /// Ends what is still owed to endpoints that were deleted.
-    pub(super) async fn cancel_owed_to_deleted(&self) -> std::result::Result<(), StoreError> {
+    pub async fn cancel_owed_to_deleted(&self) -> std::result::Result<(), StoreError> {
         let deleted: Vec<EndpointId> = self.db().look(|tx: &mut dyn Tx| endpoints::deleted_owing(tx)).await?;
         for id in deleted {
             let now = self.clock().now();

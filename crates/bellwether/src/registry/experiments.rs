@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 use super::edit::overlay;
 use super::record::{Action, key_is_taken};
 use super::{Commanded, Context, Error, Registry, Result, RunWake};
-use crate::actor::Actor;
-use crate::clock::Timestamp;
-use crate::definition::{AssignmentSource, Entity, Schedule};
-use crate::error::{Conflict, FieldErrors, Refusal};
-use crate::experiment::{Configuration, Experiment, FieldChange};
-use crate::id::ExperimentId;
-use crate::lifecycle::{self, Decision, Status};
+use crate::domain::actor::Actor;
+use crate::domain::clock::Timestamp;
+use crate::domain::definition::{AssignmentSource, Entity, Schedule};
+use crate::domain::error::{Conflict, FieldErrors, Refusal};
+use crate::domain::experiment::{Configuration, Experiment, FieldChange};
+use crate::domain::id::ExperimentId;
+use crate::domain::lifecycle;
+use crate::domain::lifecycle::{Decision, Status};
 use crate::store::{StoreError, Tx, definitions, experiments};
 
 impl Registry {

@@ -5,10 +5,11 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{Registry, Result};
-use crate::clock::Timestamp;
-use crate::error::{Conflict, FieldErrors, Refusal};
-use crate::id::KeyId;
-use crate::key::{self, Key, PresentedKey, Role};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Conflict, FieldErrors, Refusal};
+use crate::domain::id::KeyId;
+use crate::domain::key;
+use crate::domain::key::{Key, PresentedKey, Role};
 use crate::store::{Tx, keys};
 
 /// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::endpoints::disabled;
 use super::{Context, DeliveryWake, Error, Registry, Result};
-use crate::actor::Actor;
-use crate::endpoint::{Endpoint, EndpointState};
-use crate::event::EndpointTurn;
-use crate::health::{Health, Turn};
-use crate::id::EndpointId;
+use crate::domain::actor::Actor;
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::event::EndpointTurn;
+use crate::domain::health::{Health, Turn};
+use crate::domain::id::EndpointId;
 use crate::store::outcomes::{self, Outcome};
 use crate::store::{StoreError, Tx, endpoints, lanes, undelivered};
 

@@ -3,18 +3,14 @@
 //! Recovering is a little work at a time, at low priority, each step a transaction that moves its cursor along: it blocks
 //! nothing, shows how far it has come, can be stopped, and goes on after a crash.
 
-use std::time::Duration;
-
-use tokio::sync::{Notify, watch};
-
 use super::{Context, DeliveryWake, Registry, Result};
-use crate::actor::Actor;
-use crate::clock::Timestamp;
-use crate::endpoint::{EndpointState, Settings};
-use crate::error::{Conflict, Refusal};
-use crate::event::Event;
-use crate::filter::{Before, Clause, Facts};
-use crate::id::{DeliveryId, EndpointId, RecoveryId};
+use crate::domain::actor::Actor;
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::{EndpointState, Settings};
+use crate::domain::error::{Conflict, Refusal};
+use crate::domain::event::Event;
+use crate::domain::filter::{Before, Clause, Facts};
+use crate::domain::id::{DeliveryId, EndpointId, RecoveryId};
 use crate::store::deliveries::{self, Delivery, Origin};
 use crate::store::events::Remembered;
 use crate::store::recoveries::{self, Kind, Recovery, State};
@@ -22,31 +18,6 @@ use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lane
 
 /// Rows moved in one transaction.
 const BATCH: u32 = 250;
-/// How often somebody looks for recoveries that a crash, or another node's death, has left.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Carries recoveries on until `stop` turns true: each step is a transaction, and so it may be left off between any two.
-pub async fn run(registry: Registry, requested: std::sync::Arc<Notify>, mut stop: watch::Receiver<bool>) {
-    tokio::select! {
-        _ = stop.wait_for(|is_stopping| *is_stopping) => {}
-        () = recover_all(&registry, &requested) => {}
-    }
-}
-
-async fn recover_all(registry: &Registry, requested: &Notify) {
-    loop {
-        match registry.recover_some().await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "recoveries cannot go on yet; trying again"),
-        }
-        tokio::select! {
-            () = requested.notified() => {}
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
-        }
-    }
-}
-
 impl Registry {
     /// Owes the event of `id` to the same endpoint once more, outside the order.
     pub async fn resend(&self, id: DeliveryId) -> Result<Delivery> {
@@ -155,7 +126,7 @@ impl Registry {
     }
 
     /// A step of each recovery that is under way; `true` if any went on. One that cannot keeps the others from nothing.
-    async fn recover_some(&self) -> Result<bool> {
+    pub async fn recover_some(&self) -> Result<bool> {
         let running: Vec<RecoveryId> = self.db().look(|tx: &mut dyn Tx| recoveries::running(tx)).await?;
         let mut has_moved = false;
         for id in running {

@@ -2,8 +2,8 @@
 
 use super::endpoints::{Changed, OnEndpoint};
 use super::{Commanded, Registry, Result};
-use crate::endpoint::Endpoint;
-use crate::signing::{Keys, Signing};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::signing::{Keys, Signing};
 
 impl Registry {
     /// Opens a rotation, or, if `is_immediate`, replaces the secret at once, for it has leaked. The new secret is the

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::record::Action;
 use super::{Context, Error, Registry, Result, RunWake};
-use crate::actor::Actor;
-use crate::clock::Timestamp;
-use crate::error::{Conflict, Refusal};
-use crate::experiment::{Experiment, FieldChange};
-use crate::id::{ExperimentId, RunId};
-use crate::lifecycle::Status;
-use crate::run::{LATENESS, Mode, Results, Run, RunState, Step, Window};
+use crate::domain::actor::Actor;
+use crate::domain::clock::Timestamp;
+use crate::domain::error::{Conflict, Refusal};
+use crate::domain::experiment::{Experiment, FieldChange};
+use crate::domain::id::{ExperimentId, RunId};
+use crate::domain::lifecycle::Status;
+use crate::domain::run::{LATENESS, Mode, Results, Run, RunState, Step, Window};
 use crate::store::{StoreError, Tx, experiments, runs};
 
 /// When an experiment is looked at again that cannot be read, or whose schedule cannot.

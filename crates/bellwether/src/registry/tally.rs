@@ -2,9 +2,9 @@
 
 use bellwether_webhook::EventType;
 
-use crate::event::{EndpointTurn, Topic};
-use crate::run::RunState;
-use crate::telemetry::Counter;
+use crate::domain::event::{EndpointTurn, Topic};
+use crate::domain::run::RunState;
+use crate::platform::telemetry::Counter;
 
 /// Every name that an event may have.
 fn topics() -> impl Iterator<Item = Topic> {

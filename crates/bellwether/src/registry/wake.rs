@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, RunId};
-use crate::telemetry::Counter;
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, RunId};
+use crate::platform::telemetry::Counter;
 
 /// More hints than this are not kept in memory; those who wait for them then look into the database.
 const MOST_HINTS: usize = 16_384;

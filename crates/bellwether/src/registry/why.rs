@@ -3,15 +3,15 @@
 
 use serde::Serialize;
 
-use super::recovery::unmet_then;
 use super::{Registry, Result};
-use crate::clock::Timestamp;
-use crate::endpoint::{Endpoint, EndpointState, Ordering, Settings};
-use crate::error::{FieldError, Refusal};
-use crate::event::{Event, Topic};
-use crate::filter::Clause;
-use crate::health::Health;
-use crate::id::{DeliveryId, EndpointId, EventId};
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::{Endpoint, EndpointState, Ordering, Settings};
+use crate::domain::error::{FieldError, Refusal};
+use crate::domain::event::{Event, Topic};
+use crate::domain::filter::Clause;
+use crate::domain::health::Health;
+use crate::domain::id::{DeliveryId, EndpointId, EventId};
+use super::recovery::unmet_then;
 use crate::store::deliveries::{self, Delivery, DeliveryState};
 use crate::store::lanes::{self, LaneRow};
 use crate::store::{Tx, changes, endpoints, events, undelivered};

@@ -1,10 +1,10 @@
 //! The history of experiments, one change for each revision, and of endpoints. Never pruned.
 
-use super::value::to_json;
+use super::engine::value::to_json;
 use super::{StoreError, Tx, Write, query_as, query_one};
-use crate::change::{Change, EndpointChange};
-use crate::experiment::FieldChange;
-use crate::id::{EndpointId, ExperimentId};
+use crate::domain::change::{Change, EndpointChange};
+use crate::domain::experiment::FieldChange;
+use crate::domain::id::{EndpointId, ExperimentId};
 use crate::params;
 
 pub fn inserting(experiment: ExperimentId, change: &Change) -> Result<Write, StoreError> {

@@ -7,14 +7,16 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::tolerant::Kept;
-use super::value::{to_json, to_kept_json};
+use super::engine::tolerant::Kept;
+use super::engine::value::{to_json, to_kept_json};
 use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one};
-use crate::clock::Timestamp;
-use crate::collection::Collection;
-use crate::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use crate::id::{AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId};
-use crate::metric::Metric;
+use crate::domain::clock::Timestamp;
+use crate::domain::collection::Collection;
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::id::{
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
+};
+use crate::domain::metric::Metric;
 use crate::params;
 
 /// A kind of definition as it is stored.

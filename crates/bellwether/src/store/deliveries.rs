@@ -8,12 +8,12 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::rows::{Rows, among};
+use super::engine::rows::{Rows, among};
 use super::undelivered::{self, Key, Queue};
 use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, readable, together};
-use crate::clock::Timestamp;
-use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId, LaneNumber};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId, LaneNumber};
 use crate::params;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

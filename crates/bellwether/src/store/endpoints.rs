@@ -1,14 +1,15 @@
 //! Endpoints. URL, headers and secrets are kept encrypted; every change of any endpoint makes a new generation, by which copies in
 //! memory are told to be old.
 
-use super::tolerant::{self, Kept};
-use super::value::{to_json, to_kept_json};
+use super::engine::tolerant;
+use super::engine::tolerant::Kept;
+use super::engine::value::{to_json, to_kept_json};
 use super::{Row, StoreError, Tx, query_as, query_one, settings};
-use crate::endpoint::{Endpoint, EndpointState, Settings};
-use crate::id::{EndpointId, Ids, LaneNumber};
+use crate::domain::endpoint::{Endpoint, EndpointState, Settings};
+use crate::domain::id::{EndpointId, Ids, LaneNumber};
+use crate::domain::signing::{Keys, Signing};
 use crate::params;
-use crate::secret::{Vault, VaultError};
-use crate::signing::{Keys, Signing};
+use crate::platform::secret::{Vault, VaultError};
 
 /// Who wants which events.
 #[derive(Debug, Clone)]
@@ -119,7 +120,7 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
 
 /// Makes copies in memory old.
 pub fn renew_generation(tx: &mut dyn Tx, ids: &dyn Ids) -> Result<(), StoreError> {
-    settings::set(tx, settings::ENDPOINTS_GENERATION, &crate::id::text(ids.next()))
+    settings::set(tx, settings::ENDPOINTS_GENERATION, &crate::domain::id::text(ids.next()))
 }
 
 pub fn generation(tx: &mut dyn Tx) -> Result<String, StoreError> {

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::value::to_json;
+use super::engine::value::to_json;
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, retention};
-use crate::event::{Event, NO_EXPERIMENT, Topic};
-use crate::filter::Before;
-use crate::id::{EntityId, EventId, ExperimentId};
+use crate::domain::event::{Event, NO_EXPERIMENT, Topic};
+use crate::domain::filter::Before;
+use crate::domain::id::{EntityId, EventId, ExperimentId};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";

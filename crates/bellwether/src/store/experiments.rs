@@ -1,12 +1,12 @@
 //! Experiments, and which metrics and groups are attached to them.
 
-use super::tolerant::Kept;
-use super::value::{to_json, to_kept_json};
+use super::engine::tolerant::Kept;
+use super::engine::value::{to_json, to_kept_json};
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one};
-use crate::clock::Timestamp;
-use crate::experiment::{AttachedMetric, Configuration, Experiment};
-use crate::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
-use crate::lifecycle::Status;
+use crate::domain::clock::Timestamp;
+use crate::domain::experiment::{AttachedMetric, Configuration, Experiment};
+use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
+use crate::domain::lifecycle::Status;
 use crate::params;
 
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \

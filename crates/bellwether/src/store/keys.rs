@@ -1,9 +1,9 @@
 //! API keys. A revoked one stays, so that the history can name it.
 
 use super::{Row, StoreError, Tx, query_as, query_one};
-use crate::clock::Timestamp;
-use crate::id::KeyId;
-use crate::key::{Key, Role};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::KeyId;
+use crate::domain::key::{Key, Role};
 use crate::params;
 
 const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at";

@@ -1,10 +1,11 @@
 //! Lanes: which node sends to an endpoint, and how the endpoint fares. A fence rises with every new owner; what an owner
 //! learns is written only while the fence is still its own.
 
-use super::{Row, StoreError, Tx, Value, query_as, query_one, rows, settings};
-use crate::clock::Timestamp;
-use crate::health::Health;
-use crate::id::{EndpointId, LaneNumber, NodeId};
+use super::engine::rows;
+use super::{Row, StoreError, Tx, Value, query_as, query_one, settings};
+use crate::domain::clock::Timestamp;
+use crate::domain::health::Health;
+use crate::domain::id::{EndpointId, LaneNumber, NodeId};
 use crate::params;
 
 #[derive(Debug, Clone)]

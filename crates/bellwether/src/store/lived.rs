@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{StoreError, Tx, query_one, settings};
-use crate::clock::Timestamp;
+use crate::domain::clock::Timestamp;
 use crate::params;
 
 /// The setting that holds the counter, in seconds.

@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 
 use super::deliveries::DeliveryState;
-use super::rows::{Column, Rows, as_lists, lists};
+use super::engine::rows::{Column, Rows, as_lists, lists};
 use super::undelivered::{Key, Queue, is_key};
 use super::{Row, StoreError, Tx, Value, query_as, query_one, together};
-use crate::clock::Timestamp;
-use crate::id::DeliveryId;
+use crate::domain::clock::Timestamp;
+use crate::domain::id::DeliveryId;
 use crate::params;
 
 /// One HTTP request made for a delivery.

@@ -3,11 +3,11 @@
 
 use super::undelivered::Queue;
 use super::{StoreError, Tx, lanes, query_as, query_one};
-use crate::endpoint::EndpointState;
-use crate::health::Health;
-use crate::id::{DeliveryId, EndpointId};
+use crate::domain::endpoint::EndpointState;
+use crate::domain::health::Health;
+use crate::domain::id::{DeliveryId, EndpointId};
+use crate::domain::run::RunState;
 use crate::params;
-use crate::run::RunState;
 
 /// Rows that a look at the backlog counts, shared evenly among the endpoints that owe.
 pub const MOST_COUNTED: usize = 100_000;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::undelivered::{Key, Queue};
 use super::{StoreError, Tx, events, query_as};
-use crate::clock::Timestamp;
-use crate::endpoint::{Format, LONGEST_RETRY};
-use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::{Format, LONGEST_RETRY};
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 
 /// A pending delivery with the event it carries.
 #[derive(Debug, Clone)]

@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::engine::value::to_json;
 use super::events::Remembered;
 use super::undelivered::Queue;
-use super::value::to_json;
 use super::{Row, StoreError, Tx, deliveries, query_as, query_one, readable};
-use crate::actor::Actor;
-use crate::clock::Timestamp;
-use crate::event::Event;
-use crate::id::{EndpointId, EventId, ExperimentId, RecoveryId};
+use crate::domain::actor::Actor;
+use crate::domain::clock::Timestamp;
+use crate::domain::event::Event;
+use crate::domain::id::{EndpointId, EventId, ExperimentId, RecoveryId};
 use crate::params;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@
 use super::deliveries::{self, DeliveryState};
 use super::undelivered::Queue;
 use super::{StoreError, Tx, events, query_as, query_one, settings, undelivered};
-use crate::clock::Timestamp;
-use crate::id::{DeliveryId, EventId};
+use crate::domain::clock::Timestamp;
+use crate::domain::id::{DeliveryId, EventId};
 use crate::params;
 
 /// Why a delivery is cancelled that was pending for too long.

@@ -1,10 +1,10 @@
 //! Runs, the log of their statements, and the results they found.
 
-use super::value::to_json;
+use super::engine::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
-use crate::id::{ExperimentId, NodeId, RunId};
+use crate::domain::id::{ExperimentId, NodeId, RunId};
+use crate::domain::run::{Mode, Results, Run, RunState, Step, Window};
 use crate::params;
-use crate::run::{Mode, Results, Run, RunState, Step, Window};
 
 const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
                        error, is_data_updated, is_traffic_imbalance, imbalance_p_value";

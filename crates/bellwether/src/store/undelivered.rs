@@ -6,11 +6,11 @@ use std::num::ParseIntError;
 use std::str::FromStr;
 
 use super::deliveries::{DeliveryState, Origin};
-use super::rows::Rows;
+use super::engine::rows::Rows;
 use super::{Dialect, StoreError, Tx, Value, Write, query_one};
-use crate::clock::Timestamp;
-use crate::event::Event;
-use crate::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
+use crate::domain::clock::Timestamp;
+use crate::domain::event::Event;
+use crate::domain::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 use crate::params;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

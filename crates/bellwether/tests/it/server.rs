@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bellwether::address::AddressPolicy;
 use bellwether::app::{self, Running};
-use bellwether::clock::Clock;
 use bellwether::config::Config;
+use bellwether::domain::address::AddressPolicy;
+use bellwether::domain::clock::Clock;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};

@@ -16,12 +16,12 @@ mod transactions;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bellwether::actor::Actor;
-use bellwether::change::Change;
-use bellwether::clock::Timestamp;
-use bellwether::event::Event;
-use bellwether::experiment::{Configuration, Experiment, FieldChange};
-use bellwether::id::{EntityId, EventId, ExperimentId, FactId, Ids};
+use bellwether::domain::actor::Actor;
+use bellwether::domain::change::Change;
+use bellwether::domain::clock::Timestamp;
+use bellwether::domain::event::Event;
+use bellwether::domain::experiment::{Configuration, Experiment, FieldChange};
+use bellwether::domain::id::{EntityId, EventId, ExperimentId, FactId, Ids};
 use bellwether::store::definitions::{Definition, Stored};
 use bellwether::store::{Db, FromCell, StoreError, Tx, changes, events, query_as};
 use bellwether_webhook::EventType;
@@ -155,8 +155,8 @@ pub fn definition<D: Stored>(id: D::Id, body: serde_json::Value) -> Definition<D
 
 /// An entity, a warehouse and a source with two facts, at the ids 1, 2 and 3; the facts have 10 and 11.
 pub async fn with_definitions(db: &Db) {
-    use bellwether::definition::{AssignmentSource, Entity, FactSource, Warehouse};
-    use bellwether::id::{AssignmentSourceId, FactSourceId, WarehouseId};
+    use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Warehouse};
+    use bellwether::domain::id::{AssignmentSourceId, FactSourceId, WarehouseId};
     use bellwether::store::definitions::insert;
     let (entity_id, warehouse_id) = (EntityId::of(1), WarehouseId::of(2));
     let entity = definition::<Entity>(entity_id, json!({"name": "user"}));

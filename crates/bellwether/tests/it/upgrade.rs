@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bellwether::clock::Timestamp;
-use bellwether::endpoint::Format;
-use bellwether::id::{DeliveryId, EndpointId, EventId};
-use bellwether::secret::Vault;
+use bellwether::domain::clock::Timestamp;
+use bellwether::domain::endpoint::Format;
+use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
+use bellwether::platform::secret::Vault;
 use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::pending::{self, Look, Owed, Place};
 use bellwether::store::{StoreError, Tx, endpoints, events, lanes, outcomes};

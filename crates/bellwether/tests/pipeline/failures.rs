@@ -1,6 +1,6 @@
 //! Runs that fail by what they read: each ends in its event, and leaves the published results as they were.
 
-use bellwether::definition::{AssignmentSource, FactSource};
+use bellwether::domain::definition::{AssignmentSource, FactSource};
 use bellwether::registry::Defined;
 use serde_json::{Value, json};
 

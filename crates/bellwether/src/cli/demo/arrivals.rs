@@ -105,7 +105,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::clock::Timestamp;
+    use crate::domain::clock::Timestamp;
 
     fn received(revision: u64) -> Received {
         let chapter = &STORY[usize::try_from(revision).unwrap() - 1];

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::address::AddressPolicy;
 use crate::app::{self, Running};
 use crate::config::Config;
+use crate::domain::address::AddressPolicy;
 
 /// Serves the data folder on embedded defaults, and may send to this machine. Also gives the admin key.
 pub async fn start(data: &Path, listen: SocketAddr) -> Result<(Running, String), String> {

@@ -9,10 +9,8 @@ use super::{
     arrivals::{Arrivals, STORY},
     say, tables, trial,
 };
-use crate::{
-    cli::api_client::{ApiClient, ApiError},
-    run::Results,
-};
+use crate::cli::api_client::{ApiClient, ApiError};
+use crate::domain::run::Results;
 
 /// How long one event may take before the story goes on without it; longer than the first retry.
 const PATIENCE: Duration = Duration::from_secs(8);

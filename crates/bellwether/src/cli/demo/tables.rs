@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::run::{MetricResult, Traffic, VariationResult};
+use crate::domain::run::{MetricResult, Traffic, VariationResult};
 
 /// A table of a metric's variations, one line each.
 pub fn metric(metric: &MetricResult) -> String {
@@ -54,14 +54,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::run::Results;
+    use crate::domain::run::Results;
 
     #[test]
     fn figures_stand_in_columns() {
         let found: Results = serde_json::from_value(json!({
-            "run_id": crate::id::RunId::of(1),
+            "run_id": crate::domain::id::RunId::of(1),
             "metrics": [{
-                "metric_id": crate::id::MetricId::of(1), "name": "Earnings", "is_primary": true, "error": null,
+                "metric_id": crate::domain::id::MetricId::of(1), "name": "Earnings", "is_primary": true, "error": null,
                 "variations": [
                     {"key": "control", "subjects": 260, "mean": 4554.8011, "lift": null, "standard_error": null,
                      "interval": null, "p_value": null},

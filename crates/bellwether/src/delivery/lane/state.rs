@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::delivery::answer::Answer;
-use crate::delivery::breaker::{Breaker, Noted};
-use crate::delivery::rate::Rate;
-use crate::delivery::verdict::{self, Answered, Place};
-use crate::delivery::window::{Limits, Retry, Taken, Window};
-use crate::endpoint::{Endpoint, EndpointState};
-use crate::health::{Health, Turn};
+use super::breaker::{Breaker, Noted};
+use super::rate::Rate;
+use super::verdict;
+use super::verdict::{Answered, Place};
+use super::window::{Limits, Retry, Taken, Window};
+use crate::delivery::transport::answer::Answer;
+use crate::domain::clock::Timestamp;
+use crate::domain::endpoint::{Endpoint, EndpointState};
+use crate::domain::health::{Health, Turn};
 use crate::store::deliveries::DeliveryState;
 use crate::store::pending::Pending;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether::clock::{Clock, SystemClock};
+use bellwether::domain::clock::{Clock, SystemClock};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether::clock::{Clock, SystemClock};
+use bellwether::domain::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::{delivery, items, rename, subscribe_with, why};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether::clock::{Clock, SystemClock};
+use bellwether::domain::clock::{Clock, SystemClock};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -146,7 +146,7 @@ async fn a_revoked_or_expired_key_is_refused_at_once(database: Database) {
     let request = |expiry: &str| json!({"name": "short", "role": "read", "expires_at": expiry});
     let past = server.post("/keys", request("2020-01-01T00:00:00Z")).await.expect(422);
     assert_eq!(past["errors"][0]["field"], "expires_at");
-    use bellwether::clock::{Clock, SystemClock};
+    use bellwether::domain::clock::{Clock, SystemClock};
     let soon = SystemClock::start().now().plus(std::time::Duration::from_millis(700));
     let made = server.post("/keys", request(&soon.to_string())).await.expect(201);
     let key = made["key"].as_str().unwrap();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether::config::Config;
-use bellwether::health::Turn;
-use bellwether::id::{DeliveryId, EndpointId};
+use bellwether::domain::health::Turn;
+use bellwether::domain::id::{DeliveryId, EndpointId};
 use bellwether::registry::Report;
 use bellwether::store::deliveries::DeliveryState;
 use bellwether::store::outcomes::{Attempt, Outcome};

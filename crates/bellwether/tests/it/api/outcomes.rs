@@ -1,6 +1,6 @@
 //! What came of an attempt is recorded, whatever the database says to it; and what was learned before an edit holds no more.
 
-use bellwether::health::Health;
+use bellwether::domain::health::Health;
 use bellwether::registry::Report;
 use bellwether::store::Tx;
 use bellwether::store::lanes;

@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bellwether::app::{self, StartError};
-use bellwether::registry::{recovery, retention};
+use bellwether::maintenance::{recovery, retention};
 use bellwether::store::{StoreError, Tx};
 use tokio::sync::watch;
 

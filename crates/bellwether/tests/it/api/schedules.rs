@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether::clock::Timestamp;
+use bellwether::domain::clock::Timestamp;
 use bellwether::store::{StoreError, experiments};
 use serde_json::{Value, json};
 

@@ -162,7 +162,7 @@ async fn a_reader_that_comes_back_misses_nothing(database: Database) {
 }
 
 async fn it_ends_with_its_key_and_with_the_process(database: Database) {
-    use bellwether::clock::{Clock, SystemClock};
+    use bellwether::domain::clock::{Clock, SystemClock};
     let server = Server::start(&database).await;
     let made = server.post("/keys", json!({"name": "reader", "role": "read"})).await.expect(201);
     let expires_at = SystemClock::start().now().plus(Duration::from_secs(2)).to_string();

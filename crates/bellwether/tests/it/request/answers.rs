@@ -1,7 +1,7 @@
 //! What receivers answer, well and badly.
 
-use bellwether::delivery::answer::{Answer, ErrorClass};
-use bellwether::delivery::outbound::Timeouts;
+use bellwether::delivery::transport::answer::{Answer, ErrorClass};
+use bellwether::delivery::transport::outbound::Timeouts;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use bellwether::config::Proxy;
-use bellwether::delivery::answer::ErrorClass;
+use bellwether::delivery::transport::answer::ErrorClass;
 use tokio::sync::mpsc;
 
 use super::*;

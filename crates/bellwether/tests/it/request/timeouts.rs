@@ -1,6 +1,6 @@
 //! Every phase has its class when the time is up in it.
 
-use bellwether::delivery::answer::ErrorClass;
+use bellwether::delivery::transport::answer::ErrorClass;
 use tokio::net::TcpSocket;
 
 use super::*;

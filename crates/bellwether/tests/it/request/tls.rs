@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use bellwether::config::CertificateFiles;
-use bellwether::delivery::answer::ErrorClass;
-use bellwether::endpoint::OwnTls;
+use bellwether::delivery::transport::answer::ErrorClass;
+use bellwether::domain::endpoint::OwnTls;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;

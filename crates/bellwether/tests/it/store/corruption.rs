@@ -36,8 +36,9 @@ async fn damaged_rows_are_named(database: Database) {
     assert_corrupt(error, ("changes", "actor", "1"));
 
     by_hand(&db, "UPDATE entities SET body = '{\"nom\":\"user\"}'").await;
-    let error = read(&db, |tx| definitions::list::<bellwether::definition::Entity>(tx, "", 10)).await.unwrap_err();
-    let entity = bellwether::id::EntityId::of(1).to_string();
+    let error =
+        read(&db, |tx| definitions::list::<bellwether::domain::definition::Entity>(tx, "", 10)).await.unwrap_err();
+    let entity = bellwether::domain::id::EntityId::of(1).to_string();
     assert_corrupt(error, ("entities", "body", &entity));
 
     write(&db, |tx| {

@@ -1,11 +1,11 @@
 //! Definitions of every kind, and what holds them together.
 
-use bellwether::collection::Collection;
-use bellwether::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
-use bellwether::id::{
+use bellwether::domain::collection::Collection;
+use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
 };
-use bellwether::metric::Metric;
+use bellwether::domain::metric::Metric;
 use bellwether::store::definitions::{self, Definition, Stored};
 use bellwether::store::{Db, StoreError};
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use bellwether::endpoint::{Endpoint, EndpointState, Format, Settings};
-use bellwether::id::{DeliveryId, EndpointId, EventId};
-use bellwether::secret::Vault;
-use bellwether::signing::{Keys, Signing};
+use bellwether::domain::endpoint::{Endpoint, EndpointState, Format, Settings};
+use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
+use bellwether::domain::signing::{Keys, Signing};
+use bellwether::platform::secret::Vault;
 use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::outcomes::{self, Attempt, Outcome};
 use bellwether::store::pending::{self, Look, Owed, Pending, Place};

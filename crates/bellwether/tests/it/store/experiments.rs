@@ -1,12 +1,12 @@
 //! Experiments with what is attached to them, their history and their events.
 
-use bellwether::definition::{Entity, Schedule};
-use bellwether::experiment::{Bound, Experiment};
-use bellwether::id::{
+use bellwether::domain::definition::{Entity, Schedule};
+use bellwether::domain::experiment::{Bound, Experiment};
+use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, EventId, FactId, GroupId, MetricId, RunId, ScheduleId,
 };
-use bellwether::lifecycle::{Decision, Outcome, Status};
-use bellwether::metric::Metric;
+use bellwether::domain::lifecycle::{Decision, Outcome, Status};
+use bellwether::domain::metric::Metric;
 use bellwether::store::experiments::Group;
 use bellwether::store::{Db, StoreError, changes, definitions, events, experiments};
 use bellwether_webhook::EventType;

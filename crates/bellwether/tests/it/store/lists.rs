@@ -1,8 +1,8 @@
 //! Deliveries are found by id, by event, by endpoint, and by where they stand in a queue.
 
-use bellwether::endpoint::Format;
-use bellwether::event::{Event, Topic};
-use bellwether::id::{DeliveryId, EndpointId, EventId};
+use bellwether::domain::endpoint::Format;
+use bellwether::domain::event::{Event, Topic};
+use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
 use bellwether::store::pending::{self, Look, Owed};
 use bellwether::store::undelivered::Queue;

@@ -1,6 +1,6 @@
 //! The log's numbers on PostgreSQL, where they are given after the commit, and more than one node may want to give them.
 
-use bellwether::id::ExperimentId;
+use bellwether::domain::id::ExperimentId;
 use bellwether::store::{Db, experiments};
 use bellwether_webhook::EventType;
 

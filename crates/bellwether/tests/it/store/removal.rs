@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use bellwether::id::DeliveryId;
-use bellwether::secret::Vault;
+use bellwether::domain::id::DeliveryId;
+use bellwether::platform::secret::Vault;
 use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::{experiments, outcomes, retention};
 use tokio::task::JoinHandle;

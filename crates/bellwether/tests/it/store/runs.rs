@@ -1,8 +1,8 @@
 //! Runs, their log and their results.
 
-use bellwether::actor::Actor;
-use bellwether::id::{KeyId, RunId};
-use bellwether::run::{Mode, Results, Run, RunState, Step, Window};
+use bellwether::domain::actor::Actor;
+use bellwether::domain::id::{KeyId, RunId};
+use bellwether::domain::run::{Mode, Results, Run, RunState, Step, Window};
 use bellwether::store::{StoreError, runs};
 use serde_json::json;
 

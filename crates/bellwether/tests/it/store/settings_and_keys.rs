@@ -1,7 +1,7 @@
 //! Settings and API keys.
 
-use bellwether::id::KeyId;
-use bellwether::key::{Key, Role};
+use bellwether::domain::id::KeyId;
+use bellwether::domain::key::{Key, Role};
 use bellwether::store::{StoreError, keys, settings};
 
 use super::{at, read, write};
@@ -28,7 +28,7 @@ fn key(id: u128, role: Role) -> Key {
 }
 
 fn shown(key: &Key) -> (KeyId, String, Role, Vec<u8>, Option<i64>, Option<i64>) {
-    let micros = |time: Option<bellwether::clock::Timestamp>| time.map(|time| time.as_micros());
+    let micros = |time: Option<bellwether::domain::clock::Timestamp>| time.map(|time| time.as_micros());
     (key.id, key.name.clone(), key.role, key.hash.clone(), micros(key.expires_at), micros(key.last_used_at))
 }
 

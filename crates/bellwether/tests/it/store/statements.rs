@@ -1,6 +1,6 @@
 //! How many values a statement takes, and how many statements stay prepared.
 
-use bellwether::id::DeliveryId;
+use bellwether::domain::id::DeliveryId;
 use bellwether::params;
 use bellwether::store::deliveries::{self, Origin};
 use bellwether::store::{experiments, together};

@@ -7,11 +7,11 @@ use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::*;
-use crate::delivery::answer::ErrorClass;
-use crate::delivery::window::Due;
-use crate::event::{Event, Topic};
-use crate::id::{DeliveryId, EndpointId, EventId, ExperimentId};
-use crate::signing::{Keys, Signing};
+use crate::delivery::lane::window::Due;
+use crate::delivery::transport::answer::ErrorClass;
+use crate::domain::event::{Event, Topic};
+use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
+use crate::domain::signing::{Keys, Signing};
 
 const WALL: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
 const HOUR: u64 = 3600;

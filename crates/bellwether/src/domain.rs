@@ -1,0 +1,21 @@
+//! What things are and which rules hold. Pure: time, randomness and ids are handed in, and nothing here reads or writes.
+
+pub mod actor;
+pub mod address;
+pub mod change;
+pub mod clock;
+pub mod collection;
+pub mod definition;
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod experiment;
+pub mod filter;
+pub mod health;
+pub mod id;
+pub mod key;
+pub mod lifecycle;
+pub mod metric;
+pub mod run;
+pub mod signing;
+

@@ -1,0 +1,36 @@
+//! A metric collection: a named, ordered list of metrics. Attaching one copies it as a group;
+//! later edits of the collection do not touch experiments.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{FieldErrors, Refusal, Validate};
+use super::id::MetricId;
+
+pub const MOST_METRICS: usize = 200;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collection {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    pub metric_ids: Vec<MetricId>,
+}
+
+impl Validate for Collection {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        errors.text("description", &self.description, 10_000);
+        let count = self.metric_ids.len();
+        errors.check((1..=MOST_METRICS).contains(&count), "metric_ids", || {
+            format!("{count} were given; a collection holds from 1 to {MOST_METRICS} metrics")
+        });
+        // Too many are not compared with each other: that is quadratic.
+        let compared = if count <= MOST_METRICS { &self.metric_ids[..] } else { &[] };
+        for (i, id) in compared.iter().enumerate() {
+            errors.check(!compared[..i].contains(id), &format!("metric_ids[{i}]"), || format!("{id} stands twice"));
+        }
+        errors.finish()
+    }
+}

@@ -1,0 +1,261 @@
+//! What analysts define once and experiments refer to: entities, warehouses, sources and their facts, schedules.
+//! Here is their shape and what makes each valid by itself; whether SQL runs is the warehouse's to say.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::{FieldErrors, Refusal, Validate};
+use super::id::{EntityId, FactId, WarehouseId};
+
+pub const LONGEST_SQL: usize = 100_000;
+const MOST_COLUMNS: usize = 200;
+
+/// A kind of subject: users, devices, households.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entity {
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Warehouse {
+    pub name: String,
+    pub kind: WarehouseKind,
+    /// A folder below one of the configured `files_roots`: each CSV or Parquet file in it is a table.
+    pub path: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarehouseKind {
+    /// CSV and Parquet files, read by the embedded engine.
+    Files,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentSource {
+    pub name: String,
+    pub warehouse_id: WarehouseId,
+    pub entity_id: EntityId,
+    pub sql: String,
+    pub columns: AssignmentColumns,
+}
+
+/// Which column of the SQL's result is what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentColumns {
+    pub subject: String,
+    pub timestamp: String,
+    pub experiment_key: String,
+    pub variation: String,
+    #[serde(default)]
+    pub properties: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactSource {
+    pub name: String,
+    pub warehouse_id: WarehouseId,
+    pub sql: String,
+    pub timestamp_column: String,
+    pub entities: Vec<EntityColumn>,
+    pub facts: Vec<Fact>,
+    #[serde(default)]
+    pub properties: Vec<PropertyColumn>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntityColumn {
+    pub entity_id: EntityId,
+    pub column: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    /// Given by Bellwether; on an edit it may be left out, and a fact of the same name keeps its id.
+    #[serde(default)]
+    pub id: Option<FactId>,
+    pub name: String,
+    /// `null`: each row counts 1.
+    #[serde(default)]
+    pub column: Option<String>,
+    #[serde(default)]
+    pub desired_change: DesiredChange,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DesiredChange {
+    #[default]
+    Increase,
+    Decrease,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PropertyColumn {
+    pub name: String,
+    pub column: String,
+}
+
+/// When scheduled runs start: a cron expression of five fields, read in a time zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    pub name: String,
+    pub cron: String,
+    #[serde(default = "utc")]
+    pub time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl Validate for Entity {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        errors.finish()
+    }
+}
+
+impl Validate for Warehouse {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        errors.text("path", &self.path, 4096);
+        errors
+            .check(!self.path.is_empty(), "path", || "it is empty; give a folder below one of files_roots".to_owned());
+        errors.finish()
+    }
+}
+
+impl Validate for AssignmentSource {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        sql(&mut errors, &self.sql);
+        let columns = &self.columns;
+        for (field, column) in [
+            ("columns.subject", &columns.subject),
+            ("columns.timestamp", &columns.timestamp),
+            ("columns.experiment_key", &columns.experiment_key),
+            ("columns.variation", &columns.variation),
+        ] {
+            errors.name(field, column);
+        }
+        let properties = errors.at_most("columns.properties", &columns.properties, MOST_COLUMNS);
+        for (i, column) in properties.iter().enumerate() {
+            errors.name(&format!("columns.properties[{i}]"), column);
+        }
+        errors.finish()
+    }
+}
+
+impl Validate for FactSource {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        sql(&mut errors, &self.sql);
+        errors.name("timestamp_column", &self.timestamp_column);
+        errors.check(!self.entities.is_empty(), "entities", || {
+            "none was given; at least one entity's column is needed".to_owned()
+        });
+        errors.check(!self.facts.is_empty(), "facts", || "none was given; at least one fact is needed".to_owned());
+        let entities = errors.at_most("entities", &self.entities, MOST_COLUMNS);
+        let facts = errors.at_most("facts", &self.facts, MOST_COLUMNS);
+        let properties = errors.at_most("properties", &self.properties, MOST_COLUMNS);
+        for (i, entity) in entities.iter().enumerate() {
+            errors.name(&format!("entities[{i}].column"), &entity.column);
+            errors.check(
+                entities[..i].iter().all(|other| other.entity_id != entity.entity_id),
+                &format!("entities[{i}].entity_id"),
+                || format!("{} stands twice; each entity has one column", entity.entity_id),
+            );
+        }
+        for (i, fact) in facts.iter().enumerate() {
+            errors.name(&format!("facts[{i}].name"), &fact.name);
+            errors.check(facts[..i].iter().all(|other| other.name != fact.name), &format!("facts[{i}].name"), || {
+                format!("'{}' stands twice; each fact of a source has a name of its own", fact.name)
+            });
+            if let Some(column) = &fact.column {
+                errors.name(&format!("facts[{i}].column"), column);
+            }
+        }
+        for (i, property) in properties.iter().enumerate() {
+            errors.name(&format!("properties[{i}].name"), &property.name);
+            errors.name(&format!("properties[{i}].column"), &property.column);
+        }
+        errors.finish()
+    }
+}
+
+fn sql(errors: &mut FieldErrors, given: &str) {
+    errors.text("sql", given, LONGEST_SQL);
+    errors.check(!given.trim().is_empty(), "sql", || "it is empty; give one SELECT statement".to_owned());
+}
+
+const LONGEST_CRON: usize = 200;
+
+impl Validate for Schedule {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        errors.text("cron", &self.cron, LONGEST_CRON);
+        errors.text("time_zone", &self.time_zone, LONGEST_CRON);
+        // No more work is put into it than a cron expression is worth.
+        if self.cron.len() > LONGEST_CRON || self.time_zone.len() > LONGEST_CRON {
+            return errors.finish();
+        }
+        errors.check(self.cron.split_whitespace().count() == 5 && self.parsed_cron().is_some(), "cron", || {
+            format!(
+                "'{}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'",
+                self.cron
+            )
+        });
+        errors.check(jiff::tz::TimeZone::get(&self.time_zone).is_ok(), "time_zone", || {
+            format!("'{}' was given; use a name of the IANA database, like 'UTC' or 'Europe/Berlin'", self.time_zone)
+        });
+        errors.finish()
+    }
+}
+
+impl Schedule {
+    fn parsed_cron(&self) -> Option<croner::Cron> {
+        self.cron.parse().ok()
+    }
+
+    /// The first moment after `after` at which this schedule is due; `None` if it never is again.
+    pub fn next_after(&self, after: super::clock::Timestamp) -> Option<super::clock::Timestamp> {
+        let zone = jiff::tz::TimeZone::get(&self.time_zone).ok()?;
+        let next = self.parsed_cron()?.find_next_occurrence(&after.to_jiff().to_zoned(zone), false).ok()?;
+        Some(super::clock::Timestamp::from_micros(next.timestamp().as_microsecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_follows_its_time_zone_over_the_change_of_clocks() {
+        let daily = Schedule { name: "d".into(), cron: "0 6 * * *".into(), time_zone: "Europe/Berlin".into() };
+        daily.validate().unwrap();
+        let next = |text: &str| daily.next_after(text.parse().unwrap()).unwrap().to_string();
+        assert_eq!(next("2026-03-28T06:00:00Z"), "2026-03-29T04:00:00Z");
+        assert_eq!(next("2026-10-24T06:00:00Z"), "2026-10-25T05:00:00Z");
+    }
+
+    #[test]
+    fn six_fields_and_unknown_zones_are_refused() {
+        let wrong = Schedule { name: "d".into(), cron: "0 0 6 * * *".into(), time_zone: "Mars/Olympus".into() };
+        let error = wrong.validate().unwrap_err().to_string();
+        assert!(error.contains("cron") && error.contains("time_zone"), "{error}");
+    }
+}

@@ -1,0 +1,261 @@
+//! A run: one execution of the data pipeline for one experiment, its window, its states and what it found.
+//!
+//! ```text
+//! queued ──▶ running ──▶ success │ failure
+//!    └─────▶ cancelled     (a run that was never started; it leaves no event)
+//! ```
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::actor::Actor;
+use super::clock::Timestamp;
+use super::error::{Conflict, Refusal};
+use super::experiment::Configuration;
+use super::filter::RunFacts;
+use super::id::{ExperimentId, MetricId, RunId};
+
+/// How far back an incremental run looks, for facts and assignments that came late.
+pub const LATENESS: Duration = Duration::from_hours(48);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    #[default]
+    Incremental,
+    /// From the experiment's start.
+    Full,
+}
+
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incremental => "incremental",
+            Self::Full => "full",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Incremental, Self::Full].into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Queued,
+    Running,
+    Success,
+    Failure,
+    Cancelled,
+}
+
+impl RunState {
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Success, Self::Failure, Self::Cancelled];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What a run scans: assignments from `start` up to, not including, `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Window {
+    pub start: Timestamp,
+    pub end: Timestamp,
+}
+
+impl Window {
+    /// The window of a run that is created at `now`. `last_scan_end` is where the last successful run's window ended.
+    pub fn of(
+        configuration: &Configuration,
+        mode: Mode,
+        last_scan_end: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let start = configuration.assignments_start_date.map(|start| start.as_start()).ok_or_else(|| {
+            Refusal::conflict(
+                Conflict::State,
+                "assignments_start_date is not set, so there is nothing to scan from; set it, then run again",
+            )
+        })?;
+        let end = configuration.assignments_end_date.map_or(now, |end| end.as_end().min(now));
+        if start >= end {
+            return Err(Refusal::conflict(
+                Conflict::State,
+                format!(
+                    "assignments start at {start}, which is not before the scan's end, {end}; there is nothing to scan yet"
+                ),
+            ));
+        }
+        let from = match (mode, last_scan_end) {
+            (Mode::Incremental, Some(last)) => last.minus(LATENESS).midnight().max(start),
+            _ => start,
+        };
+        Ok(Self { start: from.min(end), end })
+    }
+
+    /// First and last UTC day that the window touches.
+    pub fn days(self) -> (jiff::civil::Date, jiff::civil::Date) {
+        let last = Timestamp::from_micros(self.end.as_micros() - 1).max(self.start);
+        (self.start.date(), last.date())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub id: RunId,
+    pub experiment_id: ExperimentId,
+    pub mode: Mode,
+    pub is_manual: bool,
+    pub state: RunState,
+    pub actor: Actor,
+    pub window: Window,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub error: Option<String>,
+    pub is_data_updated: bool,
+    pub is_traffic_imbalance: bool,
+    pub imbalance_p_value: Option<f64>,
+}
+
+impl Run {
+    /// What filters of endpoints ask of it.
+    pub fn facts(&self) -> RunFacts {
+        RunFacts {
+            is_failure: self.state != RunState::Success,
+            is_imbalance: self.is_traffic_imbalance,
+            is_data_updated: self.is_data_updated,
+        }
+    }
+
+    /// From start to end, without the time in the queue; 0 if it has not ended.
+    pub fn time_taken(&self) -> Duration {
+        self.started_at.zip(self.ended_at).map_or(Duration::ZERO, |(start, end)| end.since(start))
+    }
+}
+
+/// One statement of a run, as its log shows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
+    pub name: String,
+    pub sql: String,
+    pub rows: Option<u64>,
+    pub duration_us: Option<u64>,
+    pub error: Option<String>,
+}
+
+/// What a run found; the published form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    pub run_id: RunId,
+    pub metrics: Vec<MetricResult>,
+    pub traffic: Traffic,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricResult {
+    pub metric_id: MetricId,
+    pub name: String,
+    pub is_primary: bool,
+    /// Why there are no figures for this metric, if there are none.
+    pub error: Option<String>,
+    pub variations: Vec<VariationResult>,
+}
+
+/// Means are per subject; `lift` is relative to the control, and absent for the control itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariationResult {
+    pub key: String,
+    pub subjects: u64,
+    pub mean: f64,
+    pub lift: Option<f64>,
+    pub standard_error: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    pub p_value: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub is_imbalance: bool,
+    pub p_value: Option<f64>,
+    /// Subjects that were seen in more than one variation, and so count in none.
+    pub excluded: u64,
+    pub variations: Vec<VariationTraffic>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VariationTraffic {
+    pub key: String,
+    pub weight: f64,
+    pub subjects: u64,
+}
+
+impl Results {
+    /// Whether the figures are the same, whichever run found them.
+    pub fn same_figures(&self, other: &Self) -> bool {
+        self.metrics == other.metrics && self.traffic == other.traffic
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configuration(start: Option<&str>, end: Option<&str>) -> Configuration {
+        serde_json::from_value(serde_json::json!({
+            "key": "k", "name": "n", "assignments_start_date": start, "assignments_end_date": end,
+        }))
+        .unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn full_scans_from_the_start_and_incremental_from_a_midnight_two_days_back() {
+        let configuration = configuration(Some("2026-03-01T10:00:00Z"), None);
+        let now = at("2026-03-20T12:00:00Z");
+        let full = Window::of(&configuration, Mode::Full, Some(at("2026-03-19T06:00:00Z")), now).unwrap();
+        assert_eq!(full, Window { start: at("2026-03-01T10:00:00Z"), end: now });
+        let incremental = Window::of(&configuration, Mode::Incremental, Some(at("2026-03-19T06:00:00Z")), now).unwrap();
+        assert_eq!(incremental.start, at("2026-03-17T00:00:00Z"));
+        let early = Window::of(&configuration, Mode::Incremental, Some(at("2026-03-02T06:00:00Z")), now).unwrap();
+        assert_eq!(early.start, full.start, "never before the start");
+    }
+
+    #[test]
+    fn the_last_day_is_the_one_a_microsecond_before_the_end() {
+        let window = Window::of(
+            &configuration(Some("2026-03-01"), Some("2026-03-31")),
+            Mode::Full,
+            None,
+            at("2026-06-01T00:00:00Z"),
+        )
+        .unwrap();
+        let (first, last) = window.days();
+        assert_eq!((first.to_string(), last.to_string()), ("2026-03-01".into(), "2026-03-31".into()));
+    }
+
+    #[test]
+    fn without_a_start_or_before_it_there_is_no_window() {
+        for start in [None, Some("2027-01-01")] {
+            let refusal =
+                Window::of(&configuration(start, None), Mode::Full, None, at("2026-06-01T00:00:00Z")).unwrap_err();
+            assert!(matches!(refusal, Refusal::Conflict { kind: Conflict::State, .. }));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What runs by itself beside commands and deliveries: heartbeats, the numbers of the log, retention, recoveries. Each
+//! loop ends when it is asked to.
+
+pub mod lived;
+pub mod log;
+pub mod nodes;
+pub mod recovery;
+pub mod retention;
+pub mod sequencer;
+

@@ -1,0 +1,44 @@
+//! Tells those who follow the event log that it has grown. What this process adds is told at its commit, or by the
+//! sequencer; on PostgreSQL other nodes add to it too, which is found by looking.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::registry::Registry;
+use crate::store::{StoreError, Tx, events};
+
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks for what other nodes have added, while anybody follows, until `stop` turns true.
+pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
+    if registry.db().dialect().has_one_node() {
+        return;
+    }
+    let mut seen = 0;
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+        }
+        if !registry.wakes().is_log_followed() {
+            continue;
+        }
+        let end: Result<i64, StoreError> = registry.db().look(|tx: &mut dyn Tx| events::log_end(tx)).await;
+        match end {
+            Ok(end) if end != seen => {
+                seen = end;
+                registry.wakes().log_grew();
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the end of the event log cannot be read yet; trying again"),
+        }
+    }
+}
+
+impl Registry {
+    /// Changes whenever the log may have grown. A hint: what is there, the log says.
+    pub fn follow_log(&self) -> watch::Receiver<u64> {
+        self.wakes().follow_log()
+    }
+}

@@ -1,0 +1,59 @@
+//! Hints from node to node, by PostgreSQL's LISTEN and NOTIFY. One may be lost, and after a broken connection all may have
+//! been: whoever listens is told so, and looks into the database. Nothing is decided by a notice.
+
+use std::time::Duration;
+
+use postgres::fallible_iterator::FallibleIterator;
+use tokio::sync::mpsc;
+
+use super::postgres::{Session, Target};
+use crate::store::{PostgresServer, StoreError, Tx};
+use super::threads;
+use crate::params;
+
+const CHANNEL: &str = "bellwether";
+/// Stands for anything: look everywhere.
+pub const EVERYTHING: &str = "*";
+/// How soon a broken connection is made anew, and how soon it is noticed that nobody listens any more.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Sends `text`, which has less than 8000 bytes, to all nodes, this one included.
+pub fn notify(tx: &mut dyn Tx, text: &str) -> Result<(), StoreError> {
+    tx.query("SELECT pg_notify($1, $2)", params![CHANNEL, text], &mut |_| Ok(()))
+}
+
+/// Listens on a thread of its own until the receiver is dropped.
+pub fn listen(server: &PostgresServer) -> Result<mpsc::UnboundedReceiver<String>, StoreError> {
+    let target = Target::of(server)?;
+    let (notices, receiver) = mpsc::unbounded_channel();
+    let listening = move || {
+        while !notices.is_closed() {
+            if let Err(error) = listen_once(&target, &notices) {
+                tracing::debug!(%error, "the connection for notices broke; making another");
+                std::thread::park_timeout(PATIENCE);
+            }
+        }
+    };
+    threads::spawn("store-notices", listening)?;
+    Ok(receiver)
+}
+
+fn listen_once(target: &Target, notices: &mpsc::UnboundedSender<String>) -> Result<(), ::postgres::Error> {
+    let mut client = target.connect(Session::Plain)?;
+    client.batch_execute(&format!("LISTEN {CHANNEL}"))?;
+    // What was sent before this connection was made is lost.
+    let _ = notices.send(EVERYTHING.to_owned());
+    while !notices.is_closed() {
+        {
+            let mut waiting = client.notifications();
+            let mut waiting = waiting.timeout_iter(PATIENCE);
+            while let Some(notice) = waiting.next()? {
+                let _ = notices.send(notice.payload().to_owned());
+            }
+        }
+        if client.is_closed() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
