@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod access;
+mod answer;
 mod body;
 mod connection;
 mod definitions;
@@ -20,15 +21,15 @@ mod runs;
 mod sources;
 mod stream;
 mod telemetry;
+mod views;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -36,12 +37,13 @@ use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::maintenance::nodes::License;
 use crate::pipeline::Queries;
 use crate::registry::Registry;
 pub use occupancy::Bounds;
-use problem::Problem;
+use problem::{Kind, Problem};
 use sources::Tried;
 
 /// The largest request body, in bytes.
@@ -108,7 +110,8 @@ async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Resul
 /// Every route there is.
 fn routes(api: Shared) -> Router {
     let v1 = experiment_routes()
-        .merge(delivery_routes())
+        .merge(endpoint_routes())
+        .merge(event_routes())
         .merge(definition_routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
@@ -119,7 +122,7 @@ fn routes(api: Shared) -> Router {
         .nest("/api/v1", v1)
         .route(
             "/metrics",
-            get(telemetry::expose).route_layer(middleware::from_fn_with_state(api.clone(), access::check)),
+            read(get(telemetry::expose)).route_layer(middleware::from_fn_with_state(api.clone(), access::check)),
         )
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -129,95 +132,107 @@ fn routes(api: Shared) -> Router {
         .with_state(api)
 }
 
-fn experiment_routes() -> Router<Shared> {
-    Router::new()
-        .route("/experiments", get(experiments::list).post(experiments::create))
-        .route("/experiments/{id}", get(experiments::get).patch(experiments::edit).delete(experiments::delete))
-        .route("/experiments/{id}/start", post(experiments::start))
-        .route("/experiments/{id}/decide", post(experiments::decide))
-        .route("/experiments/{id}/reopen", post(experiments::reopen))
-        .route("/experiments/{id}/metrics", get(experiments::metrics).post(experiments::attach_metric))
-        .route(
-            "/experiments/{id}/metrics/{metric_id}",
-            delete(experiments::detach_metric).patch(experiments::edit_attached_metric),
-        )
-        .route("/experiments/{id}/collections", post(experiments::attach_collection))
-        .route("/experiments/{id}/collections/{group_id}", delete(experiments::detach_group))
-        .route("/experiments/{id}/history", get(experiments::history))
-        .route("/experiments/{id}/runs", get(runs::list).post(runs::request))
-        .route("/experiments/{id}/results", get(runs::results))
-        .route("/experiments/{id}/traffic", get(runs::traffic))
-        .route("/runs/{id}", get(runs::get))
-        .route("/runs/{id}/cancel", post(runs::cancel))
+/// What each role may do; whoever has one may also do what the ones before it may.
+fn read(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    access::open_to(Role::Read, methods)
 }
 
-fn delivery_routes() -> Router<Shared> {
+fn write(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    access::open_to(Role::Write, methods)
+}
+
+fn admin(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    access::open_to(Role::Admin, methods)
+}
+
+fn experiment_routes() -> Router<Shared> {
     Router::new()
-        .route("/endpoints", get(endpoints::list).post(endpoints::create))
-        .route("/endpoints/{id}", get(endpoints::get).patch(endpoints::edit).delete(endpoints::delete))
-        .route("/endpoints/{id}/enable", post(endpoints::enable))
-        .route("/endpoints/{id}/disable", post(endpoints::disable))
-        .route("/endpoints/{id}/test", post(endpoints::test))
-        .route("/endpoints/{id}/rotate", post(endpoints::rotate))
-        .route("/endpoints/{id}/promote", post(endpoints::promote))
-        .route("/endpoints/{id}/recover", post(recoveries::recover))
-        .route("/endpoints/{id}/replay", post(recoveries::replay))
-        .route("/endpoints/{id}/recoveries", get(recoveries::list))
-        .route("/endpoints/{id}/history", get(endpoints::history))
-        .route("/recoveries/{id}", get(recoveries::get))
-        .route("/recoveries/{id}/stop", post(recoveries::stop))
-        .route("/events", get(events::list))
-        .route("/events/stream", get(stream::follow))
-        .route("/events/{id}", get(events::get))
-        .route("/events/{id}/deliveries", get(deliveries::of_event))
-        .route("/events/{id}/endpoints/{endpoint_id}", get(events::why))
-        .route("/deliveries", get(deliveries::list))
-        .route("/deliveries/{id}", get(deliveries::get))
-        .route("/deliveries/{id}/resend", post(deliveries::resend))
-        .route("/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/experiments", read(get(experiments::list)).merge(write(post(experiments::create))))
+        .route(
+            "/experiments/{id}",
+            read(get(experiments::get)).merge(write(patch(experiments::edit).delete(experiments::delete))),
+        )
+        .route("/experiments/{id}/start", write(post(experiments::start)))
+        .route("/experiments/{id}/decide", write(post(experiments::decide)))
+        .route("/experiments/{id}/reopen", write(post(experiments::reopen)))
+        .route(
+            "/experiments/{id}/metrics",
+            read(get(experiments::metrics)).merge(write(post(experiments::attach_metric))),
+        )
+        .route(
+            "/experiments/{id}/metrics/{metric_id}",
+            write(delete(experiments::detach_metric).patch(experiments::edit_attached_metric)),
+        )
+        .route("/experiments/{id}/collections", write(post(experiments::attach_collection)))
+        .route("/experiments/{id}/collections/{group_id}", write(delete(experiments::detach_group)))
+        .route("/experiments/{id}/history", read(get(experiments::history)))
+        .route("/experiments/{id}/runs", read(get(runs::list)).merge(write(post(runs::request))))
+        .route("/experiments/{id}/results", read(get(runs::results)))
+        .route("/experiments/{id}/traffic", read(get(runs::traffic)))
+        .route("/runs/{id}", read(get(runs::get)))
+        .route("/runs/{id}/cancel", write(post(runs::cancel)))
+}
+
+fn endpoint_routes() -> Router<Shared> {
+    Router::new()
+        .route("/endpoints", read(get(endpoints::list)).merge(write(post(endpoints::create))))
+        .route(
+            "/endpoints/{id}",
+            read(get(endpoints::get)).merge(write(patch(endpoints::edit).delete(endpoints::delete))),
+        )
+        .route("/endpoints/{id}/enable", write(post(endpoints::enable)))
+        .route("/endpoints/{id}/disable", write(post(endpoints::disable)))
+        .route("/endpoints/{id}/test", write(post(endpoints::test)))
+        .route("/endpoints/{id}/rotate", write(post(endpoints::rotate)))
+        .route("/endpoints/{id}/promote", write(post(endpoints::promote)))
+        .route("/endpoints/{id}/recover", write(post(recoveries::recover)))
+        .route("/endpoints/{id}/replay", write(post(recoveries::replay)))
+        .route("/endpoints/{id}/recoveries", read(get(recoveries::list)))
+        .route("/endpoints/{id}/history", read(get(endpoints::history)))
+        .route("/recoveries/{id}", read(get(recoveries::get)))
+        .route("/recoveries/{id}/stop", write(post(recoveries::stop)))
+}
+
+fn event_routes() -> Router<Shared> {
+    Router::new()
+        .route("/events", read(get(events::list)))
+        .route("/events/stream", read(get(stream::follow)))
+        .route("/events/{id}", read(get(events::get)))
+        .route("/events/{id}/deliveries", read(get(deliveries::of_event)))
+        .route("/events/{id}/endpoints/{endpoint_id}", read(get(events::why)))
+        .route("/deliveries", read(get(deliveries::list)))
+        .route("/deliveries/{id}", read(get(deliveries::get)))
+        .route("/deliveries/{id}/resend", write(post(deliveries::resend)))
+        .route("/deliveries/{id}/cancel", write(post(deliveries::cancel)))
 }
 
 fn definition_routes() -> Router<Shared> {
-    Router::new()
-        .route("/entities", definition_list::<Entity>())
-        .route("/entities/{id}", definition::<Entity>())
-        .route("/warehouses", definition_list::<Warehouse>())
-        .route("/warehouses/{id}", definition::<Warehouse>())
-        .route("/assignment_sources", definition_list::<AssignmentSource>())
-        .route("/assignment_sources/{id}", definition::<AssignmentSource>())
-        .route("/assignment_sources/{id}/preview", post(sources::preview))
-        .route("/fact_sources", definition_list::<FactSource>())
-        .route("/fact_sources/{id}", definition::<FactSource>())
-        .route("/metrics", definition_list::<Metric>())
-        .route("/metrics/{id}", definition::<Metric>())
-        .route("/collections", definition_list::<Collection>())
-        .route("/collections/{id}", definition::<Collection>())
-        .route("/schedules", definition_list::<Schedule>())
-        .route("/schedules/{id}", definition::<Schedule>())
-        .route("/keys", get(keys::list).post(keys::issue))
-        .route("/keys/{id}", delete(keys::revoke))
+    let router = Router::new()
+        .route("/assignment_sources/{id}/preview", admin(post(sources::preview)))
+        .route("/keys", admin(get(keys::list).post(keys::issue)))
+        .route("/keys/{id}", admin(delete(keys::revoke)));
+    let router = definition::<Entity>(router, "/entities", Role::Write);
+    let router = definition::<Metric>(router, "/metrics", Role::Write);
+    let router = definition::<Collection>(router, "/collections", Role::Write);
+    let router = definition::<Schedule>(router, "/schedules", Role::Write);
+    // These reach into warehouses.
+    let router = definition::<Warehouse>(router, "/warehouses", Role::Admin);
+    let router = definition::<AssignmentSource>(router, "/assignment_sources", Role::Admin);
+    definition::<FactSource>(router, "/fact_sources", Role::Admin)
 }
 
-fn definition_list<D: Tried>() -> MethodRouter<Shared> {
-    get(definitions::list::<D>).post(definitions::create::<D>)
-}
-
-fn definition<D: Tried>() -> MethodRouter<Shared> {
-    get(definitions::get::<D>).patch(definitions::edit::<D>).delete(definitions::delete::<D>)
+/// The routes of one kind of definition; `role` may change it.
+fn definition<D: Tried>(router: Router<Shared>, path: &str, role: Role) -> Router<Shared> {
+    let change_one = patch(definitions::edit::<D>).delete(definitions::delete::<D>);
+    let list = read(get(definitions::list::<D>)).merge(access::open_to(role, post(definitions::create::<D>)));
+    let one = read(get(definitions::get::<D>)).merge(access::open_to(role, change_one));
+    router.route(path, list).route(&format!("{path}/{{id}}"), one)
 }
 
 async fn no_such_route() -> Problem {
-    Problem::of(
-        StatusCode::NOT_FOUND,
-        "not-found",
-        "there is no such route; the API is below /api/v1 and described in docs/api.md",
-    )
+    Problem::not_found("there is no such route; the API is below /api/v1 and described in docs/api.md")
 }
 
 async fn method_not_allowed() -> Problem {
-    Problem::of(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method-not-allowed",
-        "this route does not know this method; see the header Allow for those it knows",
-    )
+    Problem::of(Kind::MethodNotAllowed, "this route does not know this method; see the header Allow for those it knows")
 }

@@ -17,15 +17,16 @@ use crate::api;
 use crate::config::Config;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
-use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::id::{Ids, RandomIds};
+use crate::domain::clock::Clock;
+use crate::domain::id::Ids;
 use crate::maintenance::nodes::Node;
 use crate::maintenance::{lived, log, recovery, retention, sequencer};
 use crate::pipeline::{self, Pipeline, Queries};
+use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
+use crate::platform::ids::RandomIds;
 use crate::platform::secret::{Vault, VaultError, write_private};
-use crate::registry;
-use crate::registry::{Registry, Wakes};
+use crate::registry::{self, Registry, Wakes};
 use crate::store::{Db, Location, PostgresServer};
 
 /// For requests that are under way when the process is asked to stop.
@@ -112,7 +113,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         node.view(),
     )?;
     let (monitor, license) = (delivery.monitor(), node.license());
-    let limits = pipeline::Limits::of(&config);
+    let limits = limits(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone(), node.view());
     let keep = Duration::from_hours(24 * config.retention_days);
     let workers = vec![
@@ -226,5 +227,16 @@ impl Running {
         if tokio::task::spawn_blocking(move || db.close()).await.is_err() {
             tracing::error!("the database could not be closed");
         }
+    }
+}
+
+fn limits(config: &Config) -> pipeline::Limits {
+    pipeline::Limits {
+        timeout: Duration::from_secs(config.run_timeout_seconds),
+        memory_bytes: config.run_memory_mib * 1024 * 1024,
+        max_runs: config.max_runs,
+        scratch: config.data.join("scratch"),
+        files_roots: config.files_roots.clone(),
+        program: config.program.clone(),
     }
 }

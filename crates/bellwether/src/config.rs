@@ -1,19 +1,18 @@
 //! Every setting, from where it comes and what it may be: flags over environment over file over what is usual.
 //! Validated once, before anything starts.
 
-mod outbound;
+mod given;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use crate::domain::address::{AddressPolicy, Network};
+use crate::delivery::transport::settings::OutboundSettings;
+use crate::domain::address::AddressPolicy;
 use crate::domain::definition::Schedule;
 use crate::domain::error::Validate;
 use crate::domain::key::check_own;
-
-pub use outbound::{CertificateFiles, OutboundSettings, Proxy, ProxyCredentials, ProxyProtocol};
+use given::{Absolute, DefaultSchedule};
+pub use given::{Environment, Given};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -49,52 +48,15 @@ pub struct Config {
     pub program: PathBuf,
 }
 
-/// The same, as file and environment give it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Given {
-    pub listen: Option<SocketAddr>,
-    pub data: Option<PathBuf>,
-    pub database_url: Option<String>,
-    pub database_ca_file: Option<PathBuf>,
-    pub admin_key: Option<String>,
-    pub secret_key: Option<String>,
-    pub allow_networks: Option<Vec<Network>>,
-    pub allow_http: Option<bool>,
-    pub outbound_proxy: Option<String>,
-    pub proxy_resolves: Option<bool>,
-    pub outbound_ca_file: Option<PathBuf>,
-    pub outbound_client_cert_file: Option<PathBuf>,
-    pub outbound_client_key_file: Option<PathBuf>,
-    pub files_roots: Option<Vec<PathBuf>>,
-    pub default_schedule: Option<Cron>,
-    pub run_timeout_seconds: Option<u64>,
-    pub run_memory_mib: Option<u64>,
-    pub max_runs: Option<usize>,
-    pub retention_days: Option<u64>,
-    pub max_connections: Option<usize>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cron {
-    cron: String,
-    #[serde(default)]
-    time_zone: Option<String>,
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
-
-/// Reads an environment variable; handed in, so that tests decide what is set.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Config {
     /// What holds for a server in `data` if nothing is said.
     pub fn usual(data: &Path) -> Self {
         // Workers start elsewhere and would read a relative path otherwise.
-        let data = absolute(data);
+        let data = PathBuf::from(Absolute::from(data.to_owned()));
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             data: data.clone(),
@@ -105,7 +67,7 @@ impl Config {
             addresses: AddressPolicy::default(),
             outbound: OutboundSettings::default(),
             files_roots: vec![data.join("files")],
-            default_schedule: Schedule { name: "default".into(), cron: "0 6 * * *".into(), time_zone: "UTC".into() },
+            default_schedule: DefaultSchedule::USUAL.into(),
             run_timeout_seconds: 3600,
             run_memory_mib: 2048,
             max_runs: 1,
@@ -118,49 +80,27 @@ impl Config {
     /// `flags` win over the environment, this over the file.
     pub fn load(flags: Given, file: Option<&Path>, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let file = file.map_or_else(|| Ok(Given::default()), Given::from_file)?;
-        let given = flags.or(Given::from_environment(environment)?).or(file);
-        let data = given.data.unwrap_or_else(|| PathBuf::from("bellwether-data"));
-        let usual = Self::usual(&data);
-        let files_roots = given.files_roots.map(|roots| roots.iter().map(|root| absolute(root)).collect());
+        let mut given = flags.or(Given::from_environment(environment)?).or(file);
+        let mut config = Self::usual(&given.data.take().unwrap_or_else(|| PathBuf::from("bellwether-data")));
+        given.apply(&mut config);
         let outbound = OutboundSettings::from_given(
             given.outbound_proxy.as_deref(),
             given.proxy_resolves.unwrap_or(false),
-            given.outbound_ca_file.map(|file| absolute(&file)),
-            given.outbound_client_cert_file.map(|file| absolute(&file)),
-            given.outbound_client_key_file.map(|file| absolute(&file)),
+            given.outbound_ca_file.map(PathBuf::from),
+            given.outbound_client_cert_file.map(PathBuf::from),
+            given.outbound_client_key_file.map(PathBuf::from),
         );
-        let outbound = outbound.map_err(ConfigError)?;
-        let config = Self {
-            listen: given.listen.unwrap_or(usual.listen),
-            data: usual.data,
-            database_url: given.database_url,
-            database_ca_file: given.database_ca_file.map(|file| absolute(&file)),
-            admin_key: given.admin_key.map(checked_admin_key).transpose()?,
-            secret_key: given.secret_key,
-            addresses: AddressPolicy {
-                allow_networks: given.allow_networks.unwrap_or_default(),
-                allow_http: given.allow_http.unwrap_or(false),
-            },
-            outbound,
-            files_roots: files_roots.unwrap_or(usual.files_roots),
-            default_schedule: given.default_schedule.map_or(usual.default_schedule, |given| Schedule {
-                name: "default".into(),
-                cron: given.cron,
-                time_zone: given.time_zone.unwrap_or_else(|| "UTC".into()),
-            }),
-            run_timeout_seconds: given.run_timeout_seconds.unwrap_or(usual.run_timeout_seconds),
-            run_memory_mib: given.run_memory_mib.unwrap_or(usual.run_memory_mib),
-            max_runs: given.max_runs.unwrap_or(usual.max_runs),
-            retention_days: given.retention_days.unwrap_or(usual.retention_days),
-            max_connections: given.max_connections,
-            program: usual.program,
-        };
+        config.outbound = outbound.map_err(ConfigError)?;
         config.validate()?;
         Ok(config)
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
         let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(ConfigError(message)) };
+        self.admin_key.as_deref().map_or(Ok(()), check_own).map_err(|reason| {
+            // Before anything is made: a start that fails for its key leaves nothing behind.
+            ConfigError(format!("admin_key: {reason}; or leave it out to have one made"))
+        })?;
         self.default_schedule.validate().map_err(|error| ConfigError(format!("default_schedule: {error}")))?;
         check(
             (1..=86_400).contains(&self.run_timeout_seconds),
@@ -185,110 +125,10 @@ impl Config {
     }
 }
 
-impl Given {
-    fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
-        toml::from_str(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
-    }
-
-    fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let text = |name: &str| environment(&format!("BELLWETHER_{name}"));
-        Ok(Self {
-            listen: parsed("LISTEN", text("LISTEN"))?,
-            data: text("DATA").map(PathBuf::from),
-            database_url: secret("DATABASE_URL", environment)?,
-            database_ca_file: text("DATABASE_CA_FILE").map(PathBuf::from),
-            admin_key: secret("ADMIN_KEY", environment)?,
-            secret_key: secret("SECRET_KEY", environment)?,
-            allow_networks: text("ALLOW_NETWORKS").map(|list| networks(&list)).transpose()?,
-            allow_http: parsed("ALLOW_HTTP", text("ALLOW_HTTP"))?,
-            outbound_proxy: secret("OUTBOUND_PROXY", environment)?,
-            proxy_resolves: parsed("PROXY_RESOLVES", text("PROXY_RESOLVES"))?,
-            outbound_ca_file: text("OUTBOUND_CA_FILE").map(PathBuf::from),
-            outbound_client_cert_file: text("OUTBOUND_CLIENT_CERT_FILE").map(PathBuf::from),
-            outbound_client_key_file: text("OUTBOUND_CLIENT_KEY_FILE").map(PathBuf::from),
-            files_roots: text("FILES_ROOTS").map(|list| items(&list).map(PathBuf::from).collect()),
-            default_schedule: text("DEFAULT_SCHEDULE").map(|cron| Cron { cron, time_zone: text("DEFAULT_TIME_ZONE") }),
-            run_timeout_seconds: parsed("RUN_TIMEOUT_SECONDS", text("RUN_TIMEOUT_SECONDS"))?,
-            run_memory_mib: parsed("RUN_MEMORY_MIB", text("RUN_MEMORY_MIB"))?,
-            max_runs: parsed("MAX_RUNS", text("MAX_RUNS"))?,
-            retention_days: parsed("RETENTION_DAYS", text("RETENTION_DAYS"))?,
-            max_connections: parsed("MAX_CONNECTIONS", text("MAX_CONNECTIONS"))?,
-        })
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self {
-            listen: self.listen.or(other.listen),
-            data: self.data.or(other.data),
-            database_url: self.database_url.or(other.database_url),
-            database_ca_file: self.database_ca_file.or(other.database_ca_file),
-            admin_key: self.admin_key.or(other.admin_key),
-            secret_key: self.secret_key.or(other.secret_key),
-            allow_networks: self.allow_networks.or(other.allow_networks),
-            allow_http: self.allow_http.or(other.allow_http),
-            outbound_proxy: self.outbound_proxy.or(other.outbound_proxy),
-            proxy_resolves: self.proxy_resolves.or(other.proxy_resolves),
-            outbound_ca_file: self.outbound_ca_file.or(other.outbound_ca_file),
-            outbound_client_cert_file: self.outbound_client_cert_file.or(other.outbound_client_cert_file),
-            outbound_client_key_file: self.outbound_client_key_file.or(other.outbound_client_key_file),
-            files_roots: self.files_roots.or(other.files_roots),
-            default_schedule: self.default_schedule.or(other.default_schedule),
-            run_timeout_seconds: self.run_timeout_seconds.or(other.run_timeout_seconds),
-            run_memory_mib: self.run_memory_mib.or(other.run_memory_mib),
-            max_runs: self.max_runs.or(other.max_runs),
-            retention_days: self.retention_days.or(other.retention_days),
-            max_connections: self.max_connections.or(other.max_connections),
-        }
-    }
-}
-
-fn networks(list: &str) -> Result<Vec<Network>, ConfigError> {
-    items(list)
-        .map(|item| item.parse().map_err(|error| ConfigError(format!("BELLWETHER_ALLOW_NETWORKS: {error}"))))
-        .collect()
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
-}
-
-/// Several values in one variable stand with commas between.
-fn items(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-fn parsed<T: std::str::FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ConfigError>
-where
-    T::Err: std::fmt::Display,
-{
-    text.map(|text| {
-        text.parse().map_err(|error| ConfigError(format!("BELLWETHER_{name}: '{text}' cannot be used: {error}")))
-    })
-    .transpose()
-}
-
-/// A secret stands in the variable itself, or in the file that the variable with `_FILE` names.
-fn secret(name: &str, environment: Environment<'_>) -> Result<Option<String>, ConfigError> {
-    if let Some(text) = environment(&format!("BELLWETHER_{name}")) {
-        return Ok(Some(text));
-    }
-    let Some(path) = environment(&format!("BELLWETHER_{name}_FILE")) else { return Ok(None) };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| ConfigError(format!("BELLWETHER_{name}_FILE: cannot read {path}: {error}")))?;
-    Ok(Some(text.trim().to_owned()))
-}
-
-/// Before anything is made: a start that fails for its key leaves nothing behind.
-fn checked_admin_key(text: String) -> Result<String, ConfigError> {
-    let wrong = |reason| ConfigError(format!("admin_key: {reason}; or leave it out to have one made"));
-    check_own(&text).map(|()| text).map_err(wrong)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::transport::settings::ProxyProtocol;
 
     #[test]
     fn flags_win_over_the_environment_and_this_over_the_file() {
@@ -335,6 +175,7 @@ mod tests {
         };
         assert!(refused("BELLWETHER_LISTEN", "nowhere").contains("BELLWETHER_LISTEN"));
         assert!(refused("BELLWETHER_DEFAULT_SCHEDULE", "sometimes").contains("default_schedule"));
+        assert!(refused("BELLWETHER_DEFAULT_TIME_ZONE", "Mars/Olympus").contains("default_schedule"));
         assert!(refused("BELLWETHER_MAX_RUNS", "0").contains("max_runs"));
         assert!(refused("BELLWETHER_OUTBOUND_PROXY", "ftp://proxy").contains("outbound_proxy"));
         assert!(refused("BELLWETHER_OUTBOUND_CLIENT_CERT_FILE", "a.pem").contains("outbound_client_key_file"));

@@ -5,7 +5,9 @@ pub mod address;
 pub mod change;
 pub mod clock;
 pub mod collection;
+pub mod configuration;
 pub mod definition;
+pub mod delivery;
 pub mod endpoint;
 pub mod error;
 pub mod event;
@@ -16,6 +18,7 @@ pub mod id;
 pub mod key;
 pub mod lifecycle;
 pub mod metric;
+pub mod recovery;
 pub mod run;
 pub mod signing;
-
+pub mod topic;

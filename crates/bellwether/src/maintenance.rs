@@ -7,4 +7,3 @@ pub mod nodes;
 pub mod recovery;
 pub mod retention;
 pub mod sequencer;
-

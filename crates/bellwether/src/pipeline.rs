@@ -16,13 +16,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
 use crate::domain::id::{NodeId, RunId};
 use crate::domain::run::RunState;
 use crate::maintenance::nodes::View;
 use crate::registry::{Ending, Error, Registry, Result, RunWake};
 use crate::store::{Tx, runs};
-
 pub use queries::{Queries, QueryError};
 
 /// How often schedules and the queue are looked at without a hint.
@@ -44,19 +42,6 @@ pub struct Limits {
     pub files_roots: Vec<PathBuf>,
     /// The program that is started with `worker` to run queries: this one.
     pub program: PathBuf,
-}
-
-impl Limits {
-    pub fn of(config: &Config) -> Self {
-        Self {
-            timeout: Duration::from_secs(config.run_timeout_seconds),
-            memory_bytes: config.run_memory_mib * 1024 * 1024,
-            max_runs: config.max_runs,
-            scratch: config.data.join("scratch"),
-            files_roots: config.files_roots.clone(),
-            program: config.program.clone(),
-        }
-    }
 }
 
 pub struct Pipeline {

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod deliveries;
 pub mod endpoints;
 mod engine;
+pub mod event_log;
 pub mod events;
 pub mod experiments;
 pub mod keys;

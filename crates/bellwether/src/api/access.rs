@@ -2,36 +2,49 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
 use tokio::sync::Semaphore;
 
 use super::Shared;
 use super::acceptor::Peer;
-use super::problem::Problem;
-use crate::domain::actor::Actor;
+use super::answer::Answer;
+use super::problem::{Kind, Problem};
+use crate::domain::actor::{Actor, Principal};
 use crate::domain::key::Role;
 use crate::platform::telemetry::Counter;
 
-/// Resources that only admins change: they reach into warehouses, or give access.
-const ADMIN_RESOURCES: [&str; 4] = ["warehouses", "assignment_sources", "fact_sources", "keys"];
+/// Lets those through who have `role`; to stand on the routes themselves.
+pub fn open_to(role: Role, methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    methods.route_layer(middleware::from_fn_with_state(role, require))
+}
 
-/// The role that a request needs. `path` is below /api/v1.
-pub fn role_for(method: &Method, path: &str) -> Role {
-    let resource = path.trim_start_matches('/').split('/').next().unwrap_or("");
-    match *method {
-        Method::GET | Method::HEAD if resource == "keys" => Role::Admin,
-        Method::GET | Method::HEAD => Role::Read,
-        _ if ADMIN_RESOURCES.contains(&resource) => Role::Admin,
-        _ => Role::Write,
+async fn require(State(role): State<Role>, principal: Principal, request: Request, next: Next) -> Answer<Response> {
+    if principal.role >= role {
+        return Ok(next.run(request).await);
+    }
+    let (needed, has) = (role.as_str(), principal.role.as_str());
+    let detail = format!("this needs the role '{needed}'; {} has '{has}'", principal.actor);
+    Err(Problem::of(Kind::Forbidden, detail))
+}
+
+/// Who makes a request: one that knows its principal, or has none.
+impl<S: Send + Sync> FromRequestParts<S> for Principal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let nobody = || Problem::of(Kind::Unauthorized, "no key was given");
+        parts.extensions.get::<Self>().cloned().ok_or_else(nobody)
     }
 }
 
-/// Lets a request through with its [`Actor`], or answers 401 or 403.
+/// Lets a request through with its [`Principal`], or answers 401. What it may do, each route says (see [`open_to`]).
 pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let unauthorized = |detail| Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let unauthorized = |detail| Problem::of(Kind::Unauthorized, detail);
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer =
         given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -46,13 +59,7 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
         }
         return Ok(response);
     };
-    let needed = role_for(request.method(), request.uri().path());
-    if key.role < needed {
-        let detail =
-            format!("this needs the role '{}'; the key '{}' has '{}'", needed.as_str(), key.name, key.role.as_str());
-        return Err(Problem::of(StatusCode::FORBIDDEN, "forbidden", detail));
-    }
-    request.extensions_mut().insert(Actor::Key { id: key.id, name: key.name });
+    request.extensions_mut().insert(Principal { role: key.role, actor: Actor::Key { id: key.id, name: key.name } });
     Ok(next.run(request).await)
 }
 
@@ -88,30 +95,6 @@ impl Guesses {
                 false
             }
             Err(_) => true,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roles_are_as_the_docs_say() {
-        for (method, path, role) in [
-            (Method::GET, "/experiments/1", Role::Read),
-            (Method::GET, "/warehouses", Role::Read),
-            (Method::GET, "/keys", Role::Admin),
-            (Method::POST, "/experiments", Role::Write),
-            (Method::PATCH, "/metrics/met_1", Role::Write),
-            (Method::POST, "/endpoints", Role::Write),
-            (Method::POST, "/experiments/1/runs", Role::Write),
-            (Method::DELETE, "/warehouses/wh_1", Role::Admin),
-            (Method::POST, "/assignment_sources", Role::Admin),
-            (Method::PATCH, "/fact_sources/fs_1", Role::Admin),
-            (Method::POST, "/keys", Role::Admin),
-        ] {
-            assert_eq!(role_for(&method, path), role, "{method} {path}");
         }
     }
 }

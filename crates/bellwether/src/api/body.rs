@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use crate::domain::error::{Refusal, in_plain_words};
 
 /// For all of a body to come.
@@ -17,6 +18,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body read as `T`. An empty one is read as `{}`.
 pub struct Body<T>(pub T);
+
+/// A body with nothing in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 /// A body that names the fields to edit.
 pub struct Edit(pub Map<String, Value>);
@@ -53,15 +59,12 @@ async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<
     let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
     let read = reading.await.map_err(|_| {
         let detail = format!("the body did not come within {} s; nothing was changed", BODY_TIMEOUT.as_secs());
-        Problem::of(StatusCode::REQUEST_TIMEOUT, "body-timeout", detail)
+        Problem::of(Kind::BodyTimeout, detail)
     })?;
     let bytes = read.map_err(|rejection| {
-        let kind = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "body-too-large" } else { "body" };
-        Problem::of(
-            rejection.status(),
-            kind,
-            format!("{}; a body may have {} bytes", rejection.body_text(), super::LARGEST_BODY),
-        )
+        let is_too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        let kind = if is_too_large { Kind::BodyTooLarge } else { Kind::Body };
+        Problem::of(kind, format!("{}; a body may have {} bytes", rejection.body_text(), super::LARGEST_BODY))
     })?;
     if bytes.is_empty() {
         return Ok(Map::new());
@@ -69,9 +72,9 @@ async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<
     let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     if essence != "application/json" && !essence.ends_with("+json") {
         let detail = format!("the content type '{content_type}' was given; send JSON, as application/json");
-        return Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", detail));
+        return Err(Problem::of(Kind::ContentType, detail));
     }
-    let malformed = |detail: String| Problem::of(StatusCode::BAD_REQUEST, "malformed-json", detail);
+    let malformed = |detail: String| Problem::of(Kind::MalformedJson, detail);
     match parse(&bytes) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(_) => Err(malformed("the body must be a JSON object".to_owned())),

@@ -1,50 +1,44 @@
 //! Definitions, all kinds alike: entities, warehouses, sources, metrics, collections, schedules.
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 
 use super::Shared;
+use super::answer::{Answer, Created, Gone, Page, Versioned};
 use super::body::{Body, Edit};
-use super::query::{Handled, Ids, IfMatch, Page, Params, check_limit, listed, parse_id, versioned};
+use super::query::{Ids, IfMatch, PageParams, Params, check_limit, parse_id};
 use super::sources::Tried;
+use super::views::definition::DefinitionView;
 use crate::domain::error::Refusal;
 use crate::registry::{Defined, overlay};
 use crate::store::definitions::{self, Definition};
 
-/// The body's fields, between what Bellwether adds.
-fn view<D: Defined>(definition: &Definition<D>) -> Value {
-    let mut view = json!({"id": definition.id.to_string()});
-    if let (Value::Object(view), Ok(Value::Object(body))) = (&mut view, serde_json::to_value(&definition.body)) {
-        view.extend(body);
-        view.insert("version".into(), json!(definition.version));
-        view.insert("created_at".into(), json!(definition.created_at));
-        view.insert("updated_at".into(), json!(definition.updated_at));
-    }
-    view
+fn answer<D: Defined>(definition: &Definition<D>) -> Versioned<DefinitionView<D>> {
+    Versioned { view: DefinitionView::of(definition), version: definition.version }
 }
 
-fn answer<D: Defined>(status: StatusCode, definition: &Definition<D>) -> Response {
-    versioned(status, &view(definition), definition.version)
-}
-
-pub async fn list<D: Defined>(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {
+pub async fn list<D: Defined>(
+    State(api): State<Shared>,
+    Params(page): Params<PageParams>,
+) -> Answer<Json<Page<DefinitionView<D>>>> {
     let (limit, after) = (check_limit(page.limit)?, page.after::<D::Id>()?);
     let found = api.read(move |tx| Ok(definitions::list::<D>(tx, &after, limit)?)).await?;
-    Ok(listed(found.iter().map(view).collect(), limit, |item| item["id"].as_str().unwrap_or("").to_owned()))
+    Ok(Page::of(&found, limit, |found| found.id.to_string(), DefinitionView::of))
 }
 
-pub async fn create<D: Tried>(State(api): State<Shared>, Body(body): Body<D>) -> Handled {
+pub async fn create<D: Tried>(
+    State(api): State<Shared>,
+    Body(body): Body<D>,
+) -> Answer<Created<Versioned<DefinitionView<D>>>> {
     body.validate()?;
     body.try_out(&api).await?;
-    Ok(answer(StatusCode::CREATED, &api.registry.define(body).await?))
+    Ok(Created(answer(&api.registry.define(body).await?)))
 }
 
-pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Versioned<DefinitionView<D>>> {
     let id: D::Id = parse_id(&id)?;
     let found = api.read(move |tx| Ok(definitions::get::<D>(tx, id)?)).await?;
-    Ok(answer(StatusCode::OK, &found.ok_or_else(|| Refusal::not_found(D::KIND, id))?))
+    Ok(answer(&found.ok_or_else(|| Refusal::not_found(D::KIND, id))?))
 }
 
 pub async fn edit<D: Tried>(
@@ -52,7 +46,7 @@ pub async fn edit<D: Tried>(
     Ids(id): Ids<String>,
     IfMatch(version): IfMatch,
     Edit(edit): Edit,
-) -> Handled {
+) -> Answer<Versioned<DefinitionView<D>>> {
     let id: D::Id = parse_id(&id)?;
     let current =
         api.read(move |tx| Ok(definitions::get::<D>(tx, id)?)).await?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
@@ -62,10 +56,14 @@ pub async fn edit<D: Tried>(
         edited.try_out(&api).await?;
     }
     let commanded = api.registry.redefine::<D>(id, edit, version).await?;
-    Ok(answer(StatusCode::OK, &commanded.value))
+    Ok(answer(&commanded.value))
 }
 
-pub async fn delete<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>, IfMatch(version): IfMatch) -> Handled {
+pub async fn delete<D: Defined>(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    IfMatch(version): IfMatch,
+) -> Answer<Gone> {
     api.registry.undefine::<D>(parse_id(&id)?, version).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(Gone)
 }

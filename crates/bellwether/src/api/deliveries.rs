@@ -2,20 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::Shared;
-use super::body::Body;
-use super::experiments::Nothing;
-use super::query::{Handled, Ids, Page, Params, check_limit, cursor, listed, parse_id, usual_page};
+use super::answer::{Answer, Created, Page};
+use super::body::{Body, Nothing};
+use super::query::{Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
+use super::views::delivery::{AttemptView, DeliveryInFull, DeliveryView};
+use crate::domain::delivery::{Delivery, DeliveryState, Key, Queue};
 use crate::domain::error::Refusal;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
-use crate::store::deliveries::{self, Delivery, DeliveryState};
-use crate::store::undelivered::{Key, Queue};
-use crate::store::{endpoints, events, outcomes};
+use crate::store::{deliveries, endpoints, events, outcomes};
 
 /// Attempts shown of one delivery.
 const MOST_ATTEMPTS: u32 = 100;
@@ -34,7 +31,7 @@ pub struct Listing {
 
 /// All in order of their ids; those in a state other than delivered in the order in which they are sent, which is that of
 /// the table where they stand.
-pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
+pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Answer<Json<Page<DeliveryView>>> {
     let state = listing.state.as_deref().map(|text| {
         DeliveryState::parse(text).ok_or_else(|| {
             let known = DeliveryState::ALL.map(DeliveryState::as_str).join(", ");
@@ -53,23 +50,28 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
                 && after.is_none_or(|after| delivery.id > after)
         });
         found.truncate(limit as usize);
-        return Ok(listed(found, limit, id));
+        return Ok(Page::of(&found, limit, id, DeliveryView::of));
     }
     if let Some(state) = state.filter(|state| *state != DeliveryState::Delivered) {
         let after = cursor::<Key>(&listing.after)?;
         let queues: Vec<_> = Queue::ALL.into_iter().filter(|queue| queue.state() == state).collect();
         let found = api.read(move |tx| Ok(deliveries::list_queued(tx, endpoint, &queues, after, limit)?)).await?;
-        return Ok(listed(found, limit, |delivery| delivery.key().map_or_else(String::new, |key| key.to_string())));
+        let place = |delivery: &Delivery| delivery.key().map_or_else(String::new, |key| key.to_string());
+        return Ok(Page::of(&found, limit, place, DeliveryView::of));
     }
     let after = cursor(&listing.after)?;
     let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };
     let page = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
     let next = page.next.map(|id| id.to_string());
-    Ok(Json(json!({"items": page.found, "next": next})).into_response())
+    Ok(Json(Page { items: page.found.iter().map(DeliveryView::of).collect(), next }))
 }
 
 /// Those of one event, of which there is one for each endpoint that wants it.
-pub async fn of_event(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
+pub async fn of_event(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Params(page): Params<PageParams>,
+) -> Answer<Json<Page<DeliveryView>>> {
     let id: EventId = parse_id(&id)?;
     let (after, limit) = (cursor::<DeliveryId>(&page.after)?, check_limit(page.limit)?);
     let mut found = api
@@ -80,11 +82,11 @@ pub async fn of_event(State(api): State<Shared>, Ids(id): Ids<String>, Params(pa
         .await?;
     found.retain(|delivery| after.is_none_or(|after| delivery.id > after));
     found.truncate(limit as usize);
-    Ok(listed(found, limit, |delivery| delivery.id.to_string()))
+    Ok(Page::of(&found, limit, |delivery| delivery.id.to_string(), DeliveryView::of))
 }
 
 /// One delivery with its attempts: the latest, where there are very many.
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<DeliveryInFull>> {
     let id: DeliveryId = parse_id(&id)?;
     let vault = api.registry.vault().clone();
     let (delivery, attempts, sent) = api
@@ -95,18 +97,26 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
             Ok((delivery, outcomes::attempts(tx, id, MOST_ATTEMPTS)?, sent))
         })
         .await?;
-    let mut body = json!(delivery);
-    // Null where the endpoint was deleted, or the event is past retention.
-    body["body"] = json!(sent.map(|(endpoint, event)| endpoint.body_of(&event)));
-    body["attempts"] = json!(attempts);
-    Ok(Json(body).into_response())
+    Ok(Json(DeliveryInFull {
+        delivery: DeliveryView::of(&delivery),
+        body: sent.and_then(|(endpoint, event)| endpoint.body_of(&event)),
+        attempts: attempts.into_iter().map(AttemptView::of).collect(),
+    }))
 }
 
 /// A new delivery of the same event, outside the order.
-pub async fn resend(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing {}): Body<Nothing>) -> Handled {
-    Ok((StatusCode::CREATED, Json(api.registry.resend(parse_id(&id)?).await?)).into_response())
+pub async fn resend(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Created<Json<DeliveryView>>> {
+    Ok(Created(Json(DeliveryView::of(&api.registry.resend(parse_id(&id)?).await?))))
 }
 
-pub async fn cancel(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing {}): Body<Nothing>) -> Handled {
-    Ok(Json(api.registry.cancel_delivery(parse_id(&id)?).await?).into_response())
+pub async fn cancel(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<DeliveryView>> {
+    Ok(Json(DeliveryView::of(&api.registry.cancel_delivery(parse_id(&id)?).await?)))
 }

@@ -2,50 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use bellwether_webhook::EventType;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use serde_json::value::RawValue;
+use serde::Deserialize;
 
-use super::problem::Problem;
-use super::query::{Handled, Ids, Params, check_limit, cursor, parse_id, usual_page};
+use super::answer::{Answer, Page};
+use super::problem::{Kind, Problem};
+use super::query::{Ids, Params, check_limit, cursor, parse_id, usual_page};
+use super::views::event::EventView;
+use super::views::why::WhyView;
 use super::{Api, Shared};
-use crate::domain::clock::Timestamp;
-use crate::domain::endpoint::Format;
 use crate::domain::error::Refusal;
-use crate::domain::event::{Event, Topic};
+use crate::domain::event::Format;
 use crate::domain::id::{EventId, ExperimentId};
-use crate::store::{events, retention};
-
-/// An event with the exact bytes of its `data`.
-#[derive(Serialize)]
-pub struct View {
-    id: EventId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cursor: Option<String>,
-    event: Topic,
-    experiment_id: ExperimentId,
-    revision: i64,
-    occurred_at: Timestamp,
-    data: Box<RawValue>,
-}
-
-pub fn view(event: &Event, cursor: Option<i64>, format: Format) -> Result<View, Problem> {
-    let data = RawValue::from_string(event.data_in(format).to_owned());
-    Ok(View {
-        id: event.id,
-        cursor: cursor.map(|cursor| cursor.to_string()),
-        event: event.topic,
-        experiment_id: event.experiment_id,
-        revision: event.revision,
-        occurred_at: event.occurred_at,
-        data: data.map_err(|error| {
-            crate::store::StoreError::Failed(format!("the data of {} is damaged: {error}", event.id))
-        })?,
-    })
-}
+use crate::store::{event_log, events};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,8 +52,8 @@ impl Pick {
         Ok(Self { experiment, types })
     }
 
-    pub fn after(self, cursor: i64, limit: u32) -> events::Selection {
-        events::Selection { after: cursor, experiment: self.experiment, types: self.types, limit }
+    pub fn after(self, cursor: i64, limit: u32) -> event_log::Selection {
+        event_log::Selection { after: cursor, experiment: self.experiment, types: self.types, limit }
     }
 }
 
@@ -100,18 +69,18 @@ pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
         let detail = format!(
             "the log no longer has what followed the cursor {after}; its oldest cursor is {pruned_to}: fetch the state of the experiments, then go on from there"
         );
-        Problem::of(StatusCode::GONE, "cursor-gone", detail)
+        Problem::of(Kind::CursorGone, detail)
     })
 }
 
 /// The log in its order. `next` is always given: the place to go on from, now or later.
-pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Handled {
+pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Answer<Json<Page<EventView>>> {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
     let after = log_cursor(&listing.after)?.unwrap_or(0);
     let selection = pick.after(after, check_limit(listing.limit)?);
     let (reach, limit) = (selection.reach(), selection.limit as usize);
     let (found, end, pruned_to) = api
-        .read(move |tx| Ok((events::list(tx, &selection)?, events::log_end(tx)?, retention::log_pruned_to(tx)?)))
+        .read(move |tx| Ok((event_log::list(tx, &selection)?, event_log::end(tx)?, event_log::pruned_to(tx)?)))
         .await?;
     if let Some(problem) = gone(after, pruned_to) {
         return Err(problem);
@@ -121,19 +90,19 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     let next = if found.len() < limit && reach < end { reach } else { last }.to_string();
     let items = found
         .iter()
-        .map(|(cursor, event)| view(event, Some(*cursor), listing.format))
+        .map(|(cursor, event)| EventView::of(event, Some(*cursor), listing.format))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(json!({"items": items, "next": next})).into_response())
+    Ok(Json(Page { items, next: Some(next) }))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<EventView>> {
     let id: EventId = parse_id(&id)?;
     let found = api.read(move |tx| Ok(events::get(tx, id)?)).await?;
     let event = found.ok_or_else(|| Refusal::not_found("event", id))?;
-    Ok(Json(view(&event, None, Format::Eppo)?).into_response())
+    Ok(Json(EventView::of(&event, None, Format::Eppo)?))
 }
 
 /// What became of the event for one endpoint, and why.
-pub async fn why(State(api): State<Shared>, Ids((event, endpoint)): Ids<(String, String)>) -> Handled {
-    Ok(Json(api.registry.why(parse_id(&event)?, parse_id(&endpoint)?).await?).into_response())
+pub async fn why(State(api): State<Shared>, Ids((event, endpoint)): Ids<(String, String)>) -> Answer<Json<WhyView>> {
+    Ok(Json(WhyView::of(api.registry.why(parse_id(&event)?, parse_id(&endpoint)?).await?)))
 }

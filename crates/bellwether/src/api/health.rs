@@ -4,29 +4,32 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use super::problem::Problem;
-use super::query::Handled;
+use super::answer::Answer;
+use super::problem::{Kind, Problem};
 use super::{Api, Shared};
 
 /// For the database to write anything at all.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+#[derive(Serialize)]
+pub struct Status {
+    status: &'static str,
+}
+
 /// The process answers.
-pub async fn alive() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+pub async fn alive() -> Json<Status> {
+    Json(Status { status: "ok" })
 }
 
 /// The process can do what it is there for; else what it lacks.
-pub async fn ready(State(api): State<Shared>) -> Handled {
+pub async fn ready(State(api): State<Shared>) -> Answer<Json<Status>> {
     let missing = missing(&Parts::of(&api).await);
     if missing.is_empty() {
-        return Ok(Json(json!({"status": "ready"})).into_response());
+        return Ok(Json(Status { status: "ready" }));
     }
-    Err(Problem::of(StatusCode::SERVICE_UNAVAILABLE, "not-ready", missing.join("; ")))
+    Err(Problem::of(Kind::NotReady, missing.join("; ")))
 }
 
 /// What must hold, each for itself.

@@ -2,23 +2,22 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::Shared;
+use super::answer::{Answer, Created, Gone, Page};
 use super::body::Body;
-use super::query::{Handled, Ids, Page, Params, check_limit, listed, parse_id};
+use super::query::{Ids, PageParams, Params, check_limit, parse_id};
+use super::views::key::{IssuedKeyView, KeyView};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::Role;
 use crate::store::keys;
 
-pub async fn list(State(api): State<Shared>, Params(page): Params<Page>) -> Handled {
+pub async fn list(State(api): State<Shared>, Params(page): Params<PageParams>) -> Answer<Json<Page<KeyView>>> {
     let (limit, after) = (check_limit(page.limit)?, page.after::<KeyId>()?);
     let found = api.read(move |tx| Ok(keys::list(tx, &after, limit)?)).await?;
-    Ok(listed(found, limit, |key| key.id.to_string()))
+    Ok(Page::of(&found, limit, |key| key.id.to_string(), KeyView::of))
 }
 
 #[derive(Deserialize)]
@@ -30,14 +29,12 @@ pub struct Request {
     expires_at: Option<Timestamp>,
 }
 
-pub async fn issue(State(api): State<Shared>, Body(request): Body<Request>) -> Handled {
+pub async fn issue(State(api): State<Shared>, Body(request): Body<Request>) -> Answer<Created<Json<IssuedKeyView>>> {
     let issued = api.registry.issue_key(request.name, request.role, request.expires_at).await?;
-    let mut body = json!(issued.key);
-    body["key"] = issued.text.into();
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    Ok(Created(Json(IssuedKeyView::of(issued))))
 }
 
-pub async fn revoke(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+pub async fn revoke(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Gone> {
     api.registry.revoke_key(parse_id(&id)?).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(Gone)
 }

@@ -8,95 +8,131 @@ use crate::domain::error::{Conflict, FieldError, Refusal};
 use crate::registry::Error;
 use crate::store::StoreError;
 
+/// Makes the list of all kinds: the end of `type`, the status it goes with, and what it means.
+macro_rules! kinds {
+    ($($kind:ident: $name:literal, $status:ident, $meaning:literal;)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Kind {
+            $($kind,)*
+        }
+
+        impl Kind {
+            /// In the order in which docs/api.md tells of them.
+            #[cfg(test)]
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The stable end of `type`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => $name,)* }
+            }
+
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$kind => StatusCode::$status,)* }
+            }
+
+            /// What it means, and what to do, whatever the request.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$kind => $meaning,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    Path: "path", BAD_REQUEST, "the path cannot be read";
+    Body: "body", BAD_REQUEST, "the body did not arrive whole";
+    MalformedJson: "malformed-json", BAD_REQUEST, "the body is not one JSON object, or names a field twice";
+    Unauthorized: "unauthorized", UNAUTHORIZED, "no key was given, or one that is not in force";
+    Forbidden: "forbidden", FORBIDDEN, "the key has too small a role for this route";
+    NotFound: "not-found", NOT_FOUND, "there is no such route, or nothing of this id";
+    MethodNotAllowed: "method-not-allowed", METHOD_NOT_ALLOWED, "the route knows other methods; they stand in the header Allow";
+    BodyTimeout: "body-timeout", REQUEST_TIMEOUT, "the body took longer than 30 s to come";
+    Taken: "taken", CONFLICT, "what must be unique is another's already";
+    InUse: "in-use", CONFLICT, "something else refers to it; detach that first";
+    IllegalTransition: "illegal-transition", CONFLICT, "the status allows other actions; they stand in legal_actions";
+    State: "state", CONFLICT, "what the request asks for is not possible as things stand";
+    CursorGone: "cursor-gone", GONE, "the log no longer has what followed the cursor; fetch the state, then go on from the oldest";
+    StaleVersion: "stale-version", PRECONDITION_FAILED, "If-Match names another version than the stored one; read it again, then repeat";
+    BodyTooLarge: "body-too-large", PAYLOAD_TOO_LARGE, "the body has more than 1 MiB";
+    ContentType: "content-type", UNSUPPORTED_MEDIA_TYPE, "the body is not called JSON";
+    Invalid: "invalid", UNPROCESSABLE_ENTITY, "fields or parameters are wrong; errors names each, and what is allowed";
+    Internal: "internal", INTERNAL_SERVER_ERROR, "the server failed; its log says why";
+    Unavailable: "unavailable", SERVICE_UNAVAILABLE, "the database or the query engine gave no answer; try again later";
+    Busy: "busy", SERVICE_UNAVAILABLE, "as much is under way as may be; try again in a moment";
+    TooManyStreams: "too-many-streams", SERVICE_UNAVAILABLE, "as many streams are open as may be";
+    NotReady: "not-ready", SERVICE_UNAVAILABLE, "only of /readyz: what is missing stands in detail";
+    OutcomeUnknown: "outcome-unknown", SERVICE_UNAVAILABLE, "the database was lost in the commit; read the resource to see whether it was changed";
+    StorageFull: "storage-full", INSUFFICIENT_STORAGE, "the disk is full; the operator must make room";
+}
+
 #[derive(Debug)]
 pub struct Problem {
-    status: StatusCode,
-    /// The stable end of `type`.
-    kind: &'static str,
+    kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
 }
 
 impl Problem {
-    pub fn of(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), errors: Vec::new() }
+    pub fn of(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// Whatever has this id, it is not there.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::of(Kind::NotFound, detail)
     }
 
     /// As much is under way as may be, and will not be for long.
     pub fn busy(detail: impl Into<String>) -> Self {
-        Self::of(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
+        Self::of(Kind::Busy, detail)
     }
 }
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
-        let (status, kind) = match &refusal {
-            Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
-            Refusal::NotFound { .. } => (StatusCode::NOT_FOUND, "not-found"),
-            Refusal::Stale { .. } => (StatusCode::PRECONDITION_FAILED, "stale-version"),
-            Refusal::Conflict { kind, .. } => (
-                StatusCode::CONFLICT,
-                match kind {
-                    Conflict::Taken => "taken",
-                    Conflict::InUse => "in-use",
-                    Conflict::IllegalTransition => "illegal-transition",
-                    Conflict::State => "state",
-                },
-            ),
+        let kind = match &refusal {
+            Refusal::Invalid(_) => Kind::Invalid,
+            Refusal::NotFound { .. } => Kind::NotFound,
+            Refusal::Stale { .. } => Kind::StaleVersion,
+            Refusal::Conflict { kind: Conflict::Taken, .. } => Kind::Taken,
+            Refusal::Conflict { kind: Conflict::InUse, .. } => Kind::InUse,
+            Refusal::Conflict { kind: Conflict::IllegalTransition, .. } => Kind::IllegalTransition,
+            Refusal::Conflict { kind: Conflict::State, .. } => Kind::State,
         };
         let errors = if let Refusal::Invalid(errors) = refusal { errors } else { Vec::new() };
-        Self { status, kind, detail, errors }
+        Self { kind, detail, errors }
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Full(_) => Self::of(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "storage-full",
-                format!("{error}; nothing was changed; the operator must make room"),
-            ),
-            StoreError::Busy | StoreError::Closed => Self::of(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                format!("{error}; nothing was changed, try again a little later"),
-            ),
+            StoreError::Full(_) => {
+                Self::of(Kind::StorageFull, format!("{error}; nothing was changed; the operator must make room"))
+            }
+            StoreError::Busy | StoreError::Closed => {
+                Self::of(Kind::Unavailable, format!("{error}; nothing was changed, try again a little later"))
+            }
             StoreError::Unavailable(_) => {
                 tracing::warn!(%error, "a request was turned away");
-                Self::of(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
-                    format!("{error}; nothing was changed, try again later"),
-                )
+                Self::of(Kind::Unavailable, format!("{error}; nothing was changed, try again later"))
             }
             StoreError::OutcomeUnknown(_) => {
                 tracing::error!(%error, "a request's outcome is unknown");
-                Self::of(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "outcome-unknown",
-                    format!("{error}; read the resource again to see"),
-                )
+                Self::of(Kind::OutcomeUnknown, format!("{error}; read the resource again to see"))
             }
             // Two requests at once: what one looked up, the other has just taken or removed.
-            StoreError::Unique(_) => Self::of(
-                StatusCode::CONFLICT,
-                "taken",
-                "another request has just taken what must be unique; read it again, then repeat",
-            ),
+            StoreError::Unique(_) => {
+                Self::of(Kind::Taken, "another request has just taken what must be unique; read it again, then repeat")
+            }
             StoreError::Reference(_) => Self::of(
-                StatusCode::CONFLICT,
-                "in-use",
+                Kind::InUse,
                 "another request has just removed or begun to use what this one refers to; read it again, then repeat",
             ),
             StoreError::Corrupt { .. } | StoreError::Damaged(_) | StoreError::Failed(_) => {
                 tracing::error!(%error, "a request failed");
-                Self::of(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    "the server failed on this request and changed nothing; its log says why",
-                )
+                Self::of(Kind::Internal, "the server failed on this request and changed nothing; its log says why")
             }
         }
     }
@@ -131,9 +167,9 @@ fn shown(error: &FieldError) -> Value {
 impl Problem {
     pub fn body(&self) -> Value {
         let mut body = json!({
-            "type": format!("urn:bellwether:problem:{}", self.kind),
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
+            "type": format!("urn:bellwether:problem:{}", self.kind.as_str()),
+            "title": self.kind.status().canonical_reason().unwrap_or("Error"),
+            "status": self.kind.status().as_u16(),
             "detail": cut(&self.detail, LONGEST_DETAIL),
         });
         if !self.errors.is_empty() {
@@ -146,17 +182,35 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, self.body().to_string()).into_response();
+        let status = self.kind.status();
+        let mut response = (status, self.body().to_string()).into_response();
         response
             .headers_mut()
             .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
         // What is full is so for a moment.
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_list_every_kind_in_its_order() {
+        let docs = include_str!("../../../../docs/api.md");
+        let (_, table) = docs.split_once("| `type` ends in | status | when |\n|---|---|---|\n").unwrap();
+        let listed: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).collect();
+        let expected: Vec<String> = Kind::ALL
+            .iter()
+            .map(|kind| format!("| `{}` | {} | {} |", kind.as_str(), kind.status().as_u16(), kind.meaning()))
+            .collect();
+        assert_eq!(listed, expected, "docs/api.md should have\n{}", expected.join("\n"));
     }
 }

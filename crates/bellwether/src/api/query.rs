@@ -2,18 +2,16 @@
 
 use std::str::FromStr;
 
+use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, RequestPartsExt};
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::{Api, Shared};
-use crate::domain::actor::Actor;
+use crate::domain::actor::{Actor, Principal};
 use crate::domain::error::{Refusal, in_plain_words};
 use crate::domain::id::ExperimentId;
 use crate::registry::OnEndpoint;
@@ -24,7 +22,7 @@ const LONGEST_PAGE: u32 = 250;
 /// `?limit=&after=`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Page {
+pub struct PageParams {
     #[serde(default)]
     pub after: String,
     #[serde(default = "usual_page")]
@@ -83,7 +81,7 @@ pub fn cursor<T: FromStr>(after: &str) -> Result<Option<T>, Refusal> {
     if after.is_empty() { Ok(None) } else { after.parse().map(Some).map_err(wrong) }
 }
 
-impl Page {
+impl PageParams {
     /// The same as the text of an id, checked.
     pub fn after<I: FromStr + ToString>(&self) -> Result<String, Refusal> {
         Ok(cursor::<I>(&self.after)?.map(|id| id.to_string()).unwrap_or_default())
@@ -125,9 +123,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Ids<(String, String)> {
 }
 
 async fn path<T: DeserializeOwned + Send + 'static>(parts: &mut Parts) -> Result<Path<T>, Problem> {
-    parts.extract().await.map_err(|rejection: axum::extract::rejection::PathRejection| {
-        Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text())
-    })
+    parts
+        .extract()
+        .await
+        .map_err(|rejection: axum::extract::rejection::PathRejection| Problem::of(Kind::Path, rejection.body_text()))
 }
 
 /// What every command on an experiment carries: who gives it, on which one, and the version it was read at.
@@ -137,23 +136,11 @@ pub struct Command {
     pub if_match: Option<String>,
 }
 
-/// Who makes this request.
-pub struct By(pub Actor);
-
-impl<S: Send + Sync> FromRequestParts<S> for By {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let nobody = || Problem::of(StatusCode::UNAUTHORIZED, "unauthorized", "no key was given");
-        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(nobody)
-    }
-}
-
 impl<S: Send + Sync> FromRequestParts<S> for OnEndpoint {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let By(actor) = By::from_request_parts(parts, state).await?;
+        let Principal { actor, .. } = Principal::from_request_parts(parts, state).await?;
         let IfMatch(if_match) = IfMatch::from_request_parts(parts, state).await?;
         let Ids(id) = <Ids<String> as FromRequestParts<S>>::from_request_parts(parts, state).await?;
         Ok(Self { actor, id: parse_id(&id)?, if_match })
@@ -164,9 +151,9 @@ impl FromRequestParts<Shared> for Command {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
-        let By(actor) = By::from_request_parts(parts, api).await?;
+        let Principal { actor, .. } = Principal::from_request_parts(parts, api).await?;
         let params = parts.extract::<RawPathParams>().await;
-        let params = params.map_err(|rejection| Problem::of(StatusCode::BAD_REQUEST, "path", rejection.body_text()))?;
+        let params = params.map_err(|rejection| Problem::of(Kind::Path, rejection.body_text()))?;
         let given = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
         let id = api.experiment_id(given).await?;
         Ok(Self { actor, id, if_match: header_text(&parts.headers, header::IF_MATCH.as_str()) })
@@ -175,7 +162,7 @@ impl FromRequestParts<Shared> for Command {
 
 /// An id of the path, read as what it should be.
 pub fn parse_id<I: FromStr<Err = String>>(text: &str) -> Result<I, Problem> {
-    text.parse().map_err(|reason: String| Problem::of(StatusCode::NOT_FOUND, "not-found", reason))
+    text.parse().map_err(|reason: String| Problem::not_found(reason))
 }
 
 impl Api {
@@ -186,7 +173,7 @@ impl Api {
         }
         let Some(key) = given.strip_prefix("key:").map(str::to_owned) else {
             let detail = format!("'{given}' is neither an experiment's number nor 'key:' with its key");
-            return Err(Problem::of(StatusCode::NOT_FOUND, "not-found", detail));
+            return Err(Problem::not_found(detail));
         };
         // PostgreSQL cannot even look for U+0000, and no key holds it.
         if key.contains('\0') {
@@ -206,21 +193,3 @@ impl Api {
         Ok(self.registry.db().read(work).await?)
     }
 }
-
-/// `{"items": […], "next": …}`; `next` is the cursor of the last item where there may be more.
-pub fn listed<T: Serialize>(items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Response {
-    let is_full = u32::try_from(items.len()).is_ok_and(|count| count == limit);
-    let next = items.last().filter(|_| is_full).map(cursor);
-    Json(json!({"items": items, "next": next})).into_response()
-}
-
-/// A resource with its version as ETag.
-pub fn versioned<T: Serialize>(status: StatusCode, body: &T, version: i64) -> Response {
-    let mut response = (status, Json(body)).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    response
-}
-
-pub type Handled = Result<Response, Problem>;

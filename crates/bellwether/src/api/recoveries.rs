@@ -2,19 +2,19 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::Shared;
-use super::body::Body;
-use super::experiments::Nothing;
-use super::query::{By, Handled, Ids, Page, Params, check_limit, listed, parse_id};
+use super::answer::{Accepted, Answer, Page};
+use super::body::{Body, Nothing};
+use super::query::{Ids, PageParams, Params, check_limit, parse_id};
+use super::views::recovery::RecoveryView;
+use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Refusal;
 use crate::domain::id::{EndpointId, RecoveryId};
-use crate::store::endpoints;
-use crate::store::recoveries::{self, Kind};
+use crate::domain::recovery::RecoveryKind;
+use crate::store::{endpoints, recoveries};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,26 +25,30 @@ pub struct Since {
 /// Exhausted deliveries since then become pending, behind live traffic.
 pub async fn recover(
     State(api): State<Shared>,
-    By(actor): By,
+    Principal { actor, .. }: Principal,
     Ids(id): Ids<String>,
     Body(body): Body<Since>,
-) -> Handled {
-    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, Kind::Recover, body.since).await?;
-    Ok((StatusCode::ACCEPTED, Json(recovery)).into_response())
+) -> Answer<Accepted<RecoveryView>> {
+    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, RecoveryKind::Recover, body.since).await?;
+    Ok(Accepted(Json(RecoveryView::of(&recovery))))
 }
 
 /// Events since then become owed that the endpoint wants and never got.
 pub async fn replay(
     State(api): State<Shared>,
-    By(actor): By,
+    Principal { actor, .. }: Principal,
     Ids(id): Ids<String>,
     Body(body): Body<Since>,
-) -> Handled {
-    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, Kind::Replay, body.since).await?;
-    Ok((StatusCode::ACCEPTED, Json(recovery)).into_response())
+) -> Answer<Accepted<RecoveryView>> {
+    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, RecoveryKind::Replay, body.since).await?;
+    Ok(Accepted(Json(RecoveryView::of(&recovery))))
 }
 
-pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>, Params(page): Params<Page>) -> Handled {
+pub async fn list(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Params(page): Params<PageParams>,
+) -> Answer<Json<Page<RecoveryView>>> {
     let id: EndpointId = parse_id(&id)?;
     let (limit, after) = (check_limit(page.limit)?, page.after::<RecoveryId>()?);
     let found = api
@@ -53,15 +57,19 @@ pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>, Params(page):
             Ok(recoveries::list(tx, id, &after, limit)?)
         })
         .await?;
-    Ok(listed(found, limit, |recovery| recovery.id.to_string()))
+    Ok(Page::of(&found, limit, |recovery| recovery.id.to_string(), RecoveryView::of))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Handled {
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<RecoveryView>> {
     let id: RecoveryId = parse_id(&id)?;
     let found = api.read(move |tx| Ok(recoveries::get(tx, id)?)).await?;
-    Ok(Json(found.ok_or_else(|| Refusal::not_found("recovery", id))?).into_response())
+    Ok(Json(RecoveryView::of(&found.ok_or_else(|| Refusal::not_found("recovery", id))?)))
 }
 
-pub async fn stop(State(api): State<Shared>, Ids(id): Ids<String>, Body(Nothing {}): Body<Nothing>) -> Handled {
-    Ok(Json(api.registry.stop_recovery(parse_id(&id)?).await?).into_response())
+pub async fn stop(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Json<RecoveryView>> {
+    Ok(Json(RecoveryView::of(&api.registry.stop_recovery(parse_id(&id)?).await?)))
 }

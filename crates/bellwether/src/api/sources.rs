@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use bellwether_warehouse::{Cell, Column};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::problem::Problem;
-use super::query::{Handled, Ids, Params, parse_id};
+use super::answer::Answer;
+use super::problem::{Kind, Problem};
+use super::query::{Ids, Params, parse_id};
 use super::{Api, Shared};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
@@ -104,11 +104,7 @@ impl Api {
 
 fn not_answered(reason: &str) -> Problem {
     tracing::warn!(%reason, "a query was not answered");
-    Problem::of(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "unavailable",
-        format!("the query engine gave no answer: {reason}; try again later"),
-    )
+    Problem::of(Kind::Unavailable, format!("the query engine gave no answer: {reason}; try again later"))
 }
 
 #[derive(serde::Deserialize)]
@@ -122,8 +118,18 @@ fn usual_rows() -> usize {
     20
 }
 
+#[derive(Serialize)]
+pub struct Preview {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
 /// The first rows of an assignment source, as its SQL gives them.
-pub async fn preview(State(api): State<Shared>, Ids(id): Ids<String>, Params(rows): Params<Rows>) -> Handled {
+pub async fn preview(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Params(rows): Params<Rows>,
+) -> Answer<Json<Preview>> {
     let id: AssignmentSourceId = parse_id(&id)?;
     if !(1..=MOST_ROWS).contains(&rows.limit) {
         return Err(
@@ -146,7 +152,7 @@ pub async fn preview(State(api): State<Shared>, Ids(id): Ids<String>, Params(row
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     let rows: Vec<Vec<Value>> = table.rows.iter().map(|row| row.iter().map(plain).collect()).collect();
-    Ok(Json(json!({"columns": table.columns, "rows": rows})).into_response())
+    Ok(Json(Preview { columns: table.columns, rows }))
 }
 
 fn plain(cell: &Cell) -> Value {

@@ -9,24 +9,25 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::Shared;
+use super::answer::Answer;
 use super::connection::LONGEST_STALL;
-use super::events::{Pick, gone, log_cursor, view};
+use super::events::{Pick, gone, log_cursor};
 use super::occupancy::Bounds;
-use super::problem::Problem;
-use super::query::{By, Handled, Params};
-use crate::domain::actor::Actor;
-use crate::domain::endpoint::Format;
+use super::problem::{Kind, Problem};
+use super::query::Params;
+use super::views::event::EventView;
+use crate::domain::actor::{Actor, Principal};
 use crate::domain::error::Refusal;
+use crate::domain::event::Format;
 use crate::domain::id::KeyId;
-use crate::store::events::{self, Selection};
-use crate::store::retention;
+use crate::store::event_log::{self, Selection};
 
 const PAGE: u32 = 50;
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
@@ -49,10 +50,10 @@ pub struct Listing {
 /// Begins behind the header `Last-Event-ID`, else behind `after`, else at the end of the log.
 pub async fn follow(
     State(api): State<Shared>,
-    By(actor): By,
+    Principal { actor, .. }: Principal,
     headers: HeaderMap,
     Params(listing): Params<Listing>,
-) -> Handled {
+) -> Answer<impl IntoResponse> {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
     let after = match last_event_id(&headers)? {
         Some(cursor) => Some(cursor),
@@ -61,12 +62,12 @@ pub async fn follow(
     let key = if let Actor::Key { id, .. } = actor { Some(id) } else { None };
     let permit = api.streams.open(key).map_err(|most| {
         let detail = format!("{most} streams are open already; close one, or read GET events by cursor");
-        Problem::of(StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", detail)
+        Problem::of(Kind::TooManyStreams, detail)
     })?;
     // Before the end of the log is looked up, so that nothing falls between the two.
     let mut grown = api.registry.follow_log();
     grown.mark_changed();
-    let (end, pruned_to) = api.read(|tx| Ok((events::log_end(tx)?, retention::log_pruned_to(tx)?))).await?;
+    let (end, pruned_to) = api.read(|tx| Ok((event_log::end(tx)?, event_log::pruned_to(tx)?))).await?;
     let position = after.unwrap_or(end);
     if let Some(problem) = gone(position, pruned_to) {
         return Err(problem);
@@ -87,7 +88,7 @@ pub async fn follow(
         (header::CACHE_CONTROL, "no-store"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::new(Chunks(chunks))).into_response())
+    Ok((headers, Body::new(Chunks(chunks))))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
@@ -164,9 +165,9 @@ impl Follower {
             self.looked_at = self.api.registry.clock().monotonic();
             let selection = self.selection.clone();
             let reach = selection.reach();
-            let read = self.api.read(move |tx| {
-                Ok((events::list(tx, &selection)?, events::log_end(tx)?, retention::log_pruned_to(tx)?))
-            });
+            let read = self
+                .api
+                .read(move |tx| Ok((event_log::list(tx, &selection)?, event_log::end(tx)?, event_log::pruned_to(tx)?)));
             // The database may be away for a while; the next heartbeat looks again.
             let Ok((page, end, pruned_to)) = read.await else { return Ok(()) };
             if let Some(problem) = gone(self.selection.after, pruned_to) {
@@ -176,7 +177,7 @@ impl Follower {
             let is_full = u32::try_from(page.len()).is_ok_and(|count| count >= PAGE);
             let mut text = String::new();
             for (cursor, event) in &page {
-                let item = view(event, Some(*cursor), self.format).ok();
+                let item = EventView::of(event, Some(*cursor), self.format).ok();
                 let item = item.and_then(|item| serde_json::to_string(&item).ok()).ok_or(Ended)?;
                 text += &format!("id: {cursor}\nevent: {}\ndata: {item}\n\n", event.topic);
                 self.selection.after = *cursor;

@@ -10,8 +10,8 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use tokio::sync::Mutex;
 
-use super::endpoints::lane_state;
-use super::query::Handled;
+use super::answer::Answer;
+use super::views::endpoint::lane_state;
 use super::{Api, Shared};
 use crate::delivery::monitor::MOST_ENDPOINTS;
 use crate::domain::clock::Timestamp;
@@ -41,7 +41,7 @@ struct Overview {
     nodes: u64,
 }
 
-pub async fn expose(State(api): State<Shared>) -> Handled {
+pub async fn expose(State(api): State<Shared>) -> Answer<impl IntoResponse> {
     let mut page = Exposition::default();
     page.gauge("bellwether_build_info", "1; the version is a label.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);

@@ -8,26 +8,22 @@ mod story;
 mod tables;
 mod trial;
 
-use std::{
-    env, fmt, fs,
-    io::{self, Write},
-    net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{env, fmt, fs};
 
 use bellwether_webhook::Secret;
 use tokio::time;
 
-use super::{
-    api_client::ApiClient,
-    receiver::{Behaviour, Receiver},
-};
-use crate::domain::clock::SystemClock;
-use crate::domain::id;
-use crate::domain::id::{Ids, RandomIds};
+use super::api_client::ApiClient;
+use super::receiver::{Behaviour, Receiver};
+use crate::domain::id::{self, Ids};
+use crate::platform::clock::SystemClock;
+use crate::platform::ids::RandomIds;
 use arrivals::{Arrivals, STORY};
 use story::Story;
 

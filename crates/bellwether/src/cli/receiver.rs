@@ -6,25 +6,25 @@
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    fmt, io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Request, State},
-    http::{HeaderMap, Method, StatusCode},
-};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
 use bellwether_webhook::{Event, Secret, Verifier, VerifyError, header, verify_body_signature};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time;
 
-use crate::domain::clock::{Clock, SystemClock, Timestamp};
+use crate::domain::clock::{Clock, Timestamp};
+use crate::platform::clock::SystemClock;
 
 const LARGEST_BODY: usize = 1024 * 1024;
 const REMEMBERED_IDS: usize = 10_000;

@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::Shared;
 use super::lane::Message;
 use super::lane::mailbox::Mailbox;
 use super::monitor::Monitor;
 use super::recorder::{self, Recorded};
 use super::threads::Threads;
 use super::transport::outbound::Outbound;
-use super::Shared;
 use crate::domain::id::EndpointId;
 use crate::maintenance::nodes::{License, View};
 use crate::registry::{DeliveryWake, Registry};

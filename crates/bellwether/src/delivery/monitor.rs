@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::transport::answer::ErrorClass;
+use super::transport::error::ErrorClass;
 use crate::domain::id::EndpointId;
 use crate::platform::telemetry::{Counter, Gauge, Held, Histogram};
 

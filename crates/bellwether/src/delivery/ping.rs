@@ -7,11 +7,11 @@ use super::lane::attempt;
 use super::transport::client::Message;
 use super::transport::outbound::Outbound;
 use super::transport::target;
+use crate::domain::delivery::Attempt;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::error::FieldError;
 use crate::domain::id::EventId;
 use crate::registry::Registry;
-use crate::store::outcomes::Attempt;
 
 #[derive(Clone)]
 pub struct Pings {

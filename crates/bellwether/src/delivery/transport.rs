@@ -4,6 +4,7 @@ pub mod answer;
 pub mod client;
 pub mod connector;
 pub mod dial;
+pub mod error;
 pub mod guard;
 pub mod http1;
 pub mod http2;
@@ -14,7 +15,8 @@ pub mod proxy;
 pub mod redaction;
 pub mod request;
 pub mod resolver;
+pub mod settings;
 pub mod slots;
+pub mod stream;
 pub mod target;
 pub mod tls;
-

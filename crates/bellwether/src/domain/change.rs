@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::actor::Actor;
 use super::clock::Timestamp;
-use super::experiment::FieldChange;
+use super::configuration::FieldChange;
 use super::id::EndpointChangeId;
 
 /// The longest `changes` that a detailed event carries, in bytes of JSON.

@@ -106,29 +106,6 @@ pub trait Clock: Send + Sync + 'static {
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clock.
-pub struct SystemClock {
-    started: std::time::Instant,
-}
-
-impl SystemClock {
-    #[allow(clippy::disallowed_methods)] // The one place that reads the machine's clocks.
-    pub fn start() -> Self {
-        Self { started: std::time::Instant::now() }
-    }
-}
-
-impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)]
-    fn now(&self) -> Timestamp {
-        Timestamp(jiff::Timestamp::now().as_microsecond())
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.started.elapsed()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

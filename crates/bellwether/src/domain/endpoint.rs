@@ -6,20 +6,21 @@ mod own_tls;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bellwether_webhook::{Secret, Signer};
+use bellwether_webhook::{ObjectWriter, Secret, Signer};
 use serde::{Deserialize, Serialize};
 
 use super::address::AddressPolicy;
 use super::clock::Timestamp;
 use super::error::{FieldError, FieldErrors, Refusal};
-use super::event::{Event, Topic};
+use super::event::{Event, Format, NO_EXPERIMENT};
 use super::filter::{Clause, Facts, Filter};
-use super::id::EndpointId;
+use super::id::{EndpointId, EventId};
 use super::signing::Signing;
-
-pub use hidden::HIDDEN;
+use super::topic::{EndpointTurn, Topic};
 pub use own_tls::OwnTls;
 
+/// Shown in place of a value that may be a token. Sending it back changes nothing.
+pub const HIDDEN: &str = "[hidden]";
 /// Ten attempts in all: the first, and one after each of these, in seconds.
 pub const DEFAULT_RETRY_SCHEDULE: [u64; 9] = [5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000];
 const MOST_RETRIES: usize = 30;
@@ -106,25 +107,6 @@ fn default_hold_seconds() -> u64 {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Format {
-    /// The upstream body, exactly.
-    #[default]
-    Eppo,
-    /// The same, with more about the change in `data`.
-    Detailed,
-}
-
-impl Format {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Eppo => "eppo",
-            Self::Detailed => "detailed",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Ordering {
     /// An experiment's events come one after the other, in order of revision.
     #[default]
@@ -170,6 +152,25 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// An event about it, for other endpoints.
+    pub fn event(&self, id: EventId, turn: EndpointTurn, revision: i64, reason: &str, now: Timestamp) -> Event {
+        let mut data = ObjectWriter::begin();
+        data.string("endpoint_id", &self.id.to_string());
+        data.string("endpoint_description", &self.settings.description);
+        data.string("reason", reason);
+        data.string("occurred_at", &now.to_string());
+        let data = data.finish();
+        Event {
+            id,
+            experiment_id: NO_EXPERIMENT,
+            revision,
+            topic: Topic::Endpoint(turn),
+            occurred_at: now,
+            detailed: data.clone(),
+            data,
+        }
+    }
+
     /// The exact body of a webhook that carries `event`; `None` if the secret cannot be used.
     pub fn body_of(&self, event: &Event) -> Option<String> {
         let secret = Secret::parse(&self.signing.current.secret).ok()?;
@@ -297,7 +298,7 @@ mod tests {
     use bellwether_webhook::EventType;
 
     use super::*;
-    use crate::domain::event::EndpointTurn;
+    use crate::domain::topic::EndpointTurn;
 
     fn settings(json: serde_json::Value) -> Result<Settings, serde_json::Error> {
         serde_json::from_value(json)

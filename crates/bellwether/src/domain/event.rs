@@ -4,85 +4,36 @@
 //! Besides, an endpoint that starts failing, is disabled or recovers is an event to other endpoints that ask for it; such
 //! an event is of no experiment, and not in the log.
 
-use std::fmt;
-
-use bellwether_webhook::{EventType, MetaData, ObjectWriter, RunStatus, begin_data};
+use bellwether_webhook::{EventType, MetaData, RunStatus, begin_data};
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::clock::Timestamp;
-use super::endpoint::{Endpoint, Format};
 use super::experiment::Experiment;
-use super::filter::RunFacts;
 use super::id::{EventId, ExperimentId};
-use super::run::{Run, RunState};
+use super::run::{Run, RunFacts, RunState};
+use super::topic::Topic;
 
 /// Stands for the experiment in an event about an endpoint.
 pub const NO_EXPERIMENT: ExperimentId = 0;
 
-/// What an event is about, by its name in the body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "&'static str")]
-pub enum Topic {
-    Experiment(EventType),
-    Endpoint(EndpointTurn),
+/// How an event is written for a receiver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// The upstream body, exactly.
+    #[default]
+    Eppo,
+    /// The same, with more about the change in `data`.
+    Detailed,
 }
 
-/// What happened to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointTurn {
-    Failing,
-    Disabled,
-    Recovered,
-}
-
-impl EndpointTurn {
-    pub const ALL: [Self; 3] = [Self::Failing, Self::Disabled, Self::Recovered];
-
+impl Format {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Failing => "webhook.endpoint.failing",
-            Self::Disabled => "webhook.endpoint.disabled",
-            Self::Recovered => "webhook.endpoint.recovered",
+            Self::Eppo => "eppo",
+            Self::Detailed => "detailed",
         }
-    }
-}
-
-impl Topic {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Experiment(event_type) => event_type.as_str(),
-            Self::Endpoint(turn) => turn.as_str(),
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        let turn = EndpointTurn::ALL.into_iter().find(|turn| turn.as_str() == text);
-        turn.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
-    }
-}
-
-impl From<Topic> for &'static str {
-    fn from(topic: Topic) -> Self {
-        topic.as_str()
-    }
-}
-
-impl TryFrom<String> for Topic {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::parse(&text).ok_or_else(|| {
-            let known =
-                EventType::ALL.map(EventType::as_str).into_iter().chain(EndpointTurn::ALL.map(EndpointTurn::as_str));
-            format!("there is no event '{text}'; there are {}", known.collect::<Vec<_>>().join(", "))
-        })
-    }
-}
-
-impl fmt::Display for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -115,32 +66,6 @@ impl Event {
             occurred_at: change.occurred_at,
             data: bellwether_webhook::data(number, key, meta_data.as_ref()),
             detailed: detailed(number, key, meta_data.as_ref(), change, run),
-        }
-    }
-
-    /// An event about `endpoint`, for other endpoints.
-    pub fn of_endpoint(
-        id: EventId,
-        turn: EndpointTurn,
-        endpoint: &Endpoint,
-        revision: i64,
-        reason: &str,
-        now: Timestamp,
-    ) -> Self {
-        let mut data = ObjectWriter::begin();
-        data.string("endpoint_id", &endpoint.id.to_string());
-        data.string("endpoint_description", &endpoint.settings.description);
-        data.string("reason", reason);
-        data.string("occurred_at", &now.to_string());
-        let data = data.finish();
-        Self {
-            id,
-            experiment_id: NO_EXPERIMENT,
-            revision,
-            topic: Topic::Endpoint(turn),
-            occurred_at: now,
-            detailed: data.clone(),
-            data,
         }
     }
 

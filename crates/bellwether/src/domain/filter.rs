@@ -4,10 +4,11 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::configuration::FieldChange;
 use super::error::FieldErrors;
-use super::event::Topic;
-use super::experiment::FieldChange;
 use super::id::EntityId;
+use super::run::RunFacts;
+use super::topic::Topic;
 
 const MOST_ITEMS: usize = 100;
 const LONGEST_ITEM: usize = 200;
@@ -31,14 +32,6 @@ pub enum RunCondition {
     Failure,
     Imbalance,
     DataUpdated,
-}
-
-/// What of a run an event tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RunFacts {
-    pub is_failure: bool,
-    pub is_imbalance: bool,
-    pub is_data_updated: bool,
 }
 
 /// What of an event a filter looks at.
@@ -203,7 +196,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::clock::{Clock, SystemClock};
 
     fn filter(json: serde_json::Value) -> Filter {
         serde_json::from_value(json).unwrap()
@@ -257,20 +249,14 @@ mod tests {
         }
     }
 
-    /// Every change asks all patterns of all endpoints, in the writer's transaction.
+    /// Whoever tries one way after the other never comes to an end with these; and every change asks all patterns of all
+    /// endpoints, in the writer's transaction.
     #[test]
-    fn no_pattern_of_its_length_is_much_harder_than_another() {
+    fn hard_patterns_are_answered_like_any_other() {
         let text = "a".repeat(LONGEST_ITEM);
-        let time = |pattern: &str, does: bool| {
-            let clock = SystemClock::start();
-            assert!((0..1000).all(|_| fits(pattern, &text) == does), "{pattern}");
-            clock.monotonic()
-        };
-        let plain = time(&text, true);
         let long = "a".repeat(LONGEST_ITEM - 2);
         for pattern in [format!("*{long}b"), format!("{}b", "*a".repeat(99)), format!("*{}b", "?".repeat(190))] {
-            let hard = time(&pattern, false);
-            assert!(hard < 10 * plain, "{hard:?} for {pattern}, {plain:?} for a plain one");
+            assert!(!fits(&pattern, &text), "{pattern}");
         }
     }
 

@@ -2,9 +2,8 @@
 //! in Crockford's base 32, lower case, so that text order is time order. Experiments alone are numbered.
 
 use std::fmt;
-use std::sync::Arc;
 
-use super::clock::{Clock, Timestamp};
+use super::clock::Timestamp;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const LENGTH: usize = 26;
@@ -17,37 +16,9 @@ pub trait Ids: Send + Sync + 'static {
     fn secret_bytes(&self) -> [u8; 32];
 }
 
-/// Identifiers from the clock and the operating system's randomness.
-pub struct RandomIds {
-    clock: Arc<dyn Clock>,
-}
-
-impl RandomIds {
-    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { clock }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that draws from the operating system")]
-fn fill(bytes: &mut [u8]) {
-    // Without randomness ids could collide and secrets be guessed: no service is better than that.
-    if getrandom::fill(bytes).is_err() {
-        std::process::abort();
-    }
-}
-
-impl Ids for RandomIds {
-    fn secret_bytes(&self) -> [u8; 32] {
-        let mut random = [0_u8; 32];
-        fill(&mut random);
-        random
-    }
-
-    fn next(&self) -> u128 {
-        let mut random = [0_u8; 16];
-        fill(&mut random);
-        (millis(self.clock.now()) << 80) | (u128::from_be_bytes(random) >> 48)
-    }
+/// The value of an id that is made at `at`, of as much of `random` as there is room for.
+pub fn at(at: Timestamp, random: u128) -> u128 {
+    (millis(at) << 80) | (random >> 48)
 }
 
 fn millis(at: Timestamp) -> u128 {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
+use super::configuration::{Bound, Configuration};
 use super::error::{Conflict, FieldErrors, Refusal};
-use super::experiment::{Bound, Configuration};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

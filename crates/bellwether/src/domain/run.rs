@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::actor::Actor;
 use super::clock::Timestamp;
+use super::configuration::Configuration;
 use super::error::{Conflict, Refusal};
-use super::experiment::Configuration;
-use super::filter::RunFacts;
 use super::id::{ExperimentId, MetricId, RunId};
 
 /// How far back an incremental run looks, for facts and assignments that came late.
@@ -208,6 +207,14 @@ impl Results {
     pub fn same_figures(&self, other: &Self) -> bool {
         self.metrics == other.metrics && self.traffic == other.traffic
     }
+}
+
+/// What of a run an event tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunFacts {
+    pub is_failure: bool,
+    pub is_imbalance: bool,
+    pub is_data_updated: bool,
 }
 
 #[cfg(test)]

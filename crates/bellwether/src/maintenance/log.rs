@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::registry::Registry;
-use crate::store::{StoreError, Tx, events};
+use crate::store::{StoreError, Tx, event_log};
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -24,7 +24,7 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
         if !registry.wakes().is_log_followed() {
             continue;
         }
-        let end: Result<i64, StoreError> = registry.db().look(|tx: &mut dyn Tx| events::log_end(tx)).await;
+        let end: Result<i64, StoreError> = registry.db().look(|tx: &mut dyn Tx| event_log::end(tx)).await;
         match end {
             Ok(end) if end != seen => {
                 seen = end;

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::registry::Registry;
 use crate::domain::clock::Clock;
 use crate::domain::id::NodeId;
-use crate::store::lanes;
-use crate::store::{StoreError, Tx, endpoints};
+use crate::registry::Registry;
+use crate::store::{StoreError, Tx, endpoints, lanes};
 
 /// How often a node counts on.
 pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);

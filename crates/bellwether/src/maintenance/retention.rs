@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::registry::Registry;
 use crate::domain::clock::Timestamp;
-use crate::store::retention::Pruned;
-use crate::store::{StoreError, Tx, lived, retention};
+use crate::registry::Registry;
+use crate::store::retention::{self, Pruned};
+use crate::store::{StoreError, Tx, lived};
 
 /// Rows in one transaction.
 const BATCH: u32 = 250;

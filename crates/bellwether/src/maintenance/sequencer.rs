@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use crate::registry::Registry;
-use crate::store::{StoreError, Tx, events};
+use crate::store::{StoreError, Tx, event_log};
 
 /// Events numbered in one transaction.
 const BATCH: u32 = 1000;
@@ -29,7 +29,7 @@ pub async fn run(registry: Registry, committed: Arc<Notify>, mut stop: watch::Re
 async fn number_all(registry: &Registry, committed: &Notify) {
     loop {
         let numbered: Result<u64, StoreError> =
-            registry.db().write(|tx: &mut dyn Tx| events::number_committed(tx, BATCH)).await;
+            registry.db().write(|tx: &mut dyn Tx| event_log::number_committed(tx, BATCH)).await;
         match numbered {
             Ok(0) => {}
             Ok(count) => {

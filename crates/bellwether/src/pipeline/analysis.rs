@@ -3,7 +3,7 @@
 use bellwether_stats::{Arm, IMBALANCE_ALPHA, Imbalance, Lift, Moments, imbalance, lift};
 use bellwether_warehouse::{Table, TableError};
 
-use crate::domain::experiment::Variation;
+use crate::domain::configuration::Variation;
 use crate::domain::run::{Traffic, VariationResult, VariationTraffic};
 
 /// Subjects of each active variation, and whether they are as the weights say.

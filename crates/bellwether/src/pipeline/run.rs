@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 
 use super::plan::{Measure, Plan, PlannedMetric};
 use super::{Limits, analysis, query};
-use crate::domain::experiment::{Experiment, Variation};
+use crate::domain::configuration::Variation;
+use crate::domain::experiment::Experiment;
 use crate::domain::run::{MetricResult, Results, Run, Step, Traffic};
 use crate::registry::persist::until_taken;
 use crate::registry::{Ending, Registry};

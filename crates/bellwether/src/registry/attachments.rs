@@ -8,12 +8,13 @@ use super::record::Action;
 use super::{Commanded, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::collection::Collection;
+use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, Refusal};
-use crate::domain::experiment::{AttachedMetric, Experiment, FieldChange};
+use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId};
 use crate::domain::metric::Metric;
-use crate::store::experiments::Group;
-use crate::store::{Tx, definitions, experiments};
+use crate::store::experiments::{self, Group};
+use crate::store::{Tx, definitions};
 
 /// The most metrics on one experiment, those of collections included.
 const MOST_ATTACHED: usize = 500;

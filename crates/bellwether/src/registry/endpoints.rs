@@ -6,13 +6,13 @@ use super::edit::{check_version, overlay};
 use super::{Commanded, Context, DeliveryWake, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::change::EndpointChange;
+use crate::domain::configuration::FieldChange;
 use crate::domain::endpoint::{Endpoint, EndpointState, HIDDEN, Settings};
 use crate::domain::error::Refusal;
-use crate::domain::event::EndpointTurn;
-use crate::domain::experiment::FieldChange;
 use crate::domain::health::Health;
 use crate::domain::id::{EndpointChangeId, EndpointId};
 use crate::domain::signing::{Keys, Signing};
+use crate::domain::topic::EndpointTurn;
 use crate::store::{StoreError, Tx, changes, endpoints, lanes, undelivered};
 
 /// Deliveries cancelled in one transaction.

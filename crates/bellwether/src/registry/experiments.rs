@@ -8,12 +8,12 @@ use super::record::{Action, key_is_taken};
 use super::{Commanded, Context, Error, Registry, Result, RunWake};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
+use crate::domain::configuration::{Configuration, FieldChange};
 use crate::domain::definition::{AssignmentSource, Entity, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal};
-use crate::domain::experiment::{Configuration, Experiment, FieldChange};
+use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
-use crate::domain::lifecycle;
-use crate::domain::lifecycle::{Decision, Status};
+use crate::domain::lifecycle::{self, Decision, Status};
 use crate::store::{StoreError, Tx, definitions, experiments};
 
 impl Registry {

@@ -2,9 +2,8 @@
 
 use super::{Registry, Result};
 use crate::domain::id::EndpointId;
-use crate::store::notices;
-use crate::store::endpoints;
 use crate::store::lanes::{self, LaneRow};
+use crate::store::{endpoints, notices};
 
 /// Endpoints named in one notice.
 const MOST_NAMED: usize = 200;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use super::endpoints::disabled;
 use super::{Context, DeliveryWake, Error, Registry, Result};
 use crate::domain::actor::Actor;
+use crate::domain::delivery::Outcome;
 use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::domain::event::EndpointTurn;
 use crate::domain::health::{Health, Turn};
 use crate::domain::id::EndpointId;
-use crate::store::outcomes::{self, Outcome};
-use crate::store::{StoreError, Tx, endpoints, lanes, undelivered};
+use crate::domain::topic::EndpointTurn;
+use crate::store::{StoreError, Tx, endpoints, lanes, outcomes, undelivered};
 
 /// So many outcomes do not wait for a change to share its commit with.
 const WORTH_A_COMMIT: usize = 32;

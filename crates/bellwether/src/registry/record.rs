@@ -8,17 +8,19 @@ use bellwether_webhook::EventType;
 use super::{Context, DeliveryWake, Error, Result};
 use crate::domain::actor::Actor;
 use crate::domain::change::Change;
+use crate::domain::configuration::FieldChange;
+use crate::domain::delivery::Origin;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::error::{Conflict, Refusal};
-use crate::domain::event::{EndpointTurn, Event, Topic};
-use crate::domain::experiment::{Experiment, FieldChange};
+use crate::domain::event::Event;
+use crate::domain::experiment::Experiment;
 use crate::domain::filter::{Before, Facts};
 use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::domain::run::Run;
-use crate::store::deliveries::Origin;
-use crate::store::endpoints::Subscription;
-use crate::store::events::Remembered;
-use crate::store::{StoreError, Tx, Write, changes, deliveries, endpoints, events, experiments, settings, together};
+use crate::domain::topic::{EndpointTurn, Topic};
+use crate::store::endpoints::{self, Subscription};
+use crate::store::events::{self, Remembered};
+use crate::store::{StoreError, Tx, Write, changes, deliveries, experiments, settings, together};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
 pub struct Action {
@@ -169,7 +171,7 @@ impl Context {
         }
         let number = settings::next_number(tx, settings::ENDPOINT_EVENTS)?;
         let id = EventId::of(self.setup.ids.next());
-        let event = Event::of_endpoint(id, turn, endpoint, number, reason, self.setup.clock.now());
+        let event = endpoint.event(id, turn, number, reason, self.setup.clock.now());
         let insert = events::inserting(&event);
         let tally = self.tally.clone();
         tx.after_commit(Box::new(move || tally.recorded(topic, None)));

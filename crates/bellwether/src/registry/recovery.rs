@@ -6,15 +6,15 @@
 use super::{Context, DeliveryWake, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{Delivery, Origin};
 use crate::domain::endpoint::{EndpointState, Settings};
 use crate::domain::error::{Conflict, Refusal};
 use crate::domain::event::Event;
 use crate::domain::filter::{Before, Clause, Facts};
 use crate::domain::id::{DeliveryId, EndpointId, RecoveryId};
-use crate::store::deliveries::{self, Delivery, Origin};
-use crate::store::events::Remembered;
-use crate::store::recoveries::{self, Kind, Recovery, State};
-use crate::store::{StoreError, Tx, changes, endpoints, events, experiments, lanes, undelivered};
+use crate::domain::recovery::{Recovery, RecoveryKind, RecoveryState};
+use crate::store::events::{self, Remembered};
+use crate::store::{StoreError, Tx, changes, deliveries, endpoints, experiments, lanes, recoveries, undelivered};
 
 /// Rows moved in one transaction.
 const BATCH: u32 = 250;
@@ -67,7 +67,7 @@ impl Registry {
         &self,
         actor: Actor,
         endpoint: EndpointId,
-        kind: Kind,
+        kind: RecoveryKind,
         since: Timestamp,
     ) -> Result<Recovery> {
         self.command(move |context, tx| {
@@ -86,7 +86,7 @@ impl Registry {
                 endpoint_id: endpoint,
                 kind,
                 since,
-                state: State::Running,
+                state: RecoveryState::Running,
                 place: (0, 0),
                 examined: 0,
                 moved: 0,
@@ -101,7 +101,7 @@ impl Registry {
                 )),
                 other => other.into(),
             })?;
-            let action = if kind == Kind::Recover { "recovery_requested" } else { "replay_requested" };
+            let action = if kind == RecoveryKind::Recover { "recovery_requested" } else { "replay_requested" };
             context.note_endpoint(tx, &actor, endpoint, action, Vec::new(), &format!("since {since}"))?;
             let wakes = context.wakes.clone();
             tx.after_commit(Box::new(move || wakes.recovery()));
@@ -114,10 +114,10 @@ impl Registry {
     pub async fn stop_recovery(&self, id: RecoveryId) -> Result<Recovery> {
         self.command(move |context, tx| {
             let mut recovery = recoveries::lock(tx, id)?.ok_or_else(|| Refusal::not_found("recovery", id))?;
-            if recovery.state != State::Running {
+            if recovery.state != RecoveryState::Running {
                 return Err(Refusal::conflict(Conflict::State, "the recovery has ended already").into());
             }
-            recovery.state = State::Stopped;
+            recovery.state = RecoveryState::Stopped;
             recovery.ended_at = Some(context.setup.clock.now());
             recoveries::save(tx, &recovery)?;
             Ok(recovery)
@@ -142,14 +142,15 @@ impl Registry {
 
 impl Context {
     fn recover_step(&self, tx: &mut dyn Tx, id: RecoveryId) -> Result<()> {
-        let Some(mut recovery) = recoveries::lock(tx, id)?.filter(|recovery| recovery.state == State::Running) else {
+        let Some(mut recovery) = recoveries::lock(tx, id)?.filter(|recovery| recovery.state == RecoveryState::Running)
+        else {
             return Ok(());
         };
         let now = self.setup.clock.now();
         let is_deleted = endpoints::get(tx, &self.setup.vault, recovery.endpoint_id)?.is_none();
         let count = match recovery.kind {
             _ if is_deleted => 0,
-            Kind::Recover => {
+            RecoveryKind::Recover => {
                 let places = recoveries::recoverable_after(tx, &recovery, BATCH)?;
                 for place in &places {
                     recovery.moved += recoveries::revive(tx, &recovery, *place, now)?;
@@ -160,10 +161,10 @@ impl Context {
                 recovery.place = places.last().copied().unwrap_or(recovery.place);
                 places.len()
             }
-            Kind::Replay => self.replay_step(tx, &mut recovery, now)?,
+            RecoveryKind::Replay => self.replay_step(tx, &mut recovery, now)?,
         };
         if count < BATCH as usize {
-            recovery.state = State::Done;
+            recovery.state = RecoveryState::Done;
             recovery.ended_at = Some(now);
         }
         recoveries::save(tx, &recovery)?;

@@ -2,8 +2,8 @@
 
 use bellwether_webhook::EventType;
 
-use crate::domain::event::{EndpointTurn, Topic};
 use crate::domain::run::RunState;
+use crate::domain::topic::{EndpointTurn, Topic};
 use crate::platform::telemetry::Counter;
 
 /// Every name that an event may have.

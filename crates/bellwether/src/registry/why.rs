@@ -3,18 +3,19 @@
 
 use serde::Serialize;
 
+use super::recovery::unmet_then;
 use super::{Registry, Result};
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{Delivery, DeliveryState};
 use crate::domain::endpoint::{Endpoint, EndpointState, Ordering, Settings};
 use crate::domain::error::{FieldError, Refusal};
-use crate::domain::event::{Event, Topic};
+use crate::domain::event::Event;
 use crate::domain::filter::Clause;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
-use super::recovery::unmet_then;
-use crate::store::deliveries::{self, Delivery, DeliveryState};
+use crate::domain::topic::Topic;
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{Tx, changes, endpoints, events, undelivered};
+use crate::store::{Tx, changes, deliveries, endpoints, events, undelivered};
 
 /// What became of an event for an endpoint.
 #[derive(Debug, Serialize)]

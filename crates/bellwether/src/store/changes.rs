@@ -3,7 +3,7 @@
 use super::engine::value::to_json;
 use super::{StoreError, Tx, Write, query_as, query_one};
 use crate::domain::change::{Change, EndpointChange};
-use crate::domain::experiment::FieldChange;
+use crate::domain::configuration::FieldChange;
 use crate::domain::id::{EndpointId, ExperimentId};
 use crate::params;
 

@@ -6,106 +6,13 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
-
 use super::engine::rows::{Rows, among};
-use super::undelivered::{self, Key, Queue};
-use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, readable, together};
+use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, readable, together, undelivered};
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{Delivery, DeliveryState, Key, Origin, Queue};
 use crate::domain::event::Event;
-use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId, LaneNumber};
+use crate::domain::id::{DeliveryId, EndpointId, EventId, LaneNumber};
 use crate::params;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeliveryState {
-    Pending,
-    Delivered,
-    /// Every attempt of the schedule failed.
-    Exhausted,
-    Cancelled,
-}
-
-impl DeliveryState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Exhausted, Self::Cancelled];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Delivered => "delivered",
-            Self::Exhausted => "exhausted",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-/// Why there is a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// Its event happened.
-    Change,
-    /// Somebody asked to have it again; it stands outside the order.
-    Resend,
-    /// Somebody asked for what the endpoint never got.
-    Replay,
-}
-
-impl Origin {
-    pub const ALL: [Self; 3] = [Self::Change, Self::Resend, Self::Replay];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Change => "change",
-            Self::Resend => "resend",
-            Self::Replay => "replay",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
-    }
-}
-
-/// One event owed to one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Delivery {
-    pub id: DeliveryId,
-    pub event_id: EventId,
-    pub endpoint_id: EndpointId,
-    #[serde(skip)]
-    pub lane: LaneNumber,
-    pub experiment_id: ExperimentId,
-    pub revision: i64,
-    pub state: DeliveryState,
-    /// Where it stands if it is not delivered.
-    #[serde(skip)]
-    pub queue: Option<Queue>,
-    /// Why it was cancelled.
-    pub reason: Option<String>,
-    pub origin: Origin,
-    /// Whether it comes behind live traffic, while it is pending: it was recovered or replayed.
-    pub is_behind: bool,
-    pub attempt_count: u32,
-    /// Failed attempts that count for the retry schedule; those made while the breaker was open do not.
-    pub failure_count: u32,
-    /// When the next attempt is due, while it is pending.
-    pub due_at: Option<Timestamp>,
-    pub created_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-}
-
-impl Delivery {
-    /// Where it stands, if it is not delivered.
-    pub fn key(&self) -> Option<Key> {
-        let Self { lane, experiment_id, revision, id, .. } = *self;
-        Some(Key { lane, queue: self.queue?, experiment: experiment_id, revision, delivery: id })
-    }
-}
 
 /// Events looked for at a time.
 const EVENTS_A_STATEMENT: usize = 50;
@@ -360,7 +267,7 @@ fn list_queued_of(
     after: &Key,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let mut values = after.values().to_vec();
+    let mut values = undelivered::values(after).to_vec();
     values.extend([limit.into(), lane.into()]);
     let sql = format!(
         "SELECT {COLUMNS} FROM (SELECT * FROM undelivered WHERE lane = $7 AND queue IN ({queues}) \

@@ -13,4 +13,3 @@ pub mod threads;
 pub mod tolerant;
 pub mod value;
 pub mod write;
-

@@ -1,15 +1,16 @@
-//! The event log. An event is written with its change and never edited; PostgreSQL's get their number afterwards.
+//! Events. One is written with its change and never edited. Its place in the log is `event_log`'s.
 
 use serde::{Deserialize, Serialize};
 
 use super::engine::value::to_json;
-use super::{Row, StoreError, Tx, Value, Write, query_as, query_one, retention};
-use crate::domain::event::{Event, NO_EXPERIMENT, Topic};
+use super::{Row, StoreError, Tx, Write, query_one};
+use crate::domain::event::Event;
 use crate::domain::filter::Before;
-use crate::domain::id::{EntityId, EventId, ExperimentId};
+use crate::domain::id::{EntityId, EventId};
+use crate::domain::topic::Topic;
 use crate::params;
 
-const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
+pub(super) const COLUMNS: &str = "id, experiment_id, revision, type, occurred_at, data, detailed, sequence";
 
 pub(super) fn decode(row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
@@ -80,67 +81,4 @@ pub fn hold(tx: &mut dyn Tx, id: EventId) -> Result<Option<Event>, StoreError> {
 pub fn lock(tx: &mut dyn Tx, id: EventId) -> Result<bool, StoreError> {
     let sql = format!("SELECT id FROM events WHERE id = $1{}", tx.dialect().for_update());
     Ok(query_one(tx, "events", &sql, params![id], |row| row.get::<EventId>("id"))?.is_some())
-}
-
-/// What to pick from the log.
-#[derive(Debug, Clone, Default)]
-pub struct Selection {
-    pub after: i64,
-    pub experiment: Option<ExperimentId>,
-    /// Names of types; empty means all.
-    pub types: Vec<String>,
-    pub limit: u32,
-}
-
-/// Numbers that one page looks at, at most, where most may be of other types.
-const MOST_EXAMINED: i64 = 10_000;
-
-impl Selection {
-    /// How far a page looks: behind this there may be more, though it is not full.
-    pub fn reach(&self) -> i64 {
-        let is_bounded = !self.types.is_empty() && self.experiment.is_none();
-        if is_bounded { self.after.saturating_add(MOST_EXAMINED) } else { i64::MAX }
-    }
-}
-
-/// Numbered events after a cursor, in the log's order, each with its number.
-pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
-    let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
-    // Events about endpoints are numbered too, but stand in no log.
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1 AND experiment_id <> {NO_EXPERIMENT}");
-    // Only what is asked for stands in the statement, so that the indexes serve.
-    if let Some(experiment) = selection.experiment {
-        values.push(experiment.into());
-        sql += " AND experiment_id = $3";
-    }
-    if !selection.types.is_empty() {
-        values.push(format!(",{},", selection.types.join(",")).into());
-        sql += &format!(" AND ${} LIKE '%,' || type || ',%'", values.len());
-        values.push(selection.reach().into());
-        sql += &format!(" AND sequence <= ${}", values.len());
-    }
-    sql += " ORDER BY sequence LIMIT $2";
-    query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
-}
-
-/// The highest number that was ever given, whether or not its event is still there.
-pub fn log_end(tx: &mut dyn Tx) -> Result<i64, StoreError> {
-    let sql = "SELECT MAX(sequence) AS sequence FROM events";
-    let last: Option<i64> = query_one(tx, "events", sql, &[], |row| row.get("sequence"))?.flatten();
-    Ok(last.unwrap_or(0).max(retention::log_pruned_to(tx)?))
-}
-
-/// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many. Every node may
-/// call it: they take turns, so that numbers become visible in their order, and none is given twice.
-pub fn number_committed(tx: &mut dyn Tx, limit: u32) -> Result<u64, StoreError> {
-    retention::lock_log(tx)?;
-    // The newest numbers may have been pruned; nobody's cursor may meet them again.
-    let pruned_to = retention::log_pruned_to(tx)?;
-    tx.execute(
-        "WITH unnumbered AS (SELECT id, ROW_NUMBER() OVER (ORDER BY experiment_id, revision) AS position FROM \
-         (SELECT id, experiment_id, revision FROM events WHERE sequence IS NULL ORDER BY experiment_id, revision LIMIT $1) waiting), \
-         latest AS (SELECT CASE WHEN MAX(sequence) > CAST($2 AS BIGINT) THEN MAX(sequence) ELSE CAST($2 AS BIGINT) END AS sequence FROM events) \
-         UPDATE events SET sequence = latest.sequence + unnumbered.position FROM unnumbered, latest WHERE events.id = unnumbered.id",
-        params![limit, pruned_to],
-    )
 }

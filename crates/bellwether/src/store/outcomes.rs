@@ -2,44 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
-
-use super::deliveries::DeliveryState;
 use super::engine::rows::{Column, Rows, as_lists, lists};
-use super::undelivered::{Key, Queue, is_key};
+use super::undelivered::{is_key, values};
 use super::{Row, StoreError, Tx, Value, query_as, query_one, together};
-use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{Attempt, DeliveryState, Outcome, Queue};
 use crate::domain::id::DeliveryId;
 use crate::params;
-
-/// One HTTP request made for a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Attempt {
-    pub number: u32,
-    pub started_at: Timestamp,
-    pub duration_us: u64,
-    pub status_code: Option<u32>,
-    /// `dns`, `blocked_address`, `connect`, `tls`, `timeout`, `status`, …; null for a success.
-    pub error_class: Option<String>,
-    pub error: Option<String>,
-    /// As they were sent, a line for each, of a request that failed. Values that may be tokens are hidden.
-    pub request_headers: Option<String>,
-    /// The first 4 KiB of the answer's headers, a line for each, and of its body.
-    pub response_headers: Option<String>,
-    pub response_body: Option<String>,
-}
-
-/// What an attempt leaves behind: the attempt, and where the delivery stands after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Where the delivery stood while it was tried.
-    pub key: Key,
-    pub attempt: Attempt,
-    pub state: DeliveryState,
-    pub failure_count: u32,
-    pub due_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-}
 
 static ATTEMPTS: Rows<10> = Rows::into(
     "attempts",
@@ -116,7 +84,7 @@ fn queue_after(outcome: &Outcome) -> Option<Queue> {
 }
 
 fn values_after(outcome: &Outcome, queue: Queue) -> [Value; 10] {
-    let [lane, queue_now, experiment, revision, delivery] = outcome.key.values();
+    let [lane, queue_now, experiment, revision, delivery] = values(&outcome.key);
     let Outcome { attempt, failure_count, due_at, ended_at, .. } = outcome;
     let next = Value::Word(queue.as_str());
     let (attempts, failures) = (attempt.number.into(), (*failure_count).into());
@@ -126,7 +94,7 @@ fn values_after(outcome: &Outcome, queue: Queue) -> [Value; 10] {
 /// `false` if it was not pending any more.
 fn move_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<bool, StoreError> {
     let moved = match queue_after(outcome) {
-        None => tx.execute(concat!("DELETE FROM undelivered WHERE ", is_key!()), &outcome.key.values())?,
+        None => tx.execute(concat!("DELETE FROM undelivered WHERE ", is_key!()), &values(&outcome.key))?,
         Some(queue) => {
             let sql = concat!(
                 "UPDATE undelivered SET queue = $6, attempt_count = $7, failure_count = $8, due_at = $9, ended_at = $10 WHERE ",
@@ -164,7 +132,7 @@ fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryI
     let (mut gone, mut staying) = (Vec::new(), Vec::new());
     for outcome in last {
         match queue_after(outcome) {
-            None => gone.push(outcome.key.values()),
+            None => gone.push(values(&outcome.key)),
             Some(queue) => staying.push(values_after(outcome, queue)),
         }
     }

@@ -1,8 +1,8 @@
 //! A look over what is stored, for metrics: what is owed and for how long, how lanes and runs stand. Every statement is
 //! bounded, however much there is, and uses an index; where the bound is reached a figure is a lower one.
 
-use super::undelivered::Queue;
 use super::{StoreError, Tx, lanes, query_as, query_one};
+use crate::domain::delivery::Queue;
 use crate::domain::endpoint::EndpointState;
 use crate::domain::health::Health;
 use crate::domain::id::{DeliveryId, EndpointId};

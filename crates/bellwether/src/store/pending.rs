@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use super::undelivered::{Key, Queue};
+use super::undelivered::values;
 use super::{StoreError, Tx, events, query_as};
 use crate::domain::clock::Timestamp;
-use crate::domain::endpoint::{Format, LONGEST_RETRY};
-use crate::domain::event::Event;
+use crate::domain::delivery::{Key, Queue};
+use crate::domain::endpoint::LONGEST_RETRY;
+use crate::domain::event::{Event, Format};
 use crate::domain::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
 
 /// A pending delivery with the event it carries.
@@ -106,7 +107,7 @@ fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<P
                FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
                AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0 OR u.due_at > $9) \
                ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
-    let mut values = look.owed.key(after).values().to_vec();
+    let mut values = values(&look.owed.key(after)).to_vec();
     // Later than any schedule says, it was put off by a wall clock that has jumped.
     let latest = look.due_by.plus(LONGEST_RETRY * 2);
     values.extend([look.due_by.into(), most.into(), look.format.as_str().into(), latest.into()]);

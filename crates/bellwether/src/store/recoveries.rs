@@ -1,82 +1,15 @@
 //! Recoveries: what somebody asked to have sent again, and how far that has come. Each step is a small transaction that
 //! moves the cursor along with what it moved, so that a crash resumes and nothing is moved twice.
 
-use serde::{Deserialize, Serialize};
-
 use super::engine::value::to_json;
 use super::events::Remembered;
-use super::undelivered::Queue;
 use super::{Row, StoreError, Tx, deliveries, query_as, query_one, readable};
-use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::Queue;
 use crate::domain::event::Event;
 use crate::domain::id::{EndpointId, EventId, ExperimentId, RecoveryId};
+use crate::domain::recovery::{Recovery, RecoveryKind, RecoveryState};
 use crate::params;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Exhausted deliveries become pending, with a fresh schedule.
-    Recover,
-    /// Events become owed that the endpoint never got.
-    Replay,
-}
-
-impl Kind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Recover => "recover",
-            Self::Replay => "replay",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Recover, Self::Replay].into_iter().find(|kind| kind.as_str() == text)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    Running,
-    Done,
-    /// Somebody asked it to go no further; what it had moved stays moved.
-    Stopped,
-}
-
-impl State {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Running, Self::Done, Self::Stopped].into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct Recovery {
-    pub id: RecoveryId,
-    pub endpoint_id: EndpointId,
-    pub kind: Kind,
-    /// What happened earlier is left alone.
-    pub since: Timestamp,
-    pub state: State,
-    /// How far it has come, in the order of experiment and revision.
-    #[serde(skip)]
-    pub place: (ExperimentId, i64),
-    /// Deliveries, or events, that were looked at.
-    pub examined: u64,
-    /// Those of them that are owed now.
-    pub moved: u64,
-    pub actor: Actor,
-    pub created_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
-}
 
 const COLUMNS: &str =
     "id, endpoint_id, kind, since, state, experiment_id, revision, examined, moved, actor, created_at, ended_at";
@@ -85,9 +18,9 @@ fn decode(row: &Row) -> Result<Recovery, StoreError> {
     Ok(Recovery {
         id: row.get("id")?,
         endpoint_id: row.get("endpoint_id")?,
-        kind: row.word("kind", Kind::parse)?,
+        kind: row.word("kind", RecoveryKind::parse)?,
         since: row.get("since")?,
-        state: row.word("state", State::parse)?,
+        state: row.word("state", RecoveryState::parse)?,
         place: (row.get("experiment_id")?, row.get("revision")?),
         examined: row.get("examined")?,
         moved: row.get("moved")?,

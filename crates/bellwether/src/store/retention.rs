@@ -1,29 +1,14 @@
 //! What is old leaves, a little at a time. Ids are ordered by time, so that their keys find what is old.
 //! History, runs and results stay.
 
-use super::deliveries::{self, DeliveryState};
-use super::undelivered::Queue;
-use super::{StoreError, Tx, events, query_as, query_one, settings, undelivered};
+use super::{StoreError, Tx, deliveries, event_log, events, query_as, undelivered};
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{DeliveryState, Queue};
 use crate::domain::id::{DeliveryId, EventId};
 use crate::params;
 
 /// Why a delivery is cancelled that was pending for too long.
 const EXPIRED: &str = "expired";
-
-/// The highest number of the log that is gone.
-const LOG_PRUNED_TO: &str = "log_pruned_to";
-
-/// Of those who give the log numbers, or take events from its beginning; arbitrary but fixed.
-const LOG_LOCK: i64 = 0x6265_6c6c_6c6f;
-
-/// What the log's numbers are is one transaction's business at a time.
-pub(super) fn lock_log(tx: &mut dyn Tx) -> Result<(), StoreError> {
-    match tx.dialect().exclusive_lock() {
-        Some(sql) => tx.query(sql, params![LOG_LOCK], &mut |_| Ok(())),
-        None => Ok(()),
-    }
-}
 
 /// What became of a part of the old deliveries.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -88,23 +73,11 @@ pub fn prune_events(
         }
     }
     if let Some((_, last)) = free.last() {
-        lock_log(tx)?;
-        let pruned_to = log_pruned_to(tx)?.max(*last);
-        settings::set(tx, LOG_PRUNED_TO, &pruned_to.to_string())?;
+        event_log::prune_to(tx, *last)?;
     }
     for (id, _) in &free {
         tx.execute("DELETE FROM events WHERE id = $1", params![*id])?;
     }
     let last = next.last().filter(|_| !old.is_empty()).map(|(_, sequence)| *sequence);
     Ok((free.len() as u64, last))
-}
-
-/// Cursors below this have lost events; 0 if none was ever removed.
-pub fn log_pruned_to(tx: &mut dyn Tx) -> Result<i64, StoreError> {
-    let sql = "SELECT name, value FROM settings WHERE name = $1";
-    let found = query_one(tx, "settings", sql, params![LOG_PRUNED_TO], |row| {
-        let text: String = row.get("value")?;
-        text.parse().map_err(|_| row.corrupt("value", format!("'{text}' is not a number")))
-    })?;
-    Ok(found.unwrap_or(0))
 }

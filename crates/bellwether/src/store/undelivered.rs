@@ -1,107 +1,18 @@
 //! What has not been delivered: which queue of its lane each delivery stands in, in the order in which it is sent, and how
 //! its attempts fare. One that is delivered stands here no more.
 
-use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
-
-use super::deliveries::{DeliveryState, Origin};
 use super::engine::rows::Rows;
 use super::{Dialect, StoreError, Tx, Value, Write, query_one};
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::{Key, Origin, Queue};
 use crate::domain::event::Event;
-use crate::domain::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
+use crate::domain::id::{DeliveryId, EndpointId, LaneNumber};
 use crate::params;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// Pending, in its time.
-    Live,
-    /// Pending, behind live traffic: recovered, or replayed.
-    Behind,
-    Exhausted,
-    Cancelled,
-}
-
-impl Queue {
-    pub const ALL: [Self; 4] = [Self::Live, Self::Behind, Self::Exhausted, Self::Cancelled];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Behind => "behind",
-            Self::Exhausted => "exhausted",
-            Self::Cancelled => "cancelled",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|queue| queue.as_str() == text)
-    }
-
-    pub const fn state(self) -> DeliveryState {
-        match self {
-            Self::Live | Self::Behind => DeliveryState::Pending,
-            Self::Exhausted => DeliveryState::Exhausted,
-            Self::Cancelled => DeliveryState::Cancelled,
-        }
-    }
-
-    /// Where pending deliveries stand.
-    pub const fn pending(is_behind: bool) -> Self {
-        if is_behind { Self::Behind } else { Self::Live }
-    }
-}
-
-/// Where a delivery stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
-    pub lane: LaneNumber,
-    pub queue: Queue,
-    pub experiment: ExperimentId,
-    pub revision: i64,
-    pub delivery: DeliveryId,
-}
-
-impl Key {
-    /// Before all there are.
-    pub const START: Self =
-        Self { lane: 0, queue: Queue::Behind, experiment: 0, revision: 0, delivery: DeliveryId::of(0) };
-
-    /// As the keys of rows are ordered.
-    pub fn order(&self) -> (LaneNumber, &'static str, ExperimentId, i64, DeliveryId) {
-        (self.lane, self.queue.as_str(), self.experiment, self.revision, self.delivery)
-    }
-
-    pub fn values(&self) -> [Value; 5] {
-        let Self { lane, queue, experiment, revision, delivery } = *self;
-        [lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
-    }
-}
-
-/// `7.live.42.3.dlv_…`, for those who list what stands behind it.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lane, queue, experiment, revision, delivery } = self;
-        write!(f, "{lane}.{}.{experiment}.{revision}.{delivery}", queue.as_str())
-    }
-}
-
-impl FromStr for Key {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.split('.');
-        let mut next = || parts.next().ok_or_else(|| format!("'{text}' is no place in a queue"));
-        let number = |error: ParseIntError| error.to_string();
-        Ok(Self {
-            lane: next()?.parse().map_err(number)?,
-            queue: Queue::parse(next()?).ok_or_else(|| format!("'{text}' names no queue"))?,
-            experiment: next()?.parse().map_err(number)?,
-            revision: next()?.parse().map_err(number)?,
-            delivery: next()?.parse()?,
-        })
-    }
+/// The columns of the primary key, as `is_key!` asks for them.
+pub fn values(key: &Key) -> [Value; 5] {
+    let Key { lane, queue, experiment, revision, delivery } = *key;
+    [lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
 }
 
 /// For statements whose first value is an endpoint.
@@ -153,7 +64,7 @@ pub(super) fn inserting(
     let row = |(delivery, lane): &(DeliveryId, LaneNumber)| {
         let key =
             Key { lane: *lane, queue, experiment: event.experiment_id, revision: event.revision, delivery: *delivery };
-        let [lane, queue, experiment, revision, delivery] = key.values();
+        let [lane, queue, experiment, revision, delivery] = values(&key);
         let (none, is_resent) = (Value::Int(0), is_resent.into());
         [lane, queue, experiment, revision, delivery, event.id.into(), is_resent, none.clone(), none, now.into()]
     };
@@ -162,7 +73,7 @@ pub(super) fn inserting(
 
 /// Ends a pending delivery without sending it; `false` if it is not pending any more.
 pub fn cancel(tx: &mut dyn Tx, key: &Key, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let mut values = key.values().to_vec();
+    let mut values = values(key).to_vec();
     values.extend([reason.into(), now.into()]);
     let sql = concat!(
         "UPDATE undelivered SET queue = 'cancelled', reason = $6, ended_at = $7 WHERE ",
@@ -175,7 +86,7 @@ pub fn cancel(tx: &mut dyn Tx, key: &Key, reason: &str, now: Timestamp) -> Resul
 /// Removes one that has ended; `false` if it is not there any more, for it was recovered.
 pub fn remove(tx: &mut dyn Tx, key: &Key) -> Result<bool, StoreError> {
     let sql = concat!("DELETE FROM undelivered WHERE ", is_key!(), " AND ended_at IS NOT NULL");
-    Ok(tx.execute(sql, &key.values())? == 1)
+    Ok(tx.execute(sql, &values(key))? == 1)
 }
 
 /// Cancels some of what is pending to an endpoint, and tells how many: at most `limit`, for there may be very many.

@@ -4,6 +4,7 @@ mod bad_bodies;
 mod bad_input;
 mod bad_rows;
 mod by_hand;
+mod documented;
 mod door;
 mod endpoints;
 mod failures;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, SystemClock, Timestamp};
+use bellwether::domain::clock::{Clock, Timestamp};
+use bellwether::platform::clock::SystemClock;
 use serde_json::json;
 
 use crate::api::{items, rename, subscribe_with};

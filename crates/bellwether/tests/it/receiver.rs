@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, SystemClock};
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
 use bellwether_webhook::{Secret, Verifier, Webhook, verify_body_signature};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};

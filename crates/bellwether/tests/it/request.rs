@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether::config::OutboundSettings;
-use bellwether::delivery::transport::answer::{Answer, ErrorClass};
+use bellwether::delivery::transport::answer::Answer;
 use bellwether::delivery::transport::client::{Client, Credentials, Key, Message, Target};
+use bellwether::delivery::transport::error::ErrorClass;
 use bellwether::delivery::transport::outbound::{Outbound, Timeouts};
 use bellwether::delivery::transport::resolver::{Resolve, Resolving};
+use bellwether::delivery::transport::settings::OutboundSettings;
 use bellwether::domain::address::AddressPolicy;
 use bellwether::domain::clock::Timestamp;
 use bellwether_webhook::Secret;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bellwether::domain::clock::Timestamp;
-use bellwether::domain::endpoint::Format;
+use bellwether::domain::delivery::{DeliveryState, Origin};
+use bellwether::domain::event::Format;
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::platform::secret::Vault;
-use bellwether::store::deliveries::{self, DeliveryState, Origin};
 use bellwether::store::pending::{self, Look, Owed, Place};
-use bellwether::store::{StoreError, Tx, endpoints, events, lanes, outcomes};
+use bellwether::store::{StoreError, Tx, deliveries, endpoints, event_log, events, lanes, outcomes};
 
 use crate::databases::{Database, on_both};
 
@@ -99,16 +99,16 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
     let again = found.id;
     let log = db
         .write(move |tx: &mut dyn Tx| {
-            let selection = events::Selection { limit: 9, ..Default::default() };
-            let before = events::list(tx, &selection)?;
+            let selection = event_log::Selection { limit: 9, ..Default::default() };
+            let before = event_log::list(tx, &selection)?;
             let mut event = before[0].1.clone();
             (event.id, event.revision) = (EventId::of(4), 4);
             events::inserting(&event).execute(tx)?;
             if !tx.dialect().numbers_events_in_transaction() {
-                events::number_committed(tx, 9)?;
+                event_log::number_committed(tx, 9)?;
             }
             lanes::revise(tx, again)?;
-            events::list(tx, &selection)
+            event_log::list(tx, &selection)
         })
         .await;
     let log: Vec<i64> = log.unwrap().iter().map(|(sequence, _)| *sequence).collect();

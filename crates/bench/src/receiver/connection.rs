@@ -12,11 +12,10 @@ use tokio::sync::watch;
 
 use super::Options;
 use super::ledger::{Arrival, Ledger};
-use super::misbehaviour::Misbehaviour;
+use super::misbehaviour::{ACCEPTED, Misbehaviour};
 use crate::Problem;
 use crate::wire::{self, EMPTY_HEADER, MOST_HEADERS, Request};
 
-pub const ACCEPTED: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 const REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 const BUFFER: usize = 8192;
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// What a receiver says that has no objections.
+pub const ACCEPTED: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
 /// How far apart the bytes of a slow-drip body are.
 const DRIP_INTERVAL: Duration = Duration::from_millis(500);
 /// What a gzip bomb unpacks to; it is sent in a thousandth of that.
@@ -74,7 +77,7 @@ impl Misbehaviour {
         match self {
             Self::Slow(delay) => {
                 tokio::time::sleep(delay).await;
-                stream.write_all(super::connection::ACCEPTED).await?;
+                stream.write_all(ACCEPTED).await?;
             }
             // The sender gives up first, and that is when reading ends.
             Self::Refuse | Self::BlackHole => while stream.read(&mut [0; 1024]).await? > 0 {},

@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::{Delivery, LaneHandle, ownership};
 use crate::delivery::lane::mailbox::mailbox;
 use crate::delivery::lane::{Lane, Message, Start};
-use super::{Delivery, LaneHandle, ownership};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::id::{EndpointId, NodeId};
-use crate::store::endpoints::Listed;
+use crate::store::endpoints::{self, Listed};
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{StoreError, Tx, endpoints};
+use crate::store::{StoreError, Tx};
 
 /// How often a node looks for lanes anew because another was first.
 const MOST_CLAIMS: u32 = 20;

@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 
 use super::window::{Due, LONGEST_AHEAD, Limits, Window, Wish};
 use crate::delivery::Shared;
-use crate::domain::endpoint::{Endpoint, Format, LONGEST_RETRY};
+use crate::domain::endpoint::{Endpoint, LONGEST_RETRY};
+use crate::domain::event::Format;
 use crate::store::pending::{self, Look, Owed, Pending};
 use crate::store::{StoreError, Tx, endpoints};
 

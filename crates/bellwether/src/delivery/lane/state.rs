@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use super::breaker::{Breaker, Noted};
 use super::rate::Rate;
-use super::verdict;
-use super::verdict::{Answered, Place};
+use super::verdict::{self, Answered, Place};
 use super::window::{Limits, Retry, Taken, Window};
 use crate::delivery::transport::answer::Answer;
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Endpoint, EndpointState};
 use crate::domain::health::{Health, Turn};
-use crate::store::deliveries::DeliveryState;
 use crate::store::pending::Pending;
 
 /// A point on the lane's monotonic clock.

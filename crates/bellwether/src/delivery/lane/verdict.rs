@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::retry;
-use crate::delivery::transport::answer::{Answer, ErrorClass};
+use crate::delivery::transport::answer::Answer;
+use crate::delivery::transport::error::ErrorClass;
 use crate::domain::clock::Timestamp;
+use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::Settings;
 use crate::domain::health::{Failure, Health, LONGEST_PAUSE, Turn};
-use crate::store::deliveries::DeliveryState;
 use crate::store::pending::Pending;
 
 /// How an attempt came about, and when it was answered.
@@ -120,8 +121,9 @@ mod tests {
     use bellwether_webhook::EventType;
 
     use super::*;
-    use crate::domain::event::{Event, Topic};
+    use crate::domain::event::Event;
     use crate::domain::id::{DeliveryId, EventId};
+    use crate::domain::topic::Topic;
 
     const NOW: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
 

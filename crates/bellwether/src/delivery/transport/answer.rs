@@ -1,13 +1,12 @@
 //! What came of a request: a status, or the class of the failure. Decides nothing about trying again.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::connector::ConnectError;
+use super::error::{ConnectError, ErrorClass, is_own_want};
 use super::http1;
 use super::redaction::Redaction;
 
@@ -158,24 +157,6 @@ impl Answer {
     }
 }
 
-/// Whether an error, or a cause of it, is that this machine is short of descriptors, memory, buffers or ports. That is no
-/// fault of whoever was to be reached.
-pub fn is_own_want(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(current) = cause {
-        let Some(of_system) = current.downcast_ref::<std::io::Error>() else {
-            cause = current.source();
-            continue;
-        };
-        if matches!(of_system.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS)) {
-            return true;
-        }
-        // What wraps another error keeps it as its inner one, which is no source of it.
-        cause = of_system.get_ref().map(|inner| inner as &(dyn Error + 'static));
-    }
-    false
-}
-
 fn lines(headers: &http::HeaderMap) -> String {
     let mut lines = String::new();
     for (name, value) in headers {
@@ -188,100 +169,4 @@ fn lines(headers: &http::HeaderMap) -> String {
         }
     }
     lines
-}
-
-/// Why an attempt failed, in a word that programs may rely on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorClass {
-    /// The name has no address, or cannot be looked up.
-    Dns,
-    /// An address that webhooks may not go to.
-    BlockedAddress,
-    Connect,
-    /// The proxy cannot be reached, or does not want to.
-    Proxy,
-    /// No TLS, or a certificate that is not trusted, on either side.
-    Tls,
-    TimeoutDns,
-    TimeoutConnect,
-    TimeoutProxy,
-    TimeoutTls,
-    /// The request was sent, and no status came in time.
-    TimeoutAnswer,
-    /// The connection broke before a status came.
-    Exchange,
-    /// What came is not HTTP, or its head is too large.
-    MalformedAnswer,
-    /// A status other than 2xx.
-    Status,
-    /// The request cannot be made at all.
-    Request,
-    /// This server has no descriptor, memory or port left for a connection. It is nobody else's fault.
-    LocalLimit,
-}
-
-impl ErrorClass {
-    pub const ALL: [Self; 15] = [
-        Self::Dns,
-        Self::BlockedAddress,
-        Self::Connect,
-        Self::Proxy,
-        Self::Tls,
-        Self::TimeoutDns,
-        Self::TimeoutConnect,
-        Self::TimeoutProxy,
-        Self::TimeoutTls,
-        Self::TimeoutAnswer,
-        Self::Exchange,
-        Self::MalformedAnswer,
-        Self::Status,
-        Self::Request,
-        Self::LocalLimit,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::BlockedAddress => "blocked_address",
-            Self::Connect => "connect",
-            Self::Proxy => "proxy",
-            Self::Tls => "tls",
-            Self::TimeoutDns => "timeout_dns",
-            Self::TimeoutConnect => "timeout_connect",
-            Self::TimeoutProxy => "timeout_proxy",
-            Self::TimeoutTls => "timeout_tls",
-            Self::TimeoutAnswer => "timeout_answer",
-            Self::Exchange => "exchange",
-            Self::MalformedAnswer => "malformed_answer",
-            Self::Status => "status",
-            Self::Request => "request",
-            Self::LocalLimit => "local_limit",
-        }
-    }
-}
-
-impl fmt::Display for ErrorClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn what_this_machine_is_short_of_is_told_from_what_others_refuse() {
-        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS] {
-            let error = io::Error::from_raw_os_error(code);
-            assert!(is_own_want(&error), "{error}");
-            assert!(is_own_want(&io::Error::other(io::Error::from_raw_os_error(code))), "{error}, wrapped");
-        }
-        for code in [libc::ECONNREFUSED, libc::ECONNRESET, libc::ENETUNREACH, libc::ETIMEDOUT] {
-            assert!(!is_own_want(&io::Error::from_raw_os_error(code)));
-        }
-        assert!(!is_own_want(&io::Error::other("words")));
-    }
 }

@@ -8,8 +8,9 @@ use http::{Response, Uri};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::answer::{Answer, ErrorClass};
+use super::answer::Answer;
 use super::connector::Connector;
+use super::error::ErrorClass;
 use super::outbound::{Outbound, Timeouts};
 use super::pool::{Connection, Pool};
 use super::redaction::Redaction;

@@ -6,31 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
-use super::answer::ErrorClass;
 use super::dial::{DialError, dial};
+use super::error::{ConnectError, ErrorClass, failed};
 use super::outbound::Outbound;
 use super::proxy::{self, Destination};
 use super::resolver::{self, Unresolved};
+use super::settings::Proxy;
 use super::slots::Slot;
-use crate::config::Proxy;
-
-/// Why there is no connection.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct ConnectError {
-    pub class: ErrorClass,
-    pub message: String,
-}
-
-pub fn failed(class: ErrorClass, message: impl Into<String>) -> ConnectError {
-    ConnectError { class, message: message.into() }
-}
+use super::stream::Stream;
 
 /// Makes connections to one target.
 pub struct Connector {
@@ -168,13 +156,6 @@ impl Connector {
 fn undialled(class: ErrorClass, error: DialError) -> ConnectError {
     failed(if error.is_own_want { ErrorClass::LocalLimit } else { class }, error.reason)
 }
-
-pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-/// A connection, plain or in TLS.
-pub type Stream = Box<dyn Duplex>;
 
 /// What came of connecting.
 pub struct Connected {

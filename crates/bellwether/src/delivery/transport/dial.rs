@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::answer::is_own_want;
+use super::error::is_own_want;
 
 /// How long an address is waited for alone, before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);

@@ -4,8 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::answer::ErrorClass;
-use super::connector::{ConnectError, failed};
+use super::error::{ConnectError, ErrorClass, failed};
 use super::resolver::{Resolve, Unresolved};
 use crate::domain::address::{AddressPolicy, is_localhost};
 

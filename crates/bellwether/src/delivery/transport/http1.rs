@@ -15,8 +15,8 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::coop::unconstrained;
 
-use super::connector::Stream;
 use super::slots::Slot;
+use super::stream::Stream;
 use framing::{Framed, Framing};
 
 /// The most that heads may have together, interim answers' included, and in headers each.

@@ -10,9 +10,9 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
-use super::connector::Stream;
 use super::metered::{Allowance, Metered};
 use super::slots::Slot;
+use super::stream::Stream;
 
 /// The most that the head of an answer may have.
 const MOST_HEAD: u32 = 32 * 1024;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::guard::Guard;
 use super::resolver::{Resolve, SystemResolver};
+use super::settings::{OutboundSettings, Proxy};
 use super::slots::Slots;
 use super::tls::Tls;
 use crate::domain::address::AddressPolicy;
-use crate::config::{OutboundSettings, Proxy};
 use crate::domain::endpoint::OwnTls;
 
 /// Connections at a time, unless it is said how many.

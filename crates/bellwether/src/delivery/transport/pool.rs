@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::answer::ErrorClass;
-use super::connector::{ConnectError, Connected, Connector, failed};
+use super::connector::{Connected, Connector};
+use super::error::ErrorClass;
+use super::error::{ConnectError, failed};
 use super::slots::Idle;
 use super::{http1, http2};
 

@@ -1,14 +1,14 @@
 //! Asking a proxy for a way to a destination: HTTP `CONNECT`, and SOCKS5 (RFC 1928, 1929). Once it agrees, the stream
 //! leads to the destination. Vets nothing: the destination was vetted, and the proxy is the operator's.
 
-use std::fmt;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::{fmt, io};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::config::{Proxy, ProxyCredentials, ProxyProtocol};
+use super::settings::{Proxy, ProxyCredentials, ProxyProtocol};
 
 /// No more of a proxy's answer to `CONNECT` is read.
 const MOST_READ: usize = 8 * 1024;

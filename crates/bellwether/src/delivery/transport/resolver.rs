@@ -17,7 +17,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::Name;
 use hickory_resolver::system_conf::parse_resolv_conf;
 
-use super::answer::is_own_want;
+use super::error::is_own_want;
 
 /// Why a name has no addresses.
 #[derive(Debug, Clone, thiserror::Error)]

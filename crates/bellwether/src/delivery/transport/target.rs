@@ -9,9 +9,9 @@ use http::header::{HeaderName, HeaderValue};
 use super::client::{Client, Credentials, Key, Message, Target};
 use super::outbound::Outbound;
 use crate::domain::clock::Timestamp;
-use crate::domain::endpoint::{Endpoint, Format, Sendable, Settings};
+use crate::domain::endpoint::{Endpoint, Sendable, Settings};
 use crate::domain::error::FieldError;
-use crate::domain::event::Event;
+use crate::domain::event::{Event, Format};
 use crate::domain::signing::{Keys, Signing};
 
 /// A client for `endpoint`, or why it cannot be sent to as it is stored.

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{CertificateFiles, OutboundSettings};
+use super::settings::{CertificateFiles, OutboundSettings};
 use crate::domain::endpoint::OwnTls;
 
 /// How connections are made secure, with HTTP/2 on offer and without.

@@ -3,11 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{OwnTls, Settings, header_field};
+use super::{HIDDEN, OwnTls, Settings, header_field};
 use crate::domain::error::{FieldErrors, Refusal};
-
-/// Shown in place of a value that may be a token. Sending it back changes nothing.
-pub const HIDDEN: &str = "[hidden]";
 
 impl Settings {
     /// Puts what is stored back where it was sent as it is shown. What cannot be matched with something stored is refused: a

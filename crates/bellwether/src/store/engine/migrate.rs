@@ -1,7 +1,7 @@
 //! Brings a database's schema up to date, one numbered file after the other, each in a transaction of its own.
 
-use crate::store::{Dialect, StoreError, Tx, query_one};
 use crate::params;
+use crate::store::{Dialect, StoreError, Tx, query_one};
 
 struct Migration {
     version: i64,

@@ -7,9 +7,9 @@ use postgres::fallible_iterator::FallibleIterator;
 use tokio::sync::mpsc;
 
 use super::postgres::{Session, Target};
-use crate::store::{PostgresServer, StoreError, Tx};
 use super::threads;
 use crate::params;
+use crate::store::{PostgresServer, StoreError, Tx};
 
 const CHANNEL: &str = "bellwether";
 /// Stands for anything: look everywhere.

@@ -13,8 +13,8 @@ use postgres::Client;
 use tokio::runtime::Handle;
 
 use super::batch::Job;
-use crate::store::{Dialect, Known, PostgresServer, Row, StoreError, Tx, Value, Work};
 use super::{migrate, threads};
+use crate::store::{Dialect, Known, PostgresServer, Row, StoreError, Tx, Value, Work};
 use connection::Connection;
 pub(super) use target::{Session, Target};
 use tx::{PostgresTx, sort_error};

@@ -12,9 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Handle;
 
 use super::batch::{self, Job, Ran};
-use crate::store::{StoreError, Work};
 use super::{migrate, threads};
 use crate::kill_point;
+use crate::store::{StoreError, Work};
 use tx::{SqliteTx, sort_error};
 
 /// Of the API, and as many of what runs by itself.

@@ -90,7 +90,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::experiment::Configuration;
+    use crate::domain::configuration::Configuration;
 
     fn stored() -> Value {
         json!({

@@ -2,9 +2,9 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::store::StoreError;
 use super::tolerant::{self, Kept};
 use crate::domain::clock::Timestamp;
+use crate::store::StoreError;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {

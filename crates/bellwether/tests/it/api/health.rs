@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, SystemClock};
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
 use serde_json::{Value, json};
 
 use super::{delivery, items, rename, subscribe_with, why};

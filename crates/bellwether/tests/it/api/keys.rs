@@ -2,85 +2,16 @@
 
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, SystemClock};
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::documented::{ROLES, Route, routes};
 use super::items;
 use super::telemetry::Page;
 use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Server};
-
-const ROLES: [&str; 3] = ["read", "write", "admin"];
-
-/// Each route's method and path, and the least of the roles that may use it. No path names anything that is there.
-const ROUTES: [(Method, &str, &str); 65] = [
-    (Method::GET, "/experiments", "read"),
-    (Method::POST, "/experiments", "write"),
-    (Method::GET, "/experiments/999", "read"),
-    (Method::PATCH, "/experiments/999", "write"),
-    (Method::DELETE, "/experiments/999", "write"),
-    (Method::POST, "/experiments/999/start", "write"),
-    (Method::POST, "/experiments/999/decide", "write"),
-    (Method::POST, "/experiments/999/reopen", "write"),
-    (Method::GET, "/experiments/999/metrics", "read"),
-    (Method::POST, "/experiments/999/metrics", "write"),
-    (Method::PATCH, "/experiments/999/metrics/met_x", "write"),
-    (Method::DELETE, "/experiments/999/metrics/met_x", "write"),
-    (Method::POST, "/experiments/999/collections", "write"),
-    (Method::DELETE, "/experiments/999/collections/grp_x", "write"),
-    (Method::GET, "/experiments/999/history", "read"),
-    (Method::GET, "/experiments/999/runs", "read"),
-    (Method::POST, "/experiments/999/runs", "write"),
-    (Method::GET, "/experiments/999/results", "read"),
-    (Method::GET, "/experiments/999/traffic", "read"),
-    (Method::GET, "/runs/run_x", "read"),
-    (Method::POST, "/runs/run_x/cancel", "write"),
-    (Method::GET, "/endpoints", "read"),
-    (Method::POST, "/endpoints", "write"),
-    (Method::GET, "/endpoints/ep_x", "read"),
-    (Method::PATCH, "/endpoints/ep_x", "write"),
-    (Method::DELETE, "/endpoints/ep_x", "write"),
-    (Method::POST, "/endpoints/ep_x/enable", "write"),
-    (Method::POST, "/endpoints/ep_x/disable", "write"),
-    (Method::POST, "/endpoints/ep_x/test", "write"),
-    (Method::POST, "/endpoints/ep_x/rotate", "write"),
-    (Method::POST, "/endpoints/ep_x/promote", "write"),
-    (Method::POST, "/endpoints/ep_x/recover", "write"),
-    (Method::POST, "/endpoints/ep_x/replay", "write"),
-    (Method::GET, "/endpoints/ep_x/recoveries", "read"),
-    (Method::GET, "/endpoints/ep_x/history", "read"),
-    (Method::GET, "/recoveries/rcv_x", "read"),
-    (Method::POST, "/recoveries/rcv_x/stop", "write"),
-    (Method::GET, "/events", "read"),
-    (Method::GET, "/events/stream?after=x", "read"),
-    (Method::GET, "/events/evt_x/endpoints/ep_x", "read"),
-    (Method::GET, "/events/evt_x", "read"),
-    (Method::GET, "/events/evt_x/deliveries", "read"),
-    (Method::GET, "/deliveries", "read"),
-    (Method::GET, "/deliveries/dlv_x", "read"),
-    (Method::POST, "/deliveries/dlv_x/resend", "write"),
-    (Method::POST, "/deliveries/dlv_x/cancel", "write"),
-    (Method::GET, "//metrics", "read"),
-    (Method::GET, "/metrics", "read"),
-    (Method::GET, "/entities", "read"),
-    (Method::POST, "/entities", "write"),
-    (Method::PATCH, "/entities/ent_x", "write"),
-    (Method::POST, "/metrics", "write"),
-    (Method::DELETE, "/metrics/met_x", "write"),
-    (Method::POST, "/collections", "write"),
-    (Method::POST, "/schedules", "write"),
-    (Method::GET, "/warehouses", "read"),
-    (Method::POST, "/warehouses", "admin"),
-    (Method::DELETE, "/warehouses/wh_x", "admin"),
-    (Method::GET, "/assignment_sources", "read"),
-    (Method::POST, "/assignment_sources", "admin"),
-    (Method::PATCH, "/assignment_sources/as_x", "admin"),
-    (Method::POST, "/fact_sources", "admin"),
-    (Method::GET, "/keys", "admin"),
-    (Method::POST, "/keys", "admin"),
-    (Method::DELETE, "/keys/key_x", "admin"),
-];
 
 /// A key of this role: its id and its text.
 async fn issue(server: &Server, role: &str) -> (String, String) {
@@ -92,9 +23,9 @@ async fn each_role_may_do_what_it_may_on_every_route(database: Database) {
     let server = Server::start(&database).await;
     for (rank, role) in ROLES.into_iter().enumerate() {
         let (_, key) = issue(&server, role).await;
-        for (method, path, least) in ROUTES {
+        for Route { method, path, role: least } in routes() {
             let needed = ROLES.iter().position(|role| *role == least).unwrap();
-            let answer = server.call_as(&key, method.clone(), path, Value::Null).await;
+            let answer = server.call_as(&key, method.clone(), &path, Value::Null).await;
             if rank < needed {
                 let problem = answer.expect(403);
                 assert_eq!(problem["type"], "urn:bellwether:problem:forbidden", "{method} {path} as {role}");
@@ -123,8 +54,8 @@ async fn without_a_key_in_force_nothing_is_answered(database: Database) {
         format!("Bearer {}", key.replace("bw_", "bw_0")),
     ];
     for given in wrong {
-        for (method, path, _) in ROUTES {
-            let answer = server.raw(method, path, &[("authorization", &given)], "").await;
+        for Route { method, path, .. } in routes() {
+            let answer = server.raw(method, &path, &[("authorization", &given)], "").await;
             assert_eq!(answer.header("www-authenticate"), "Bearer", "{given:?} on {path}");
             assert_eq!(answer.expect(401)["type"], "urn:bellwether:problem:unauthorized");
         }
@@ -146,7 +77,8 @@ async fn a_revoked_or_expired_key_is_refused_at_once(database: Database) {
     let request = |expiry: &str| json!({"name": "short", "role": "read", "expires_at": expiry});
     let past = server.post("/keys", request("2020-01-01T00:00:00Z")).await.expect(422);
     assert_eq!(past["errors"][0]["field"], "expires_at");
-    use bellwether::domain::clock::{Clock, SystemClock};
+    use bellwether::domain::clock::Clock;
+    use bellwether::platform::clock::SystemClock;
     let soon = SystemClock::start().now().plus(std::time::Duration::from_millis(700));
     let made = server.post("/keys", request(&soon.to_string())).await.expect(201);
     let key = made["key"].as_str().unwrap();

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether::config::Config;
+use bellwether::domain::delivery::{Attempt, DeliveryState, Key, Outcome};
 use bellwether::domain::health::Turn;
 use bellwether::domain::id::{DeliveryId, EndpointId};
 use bellwether::registry::Report;
-use bellwether::store::deliveries::DeliveryState;
-use bellwether::store::outcomes::{Attempt, Outcome};
-use bellwether::store::undelivered::Key;
 use bellwether::store::{Db, StoreError, Tx, endpoints, keys, lanes};
 use http::Method;
 use serde_json::{Value, json};

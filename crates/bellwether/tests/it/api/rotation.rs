@@ -1,6 +1,7 @@
 //! What webhooks are signed with while that changes, and headers of the user's own. No secret is shown twice.
 
-use bellwether::domain::clock::{Clock, SystemClock};
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
 use bellwether_webhook::{Secret, Verifier, verify_body_signature};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::store::{StoreError, Tx, events, experiments, retention};
+use bellwether::store::{StoreError, Tx, event_log, events, experiments, retention};
 use bellwether_webhook::EventType;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -162,7 +162,8 @@ async fn a_reader_that_comes_back_misses_nothing(database: Database) {
 }
 
 async fn it_ends_with_its_key_and_with_the_process(database: Database) {
-    use bellwether::domain::clock::{Clock, SystemClock};
+    use bellwether::domain::clock::Clock;
+    use bellwether::platform::clock::SystemClock;
     let server = Server::start(&database).await;
     let made = server.post("/keys", json!({"name": "reader", "role": "read"})).await.expect(201);
     let expires_at = SystemClock::start().now().plus(Duration::from_secs(2)).to_string();
@@ -238,10 +239,10 @@ async fn a_reader_whom_retention_passes_is_told_and_ended(database: Database) {
             events::inserting(&event).execute(tx)?;
         }
         if !tx.dialect().numbers_events_in_transaction() {
-            events::number_committed(tx, 9)?;
+            event_log::number_committed(tx, 9)?;
         }
         assert_eq!(retention::prune_events(tx, 0, cutoff, 9)?.0, 3);
-        retention::log_pruned_to(tx)
+        event_log::pruned_to(tx)
     };
     let oldest = registry.db().write::<_, StoreError, _>(pass).await.unwrap();
     assert_eq!(oldest, begin + 2);

@@ -1,6 +1,7 @@
 //! What receivers answer, well and badly.
 
-use bellwether::delivery::transport::answer::{Answer, ErrorClass};
+use bellwether::delivery::transport::answer::Answer;
+use bellwether::delivery::transport::error::ErrorClass;
 use bellwether::delivery::transport::outbound::Timeouts;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;

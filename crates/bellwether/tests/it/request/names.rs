@@ -1,6 +1,6 @@
 //! Names that resolve to what they should not, at once or later.
 
-use bellwether::delivery::transport::answer::ErrorClass;
+use bellwether::delivery::transport::error::ErrorClass;
 
 use super::*;
 

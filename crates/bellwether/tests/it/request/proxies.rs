@@ -2,8 +2,8 @@
 
 use std::net::Ipv6Addr;
 
-use bellwether::config::Proxy;
-use bellwether::delivery::transport::answer::ErrorClass;
+use bellwether::delivery::transport::error::ErrorClass;
+use bellwether::delivery::transport::settings::Proxy;
 use tokio::sync::mpsc;
 
 use super::*;

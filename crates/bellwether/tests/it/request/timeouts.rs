@@ -1,6 +1,6 @@
 //! Every phase has its class when the time is up in it.
 
-use bellwether::delivery::transport::answer::ErrorClass;
+use bellwether::delivery::transport::error::ErrorClass;
 use tokio::net::TcpSocket;
 
 use super::*;

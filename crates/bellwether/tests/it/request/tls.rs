@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::path::PathBuf;
 
-use bellwether::config::CertificateFiles;
-use bellwether::delivery::transport::answer::ErrorClass;
+use bellwether::delivery::transport::error::ErrorClass;
+use bellwether::delivery::transport::settings::CertificateFiles;
 use bellwether::domain::endpoint::OwnTls;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};

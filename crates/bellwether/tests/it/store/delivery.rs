@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use bellwether::domain::endpoint::{Endpoint, EndpointState, Format, Settings};
+use bellwether::domain::delivery::{Attempt, DeliveryState, Origin, Outcome};
+use bellwether::domain::endpoint::{Endpoint, EndpointState, Settings};
+use bellwether::domain::event::Format;
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::domain::signing::{Keys, Signing};
 use bellwether::platform::secret::Vault;
-use bellwether::store::deliveries::{self, DeliveryState, Origin};
-use bellwether::store::outcomes::{self, Attempt, Outcome};
 use bellwether::store::pending::{self, Look, Owed, Pending, Place};
-use bellwether::store::undelivered;
-use bellwether::store::{Db, StoreError, endpoints, experiments, lanes};
+use bellwether::store::{Db, StoreError, deliveries, endpoints, experiments, lanes, outcomes, undelivered};
 use bellwether_webhook::EventType;
 use serde_json::json;
 

@@ -1,14 +1,15 @@
 //! Experiments with what is attached to them, their history and their events.
 
+use bellwether::domain::configuration::Bound;
 use bellwether::domain::definition::{Entity, Schedule};
-use bellwether::domain::experiment::{Bound, Experiment};
+use bellwether::domain::experiment::Experiment;
 use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, EventId, FactId, GroupId, MetricId, RunId, ScheduleId,
 };
 use bellwether::domain::lifecycle::{Decision, Outcome, Status};
 use bellwether::domain::metric::Metric;
-use bellwether::store::experiments::Group;
-use bellwether::store::{Db, StoreError, changes, definitions, events, experiments};
+use bellwether::store::experiments::{self, Group};
+use bellwether::store::{Db, StoreError, changes, definitions, event_log, events};
 use bellwether_webhook::EventType;
 use serde_json::json;
 
@@ -159,7 +160,7 @@ async fn the_history_and_the_log_keep_everything(database: Database) {
     for event in made.clone() {
         write(&db, move |tx| record(tx, &event)).await.unwrap();
         if !db.dialect().numbers_events_in_transaction() {
-            assert_eq!(write(&db, |tx| events::number_committed(tx, 10)).await.unwrap(), 1);
+            assert_eq!(write(&db, |tx| event_log::number_committed(tx, 10)).await.unwrap(), 1);
         }
     }
     assert_eq!(read(&db, move |tx| changes::list(tx, id, 0, 9)).await.unwrap(), [change(1), change(2), change(3)]);
@@ -169,16 +170,16 @@ async fn the_history_and_the_log_keep_everything(database: Database) {
         assert_eq!(read(&db, move |tx| events::get(tx, id)).await.unwrap().as_ref(), Some(event));
     }
     assert_eq!(read(&db, |tx| events::get(tx, EventId::of(99))).await.unwrap(), None);
-    let list = async |selection: events::Selection| {
-        let listed = read(&db, move |tx| events::list(tx, &selection)).await.unwrap();
+    let list = async |selection: event_log::Selection| {
+        let listed = read(&db, move |tx| event_log::list(tx, &selection)).await.unwrap();
         listed.into_iter().map(|(number, event)| (number, event.revision)).collect::<Vec<_>>()
     };
-    let all = || events::Selection { limit: 10, ..events::Selection::default() };
+    let all = || event_log::Selection { limit: 10, ..event_log::Selection::default() };
     assert_eq!(list(all()).await, [(1, 1), (2, 2), (3, 1), (4, 3)]);
-    assert_eq!(list(events::Selection { after: 2, limit: 1, ..all() }).await, [(3, 1)]);
-    assert_eq!(list(events::Selection { experiment: Some(other), ..all() }).await, [(3, 1)]);
+    assert_eq!(list(event_log::Selection { after: 2, limit: 1, ..all() }).await, [(3, 1)]);
+    assert_eq!(list(event_log::Selection { experiment: Some(other), ..all() }).await, [(3, 1)]);
     let types = vec!["experiment.status.updated".to_owned(), "experiment.metric.updated".to_owned()];
-    assert_eq!(list(events::Selection { types, ..all() }).await, [(2, 2), (3, 1), (4, 3)]);
+    assert_eq!(list(event_log::Selection { types, ..all() }).await, [(2, 2), (3, 1), (4, 3)]);
 
     let again = event_of(&experiment, 5, EventType::StatusUpdated, 3);
     let error = write(&db, move |tx| events::inserting(&again).execute(tx)).await.unwrap_err();
@@ -199,13 +200,13 @@ async fn postgres_numbers_what_is_committed_in_batches() {
             write(&db, move |tx| record(tx, &event)).await.unwrap();
         }
     }
-    let all = events::Selection { limit: 10, ..events::Selection::default() };
-    assert_eq!(read(&db, move |tx| events::list(tx, &all)).await.unwrap(), [], "none has a number yet");
-    assert_eq!(write(&db, |tx| events::number_committed(tx, 4)).await.unwrap(), 4);
-    assert_eq!(write(&db, |tx| events::number_committed(tx, 4)).await.unwrap(), 2);
-    assert_eq!(write(&db, |tx| events::number_committed(tx, 4)).await.unwrap(), 0);
-    let all = events::Selection { limit: 10, ..events::Selection::default() };
-    let listed = read(&db, move |tx| events::list(tx, &all)).await.unwrap();
+    let all = event_log::Selection { limit: 10, ..event_log::Selection::default() };
+    assert_eq!(read(&db, move |tx| event_log::list(tx, &all)).await.unwrap(), [], "none has a number yet");
+    assert_eq!(write(&db, |tx| event_log::number_committed(tx, 4)).await.unwrap(), 4);
+    assert_eq!(write(&db, |tx| event_log::number_committed(tx, 4)).await.unwrap(), 2);
+    assert_eq!(write(&db, |tx| event_log::number_committed(tx, 4)).await.unwrap(), 0);
+    let all = event_log::Selection { limit: 10, ..event_log::Selection::default() };
+    let listed = read(&db, move |tx| event_log::list(tx, &all)).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|(number, event)| (*number, event.experiment_id, event.revision)).collect();
     assert_eq!(listed, [(1, 1, 1), (2, 1, 2), (3, 1, 3), (4, 2, 1), (5, 2, 2), (6, 2, 3)]);
 }

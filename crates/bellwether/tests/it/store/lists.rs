@@ -1,12 +1,12 @@
 //! Deliveries are found by id, by event, by endpoint, and by where they stand in a queue.
 
-use bellwether::domain::endpoint::Format;
-use bellwether::domain::event::{Event, Topic};
+use bellwether::domain::delivery::{Delivery, DeliveryState, Origin, Queue};
+use bellwether::domain::event::{Event, Format};
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
-use bellwether::store::deliveries::{self, DeliveryState, Origin, Selection};
+use bellwether::domain::topic::Topic;
+use bellwether::store::deliveries::{self, Selection};
 use bellwether::store::pending::{self, Look, Owed};
-use bellwether::store::undelivered::Queue;
-use bellwether::store::{Tx, events, experiments, outcomes};
+use bellwether::store::{Tx, event_log, events, experiments, outcomes};
 use bellwether_webhook::EventType;
 
 use super::delivery::{OWED, behind, delivery_id, delivery_ids, event_id, outcome, place, with_deliveries};
@@ -16,7 +16,7 @@ use crate::databases::{Database, on_both};
 async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     let db = database.open().await;
     with_deliveries(&db).await;
-    let ids = |listed: Vec<deliveries::Delivery>| listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>();
+    let ids = |listed: Vec<Delivery>| listed.into_iter().map(|delivery| delivery.id).collect::<Vec<_>>();
     let list =
         async |selection: Selection| ids(read(&db, move |tx| deliveries::list(tx, &selection)).await.unwrap().found);
     let ten = || Selection { limit: 10, ..Selection::default() };
@@ -91,13 +91,13 @@ async fn a_page_looks_at_no_more_than_it_may(database: Database) {
     })
     .await
     .unwrap();
-    while write(&db, |tx| events::number_committed(tx, 1000)).await.unwrap() > 0 {}
+    while write(&db, |tx| event_log::number_committed(tx, 1000)).await.unwrap() > 0 {}
     let (mut after, mut pages) = (0, 0);
     let found = loop {
         let types = vec![EventType::MetricUpdated.as_str().to_owned()];
-        let selection = events::Selection { after, types, limit: 10, ..events::Selection::default() };
+        let selection = event_log::Selection { after, types, limit: 10, ..event_log::Selection::default() };
         let reach = selection.reach();
-        let found = read(&db, move |tx| events::list(tx, &selection)).await.unwrap();
+        let found = read(&db, move |tx| event_log::list(tx, &selection)).await.unwrap();
         (after, pages) = (reach, pages + 1);
         if !found.is_empty() || pages > 5 {
             break found;

@@ -1,7 +1,7 @@
 //! The log's numbers on PostgreSQL, where they are given after the commit, and more than one node may want to give them.
 
 use bellwether::domain::id::ExperimentId;
-use bellwether::store::{Db, experiments};
+use bellwether::store::{Db, event_log, experiments};
 use bellwether_webhook::EventType;
 
 use super::*;
@@ -20,15 +20,15 @@ async fn a_number_that_was_given_stays() {
     let (first, second) = (database.open().await, database.open().await);
     let (earlier, later) = (new_experiment(&first, "earlier").await, new_experiment(&first, "later").await);
     add_event(&first, later).await;
-    let slow = Held::open(&first, |tx| events::number_committed(tx, 10)).await;
+    let slow = Held::open(&first, |tx| event_log::number_committed(tx, 10)).await;
     add_event(&second, earlier).await;
     let db = second.clone();
-    let quick = tokio::spawn(async move { write(&db, |tx| events::number_committed(tx, 10)).await });
+    let quick = tokio::spawn(async move { write(&db, |tx| event_log::number_committed(tx, 10)).await });
     let slow = slow.commit_when_waited_for(&first).await;
     assert_eq!((slow.unwrap(), quick.await.unwrap().unwrap()), (1, 1));
-    assert_eq!(read(&first, events::log_end).await.unwrap(), 2);
-    let all = events::Selection { limit: 10, ..events::Selection::default() };
-    let log = read(&first, move |tx| events::list(tx, &all)).await.unwrap();
+    assert_eq!(read(&first, event_log::end).await.unwrap(), 2);
+    let all = event_log::Selection { limit: 10, ..event_log::Selection::default() };
+    let log = read(&first, move |tx| event_log::list(tx, &all)).await.unwrap();
     let log: Vec<_> = log.into_iter().map(|(number, event)| (number, event.experiment_id)).collect();
     assert_eq!(log, [(1, later), (2, earlier)], "whoever has read 1 goes on with 2");
     close(first).await;

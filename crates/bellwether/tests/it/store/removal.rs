@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use bellwether::domain::delivery::{DeliveryState, Origin};
 use bellwether::domain::id::DeliveryId;
 use bellwether::platform::secret::Vault;
-use bellwether::store::deliveries::{self, DeliveryState, Origin};
-use bellwether::store::{experiments, outcomes, retention};
+use bellwether::store::{deliveries, event_log, experiments, outcomes, retention};
 use tokio::task::JoinHandle;
 
 use super::delivery::{endpoint, event_id, outcome, save};
@@ -31,7 +31,7 @@ async fn with_an_ended_delivery(db: &Db) -> Event {
     .await
     .unwrap();
     if !db.dialect().numbers_events_in_transaction() {
-        write(db, |tx| events::number_committed(tx, 9)).await.unwrap();
+        write(db, |tx| event_log::number_committed(tx, 9)).await.unwrap();
     }
     event
 }
@@ -69,7 +69,7 @@ async fn deliveries_leave_with_their_attempts_and_events_after_them(database: Da
     write(&db, record_late).await.unwrap();
     assert!(attempts(&db).await.is_empty(), "the delivery is gone");
     assert_eq!(write(&db, prune_events).await.unwrap(), 1);
-    assert_eq!(read(&db, retention::log_pruned_to).await.unwrap(), 1);
+    assert_eq!(read(&db, event_log::pruned_to).await.unwrap(), 1);
 }
 
 /// Two nodes: while one removes a delivery, the other records what came of it.
@@ -125,7 +125,7 @@ async fn an_event_that_is_owed_once_more_is_not_removed() {
     owing.commit_when_waited_for(&db).await.unwrap();
     assert_eq!(removing.await.unwrap().unwrap(), 0);
     assert!(read(&db, |tx| events::get(tx, EVENT)).await.unwrap().is_some());
-    assert_eq!(read(&db, retention::log_pruned_to).await.unwrap(), 0, "no cursor has lost anything");
+    assert_eq!(read(&db, event_log::pruned_to).await.unwrap(), 0, "no cursor has lost anything");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

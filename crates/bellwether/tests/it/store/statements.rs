@@ -1,9 +1,9 @@
 //! How many values a statement takes, and how many statements stay prepared.
 
+use bellwether::domain::delivery::Origin;
 use bellwether::domain::id::DeliveryId;
 use bellwether::params;
-use bellwether::store::deliveries::{self, Origin};
-use bellwether::store::{experiments, together};
+use bellwether::store::{deliveries, experiments, together};
 
 use super::*;
 use crate::databases::{Database, on_both};

@@ -8,10 +8,11 @@ use serde_json::json;
 
 use super::*;
 use crate::delivery::lane::window::Due;
-use crate::delivery::transport::answer::ErrorClass;
-use crate::domain::event::{Event, Topic};
+use crate::delivery::transport::error::ErrorClass;
+use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::domain::signing::{Keys, Signing};
+use crate::domain::topic::Topic;
 
 const WALL: Timestamp = Timestamp::from_micros(1_795_420_800_000_000);
 const HOUR: u64 = 3600;

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::clock::Timestamp;
-use crate::domain::event::{Event, Topic};
+use crate::domain::event::Event;
 use crate::domain::id::EventId;
+use crate::domain::topic::Topic;
 
 fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
     let number = (experiment_id as u128) << 64 | revision as u128;

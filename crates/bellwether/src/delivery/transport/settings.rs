@@ -1,5 +1,5 @@
 //! How webhooks leave the operator's network: through which proxy, trusting which authorities, with which certificate.
-//! What is in the files is read when delivery starts (see `delivery::tls`).
+//! What is in the files is read when delivery starts (see `tls`).
 
 use std::fmt;
 use std::path::PathBuf;

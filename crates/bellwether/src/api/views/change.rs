@@ -1,0 +1,47 @@
+//! The history of an experiment, and of an endpoint.
+
+use serde::Serialize;
+
+use crate::domain::actor::Actor;
+use crate::domain::change::{Change, EndpointChange};
+use crate::domain::clock::Timestamp;
+use crate::domain::configuration::FieldChange;
+use crate::domain::id::EndpointChangeId;
+
+#[derive(Debug, Serialize)]
+pub struct ChangeView {
+    revision: i64,
+    #[serde(flatten)]
+    told: Told,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EndpointChangeView {
+    id: EndpointChangeId,
+    #[serde(flatten)]
+    told: Told,
+}
+
+/// What every entry of a history tells.
+#[derive(Debug, Serialize)]
+struct Told {
+    action: String,
+    actor: Actor,
+    occurred_at: Timestamp,
+    changes: Vec<FieldChange>,
+    reason: String,
+}
+
+impl ChangeView {
+    pub fn of(change: &Change) -> Self {
+        let Change { revision, action, actor, occurred_at, changes, reason } = change.clone();
+        Self { revision, told: Told { action, actor, occurred_at, changes, reason } }
+    }
+}
+
+impl EndpointChangeView {
+    pub fn of(change: &EndpointChange) -> Self {
+        let EndpointChange { id, action, actor, occurred_at, changes, reason } = change.clone();
+        Self { id, told: Told { action, actor, occurred_at, changes, reason } }
+    }
+}

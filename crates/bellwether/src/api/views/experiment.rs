@@ -1,0 +1,100 @@
+//! An experiment: its configuration, what only Bellwether writes, and what is attached to it.
+
+use serde::Serialize;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::configuration::Configuration;
+use crate::domain::experiment::{AttachedMetric, Experiment};
+use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
+use crate::domain::lifecycle::{Decision, Status};
+use crate::store::experiments::Group;
+
+#[derive(Debug, Serialize)]
+pub struct ExperimentView {
+    id: ExperimentId,
+    #[serde(flatten)]
+    configuration: Configuration,
+    status: Status,
+    legal_actions: &'static [&'static str],
+    decision: Option<Decision>,
+    revision: i64,
+    version: i64,
+    is_traffic_imbalance: bool,
+    results_run_id: Option<RunId>,
+    results_updated_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl ExperimentView {
+    pub fn of(experiment: &Experiment) -> Self {
+        Self {
+            id: experiment.id,
+            configuration: experiment.configuration.clone(),
+            status: experiment.status,
+            legal_actions: experiment.status.legal_actions(),
+            decision: experiment.decision.clone(),
+            revision: experiment.revision,
+            version: experiment.version,
+            is_traffic_imbalance: experiment.is_traffic_imbalance,
+            results_run_id: experiment.results_run_id,
+            results_updated_at: experiment.results_updated_at,
+            created_at: experiment.created_at,
+            updated_at: experiment.updated_at,
+        }
+    }
+}
+
+/// The metrics of an experiment and their groups, in their order.
+#[derive(Debug, Serialize)]
+pub struct AttachedView {
+    pub items: Vec<AttachedMetricView>,
+    /// There is no second page.
+    pub next: Option<String>,
+    pub collections: Vec<GroupView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AttachedMetricView {
+    metric_id: MetricId,
+    name: String,
+    group_id: Option<GroupId>,
+    is_primary: bool,
+}
+
+impl AttachedMetricView {
+    pub fn of(attached: AttachedMetric) -> Self {
+        let AttachedMetric { metric_id, name, group_id, is_primary } = attached;
+        Self { metric_id, name, group_id, is_primary }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct GroupView {
+    id: GroupId,
+    collection_id: CollectionId,
+    name: String,
+}
+
+impl GroupView {
+    pub fn of(group: Group) -> Self {
+        let Group { id, collection_id, name } = group;
+        Self { id, collection_id, name }
+    }
+}
+
+/// A collection that was attached just now.
+#[derive(Debug, Serialize)]
+pub struct AttachedGroupView {
+    group_id: GroupId,
+    collection_id: CollectionId,
+    name: String,
+    experiment: ExperimentView,
+}
+
+impl AttachedGroupView {
+    pub fn of(group: Group, experiment: &Experiment) -> Self {
+        let Group { id, collection_id, name } = group;
+        Self { group_id: id, collection_id, name, experiment: ExperimentView::of(experiment) }
+    }
+}

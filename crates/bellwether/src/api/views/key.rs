@@ -1,0 +1,44 @@
+//! A key of the API. Its text is shown once, when it is made.
+
+use serde::Serialize;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::id::KeyId;
+use crate::domain::key::{Key, Role};
+use crate::registry::IssuedKey;
+
+#[derive(Debug, Serialize)]
+pub struct KeyView {
+    id: KeyId,
+    name: String,
+    role: Role,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+impl KeyView {
+    pub fn of(key: &Key) -> Self {
+        Self {
+            id: key.id,
+            name: key.name.clone(),
+            role: key.role,
+            created_at: key.created_at,
+            expires_at: key.expires_at,
+            last_used_at: key.last_used_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct IssuedKeyView {
+    #[serde(flatten)]
+    view: KeyView,
+    key: String,
+}
+
+impl IssuedKeyView {
+    pub fn of(issued: IssuedKey) -> Self {
+        Self { view: KeyView::of(&issued.key), key: issued.text }
+    }
+}

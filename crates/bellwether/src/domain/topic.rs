@@ -1,0 +1,72 @@
+//! What an event is about, by its name in the body.
+
+use std::fmt;
+
+use bellwether_webhook::EventType;
+use serde::{Deserialize, Serialize};
+
+/// What an event is about, by its name in the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+pub enum Topic {
+    Experiment(EventType),
+    Endpoint(EndpointTurn),
+}
+
+/// What happened to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndpointTurn {
+    Failing,
+    Disabled,
+    Recovered,
+}
+
+impl EndpointTurn {
+    pub const ALL: [Self; 3] = [Self::Failing, Self::Disabled, Self::Recovered];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failing => "webhook.endpoint.failing",
+            Self::Disabled => "webhook.endpoint.disabled",
+            Self::Recovered => "webhook.endpoint.recovered",
+        }
+    }
+}
+
+impl Topic {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Experiment(event_type) => event_type.as_str(),
+            Self::Endpoint(turn) => turn.as_str(),
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let turn = EndpointTurn::ALL.into_iter().find(|turn| turn.as_str() == text);
+        turn.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
+    }
+}
+
+impl TryFrom<String> for Topic {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| {
+            let known =
+                EventType::ALL.map(EventType::as_str).into_iter().chain(EndpointTurn::ALL.map(EndpointTurn::as_str));
+            format!("there is no event '{text}'; there are {}", known.collect::<Vec<_>>().join(", "))
+        })
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<Topic> for &'static str {
+    fn from(topic: Topic) -> Self {
+        topic.as_str()
+    }
+}
