@@ -3,6 +3,7 @@
 
 pub mod lived;
 pub mod log;
+pub mod membership;
 pub mod nodes;
 pub mod recovery;
 pub mod retention;

@@ -131,9 +131,10 @@ pub fn beat(tx: &mut dyn Tx, node: NodeId) -> Result<(bool, Vec<(NodeId, i64)>),
     Ok((is_there, nodes))
 }
 
-pub fn join(tx: &mut dyn Tx, node: NodeId, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "INSERT INTO nodes (id, heartbeat, started_at) VALUES ($1, 1, $2) ON CONFLICT (id) DO NOTHING";
-    tx.execute(sql, params![node, now]).map(drop)
+/// `count`: one that this node never had. Whoever saw it before it was forgotten would otherwise think that it stands still.
+pub fn join(tx: &mut dyn Tx, node: NodeId, count: i64, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "INSERT INTO nodes (id, heartbeat, started_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+    tx.execute(sql, params![node, count, now]).map(drop)
 }
 
 /// Forgets a node that has stopped, or that is dead; its lanes are nobody's then. They are locked in order, as by those who

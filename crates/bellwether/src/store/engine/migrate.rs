@@ -9,38 +9,8 @@ struct Migration {
     postgres: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[
-    Migration {
-        version: 1,
-        sqlite: include_str!("../../../migrations/sqlite/0001_initial.sql"),
-        postgres: include_str!("../../../migrations/postgres/0001_initial.sql"),
-    },
-    Migration {
-        version: 2,
-        sqlite: include_str!("../../../migrations/sqlite/0002_delivery.sql"),
-        postgres: include_str!("../../../migrations/postgres/0002_delivery.sql"),
-    },
-    Migration {
-        version: 3,
-        sqlite: include_str!("../../../migrations/sqlite/0003_references.sql"),
-        postgres: include_str!("../../../migrations/postgres/0003_references.sql"),
-    },
-    Migration {
-        version: 4,
-        sqlite: include_str!("../../../migrations/sqlite/0004_undelivered.sql"),
-        postgres: include_str!("../../../migrations/postgres/0004_undelivered.sql"),
-    },
-    Migration {
-        version: 5,
-        sqlite: include_str!("../../../migrations/sqlite/0005_facts.sql"),
-        postgres: include_str!("../../../migrations/postgres/0005_facts.sql"),
-    },
-    Migration {
-        version: 6,
-        sqlite: include_str!("../../../migrations/sqlite/0006_lived.sql"),
-        postgres: include_str!("../../../migrations/postgres/0006_lived.sql"),
-    },
-];
+/// Found by the build in the folder `migrations`.
+const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
 /// `run_script` runs several statements at once on the connection of `tx`.
 pub fn bring_up_to_date(
