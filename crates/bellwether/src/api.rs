@@ -14,8 +14,8 @@ mod experiments;
 mod health;
 mod keys;
 mod occupancy;
+mod params;
 mod problem;
-mod query;
 mod recoveries;
 mod runs;
 mod sources;
@@ -36,11 +36,12 @@ use tokio::sync::{Semaphore, watch};
 use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
+use crate::domain::warehouse::Warehouse;
 use crate::maintenance::nodes::License;
-use crate::pipeline::Queries;
+use crate::pipeline::AdHocQueries;
 use crate::registry::Registry;
 pub use occupancy::Bounds;
 use problem::{Kind, Problem};
@@ -52,7 +53,7 @@ const LARGEST_BODY: usize = 1024 * 1024;
 /// What the API is made of.
 pub struct Parts {
     pub registry: Registry,
-    pub queries: Queries,
+    pub queries: AdHocQueries,
     pub pings: Pings,
     pub monitor: Arc<Monitor>,
     pub license: License,
@@ -62,7 +63,7 @@ pub struct Parts {
 /// The same, and what handlers share among themselves.
 struct Api {
     registry: Registry,
-    queries: Queries,
+    queries: AdHocQueries,
     pings: Pings,
     monitor: Arc<Monitor>,
     license: License,

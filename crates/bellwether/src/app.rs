@@ -21,7 +21,7 @@ use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
 use crate::maintenance::nodes::Node;
 use crate::maintenance::{lived, log, recovery, retention, sequencer};
-use crate::pipeline::{self, Pipeline, Queries};
+use crate::pipeline::{self, AdHocQueries, Pipeline};
 use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
 use crate::platform::ids::RandomIds;
@@ -128,7 +128,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     ];
     let parts = api::Parts {
         registry: registry.clone(),
-        queries: Queries::within(limits),
+        queries: AdHocQueries::within(limits),
         pings: Pings::over(registry.clone(), outbound),
         monitor,
         license,

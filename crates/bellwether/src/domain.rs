@@ -22,3 +22,4 @@ pub mod recovery;
 pub mod run;
 pub mod signing;
 pub mod topic;
+pub mod warehouse;

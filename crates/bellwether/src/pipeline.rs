@@ -1,13 +1,14 @@
 //! The pipeline: opens scheduled runs, carries runs out, and ends every one that was started, whatever becomes of it.
 //!
-//! Queries run in a child process (see `bellwether_warehouse::Session`), so that none, however bad, stops a delivery.
+//! AdHocQueries run in a child process (see `bellwether_warehouse::Session`), so that none, however bad, stops a delivery.
 //! What a run's end means for experiment, event and deliveries is the registry's.
 
+mod ad_hoc;
 mod analysis;
 mod plan;
-mod queries;
-mod query;
 mod run;
+mod session;
+mod steps;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::domain::run::RunState;
 use crate::maintenance::nodes::View;
 use crate::registry::{Ending, Error, Registry, Result, RunWake};
 use crate::store::{Tx, runs};
-pub use queries::{Queries, QueryError};
+pub use ad_hoc::{AdHocQueries, QueryError};
 
 /// How often schedules and the queue are looked at without a hint.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);

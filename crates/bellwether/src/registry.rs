@@ -37,8 +37,7 @@ use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, Ids, NodeId};
 use crate::platform::secret::Vault;
 use crate::store::{Db, StoreError, Tx, settings};
-
-pub use definitions::Defined;
+pub use definitions::{Defined, warehouse_config};
 pub use edit::overlay;
 pub use endpoints::{EnableFrom, OnEndpoint};
 pub use keys::IssuedKey;

@@ -2,9 +2,12 @@
 //!
 //! Standard input carries [`Setup`] first, then [`Request`]s; standard output carries [`Answer`]s alone.
 
-use crate::{Column, Failure, Table, TableInfo};
-use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::files::FileTables;
+use crate::{Column, Dialect, Failure, Table, TableInfo};
 
 /// The first line: what the worker works on. It is answered too, so that a wrong path shows at the start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +27,22 @@ pub struct Setup {
 pub enum WarehouseConfig {
     /// A folder of CSV and Parquet files, which must lie below one of `roots` once symlinks are followed.
     Files { path: PathBuf, roots: Vec<PathBuf> },
+}
+
+impl WarehouseConfig {
+    /// How its engine is spoken to.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Files { .. } => Dialect::DataFusion,
+        }
+    }
+
+    /// Whether there is such a warehouse, by a look that costs little. It may take as long as a disk or a server takes.
+    pub fn look(&self) -> Result<(), Failure> {
+        match self {
+            Self::Files { path, roots } => FileTables::of_folder(path, roots).map(drop),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

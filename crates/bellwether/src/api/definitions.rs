@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page, Versioned};
 use super::body::{Body, Edit};
-use super::query::{Ids, IfMatch, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, IfMatch, PageParams, Params, check_limit, parse_id};
 use super::sources::Tried;
 use super::views::definition::DefinitionView;
 use crate::domain::error::Refusal;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Answer, Created, Page};
 use super::body::{Body, Nothing};
-use super::query::{Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
+use super::params::{Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
 use super::views::delivery::{AttemptView, DeliveryInFull, DeliveryView};
 use crate::domain::delivery::{Delivery, DeliveryState, Key, Queue};
 use crate::domain::error::Refusal;

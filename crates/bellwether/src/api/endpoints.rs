@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page, Versioned};
 use super::body::{Body, Edit, Nothing, fields_as};
-use super::query::{Ids, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit, parse_id};
 use super::views::change::EndpointChangeView;
 use super::views::delivery::AttemptView;
 use super::views::endpoint::{EndpointInFull, EndpointView, EndpointWithSecret, LaneView, ListedEndpoint, PingView};

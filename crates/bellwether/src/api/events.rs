@@ -6,8 +6,8 @@ use bellwether_webhook::EventType;
 use serde::Deserialize;
 
 use super::answer::{Answer, Page};
+use super::params::{Ids, Params, check_limit, cursor, parse_id, usual_page};
 use super::problem::{Kind, Problem};
-use super::query::{Ids, Params, check_limit, cursor, parse_id, usual_page};
 use super::views::event::EventView;
 use super::views::why::WhyView;
 use super::{Api, Shared};

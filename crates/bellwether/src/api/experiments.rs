@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
 use super::body::{Body, Edit, Nothing};
-use super::query::{Command, Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
+use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
 use super::views::change::ChangeView;
 use super::views::experiment::{AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView};
 use crate::domain::actor::Principal;

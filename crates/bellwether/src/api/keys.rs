@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page};
 use super::body::Body;
-use super::query::{Ids, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit, parse_id};
 use super::views::key::{IssuedKeyView, KeyView};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Accepted, Answer, Page};
 use super::body::{Body, Nothing};
-use super::query::{Ids, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit, parse_id};
 use super::views::recovery::RecoveryView;
 use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;

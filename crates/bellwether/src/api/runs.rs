@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Accepted, Answer, Page};
 use super::body::{Body, Nothing};
-use super::query::{Ids, PageParams, Params, check_limit, cursor, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit, cursor, parse_id};
 use super::views::run::{RequestedRunView, RunInFull, RunView, StepView};
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;

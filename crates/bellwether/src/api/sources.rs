@@ -7,15 +7,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::params::{Ids, Params, parse_id};
 use super::problem::{Kind, Problem};
-use super::query::{Ids, Params, parse_id};
 use super::{Api, Shared};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::id::{AssignmentSourceId, WarehouseId};
 use crate::domain::metric::Metric;
+use crate::domain::warehouse::Warehouse;
 use crate::pipeline::QueryError;
 use crate::registry::Defined;
 use crate::store::definitions;
@@ -88,7 +89,7 @@ impl Api {
         let found = self.read(move |tx| Ok(definitions::get::<Warehouse>(tx, warehouse)?)).await?;
         // A warehouse that is not there is refused by the registry, with the field's name.
         let Some(warehouse) = found else { return Ok(None) };
-        match self.queries.check(warehouse.body.path.as_ref(), &self.scratch_name(), sql).await {
+        match self.queries.check(&warehouse.body.engine, &self.scratch_name(), sql).await {
             Ok(columns) => Ok(Some(columns)),
             Err(QueryError::Missing(_)) => Ok(None),
             Err(QueryError::Sql(reason)) => Err(Refusal::invalid("sql", reason).into()),
@@ -145,7 +146,7 @@ pub async fn preview(
             Ok((source.body, warehouse.body))
         })
         .await?;
-    let table = api.queries.preview(warehouse.path.as_ref(), &api.scratch_name(), &source.sql, rows.limit).await;
+    let table = api.queries.preview(&warehouse.engine, &api.scratch_name(), &source.sql, rows.limit).await;
     let table = table.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("sql", reason)),
         QueryError::Busy => Problem::busy(error.to_string()),

@@ -1,4 +1,4 @@
-//! What analysts define once and experiments refer to: entities, warehouses, sources and their facts, schedules.
+//! What analysts define once and experiments refer to: entities, sources and their facts, schedules.
 //! Here is their shape and what makes each valid by itself; whether SQL runs is the warehouse's to say.
 
 use serde::{Deserialize, Serialize};
@@ -14,22 +14,6 @@ const MOST_COLUMNS: usize = 200;
 #[serde(deny_unknown_fields)]
 pub struct Entity {
     pub name: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Warehouse {
-    pub name: String,
-    pub kind: WarehouseKind,
-    /// A folder below one of the configured `files_roots`: each CSV or Parquet file in it is a table.
-    pub path: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WarehouseKind {
-    /// CSV and Parquet files, read by the embedded engine.
-    Files,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,17 +105,6 @@ impl Validate for Entity {
     fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
-        errors.finish()
-    }
-}
-
-impl Validate for Warehouse {
-    fn validate(&self) -> Result<(), Refusal> {
-        let mut errors = FieldErrors::default();
-        errors.name("name", &self.name);
-        errors.text("path", &self.path, 4096);
-        errors
-            .check(!self.path.is_empty(), "path", || "it is empty; give a folder below one of files_roots".to_owned());
         errors.finish()
     }
 }

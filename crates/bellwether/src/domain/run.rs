@@ -148,7 +148,7 @@ impl Run {
 
 /// One statement of a run, as its log shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Step {
+pub struct LoggedStep {
     pub name: String,
     pub sql: String,
     pub rows: Option<u64>,

@@ -1,18 +1,17 @@
 //! What a run needs to know before its first query: the definitions that the experiment refers to, as they are now.
 
-use std::path::PathBuf;
-
-use crate::domain::definition::{AssignmentSource, FactSource, Warehouse};
+use crate::domain::definition::{AssignmentSource, FactSource};
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{MetricId, WarehouseId};
 use crate::domain::metric::{Metric, Operation};
+use crate::domain::warehouse::{Engine, Warehouse};
 use crate::registry::{Error, Registry};
 use crate::store::{Tx, definitions, experiments};
 
 pub struct Plan {
     pub assignments: AssignmentSource,
-    pub warehouse: PathBuf,
+    pub engine: Engine,
     pub metrics: Vec<PlannedMetric>,
 }
 
@@ -68,7 +67,7 @@ impl Plan {
                         measure,
                     });
                 }
-                Ok(Self { assignments: source.body, warehouse: warehouse.body.path.into(), metrics })
+                Ok(Self { assignments: source.body, engine: warehouse.body.engine, metrics })
             })
             .await
     }

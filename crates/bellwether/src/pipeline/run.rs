@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use bellwether_warehouse::{Answered, Dialect, Session, Setup, Table, TableError, WarehouseConfig, WarehouseError};
+use bellwether_warehouse::{Answered, Session, Table, TableError, WarehouseError};
 use tokio::sync::oneshot;
 
 use super::plan::{Measure, Plan, PlannedMetric};
-use super::{Limits, analysis, query};
+use super::steps::{Rows, Scope, Step};
+use super::{Limits, analysis, session};
 use crate::domain::configuration::Variation;
 use crate::domain::experiment::Experiment;
-use crate::domain::run::{MetricResult, Results, Run, Step, Traffic};
+use crate::domain::run::{LoggedStep, MetricResult, Results, Run, Traffic, VariationResult};
 use crate::registry::persist::until_taken;
 use crate::registry::{Ending, Registry};
 
@@ -102,49 +103,46 @@ struct Work {
 }
 
 impl Work {
-    const DIALECT: Dialect = Dialect::DataFusion;
-
     async fn compute(&mut self) -> Result<Results, Failed> {
         let plan = Plan::load(&self.registry, &self.experiment).await?;
-        let mut session = self.start_session(&plan).await?;
+        let (mut session, dialect) = session::open(&self.limits, &plan.engine, &self.scratch).await?;
         let configuration = self.experiment.configuration.clone();
         let variations: Vec<&Variation> = configuration.active_variations().collect();
-        let keys: Vec<&str> = variations.iter().map(|variation| variation.key.as_str()).collect();
+        let facts_end =
+            configuration.events_end_date.map_or(self.run.created_at, |end| end.as_end().min(self.run.created_at));
+        let scope = Scope {
+            dialect,
+            experiment_key: &configuration.key,
+            variations: variations.iter().map(|variation| variation.key.as_str()).collect(),
+            window: self.run.window,
+            facts_end,
+        };
 
         session.check(&plan.assignments.sql).await?;
-        let sql = query::subjects(Self::DIALECT, &plan.assignments, &configuration.key, &keys, self.run.window);
-        self.materialize(&mut session, "subjects", query::SUBJECTS, sql).await?;
-        let table = self.query(&mut session, "traffic", query::traffic(Self::DIALECT)).await?;
-        let traffic = analysis::traffic(&variations, &table)?;
+        let steps = scope.traffic(&plan.assignments);
+        self.step(&mut session, &steps.subjects).await?;
+        let traffic = analysis::traffic(&variations, &self.step(&mut session, &steps.counts).await?)?;
         self.traffic = Some(traffic.clone());
 
         let mut metrics = Vec::new();
-        for (index, metric) in plan.metrics.iter().enumerate() {
-            metrics.push(self.metric(&mut session, index, metric, &variations).await?);
+        for (place, metric) in plan.metrics.iter().enumerate() {
+            metrics.push(self.metric(&mut session, &scope, place, metric, &variations).await?);
         }
         session.kill().await;
         Ok(Results { run_id: self.run.id, metrics, traffic })
-    }
-
-    async fn start_session(&self, plan: &Plan) -> Result<Session, Failed> {
-        let setup = Setup {
-            warehouse: WarehouseConfig::Files { path: plan.warehouse.clone(), roots: self.limits.files_roots.clone() },
-            scratch: self.scratch.clone(),
-            memory_limit_bytes: self.limits.memory_bytes,
-        };
-        Ok(Session::start(&self.limits.program, ["worker"], &setup).await?)
     }
 
     /// One metric's result. Its failure is its own, unless the worker is gone.
     async fn metric(
         &mut self,
         session: &mut Session,
-        index: usize,
+        scope: &Scope<'_>,
+        place: usize,
         metric: &PlannedMetric,
         variations: &[&Variation],
     ) -> Result<MetricResult, Failed> {
         let outcome = match &metric.measure {
-            Ok(measure) => self.measure(session, index, &metric.name, measure, variations).await,
+            Ok(measure) => self.measure(session, scope, place, metric, measure, variations).await,
             Err(reason) => Err(Failed(reason.clone())),
         };
         if session.worker_id().is_none() {
@@ -167,52 +165,45 @@ impl Work {
     async fn measure(
         &mut self,
         session: &mut Session,
-        index: usize,
-        name: &str,
+        scope: &Scope<'_>,
+        place: usize,
+        metric: &PlannedMetric,
         measure: &Measure,
         variations: &[&Variation],
-    ) -> Result<Vec<crate::domain::run::VariationResult>, Failed> {
+    ) -> Result<Vec<VariationResult>, Failed> {
         session.check(&measure.sql).await?;
-        let table = format!("values_{index}");
-        let configuration = &self.experiment.configuration;
-        let level = configuration.analysis_plan.confidence_level;
-        let facts_end =
-            configuration.events_end_date.map_or(self.run.created_at, |end| end.as_end().min(self.run.created_at));
-        self.materialize(session, &format!("{name}: values"), &table, query::values(Self::DIALECT, measure, facts_end))
-            .await?;
-        let totals = self.query(session, &format!("{name}: totals"), query::totals(Self::DIALECT, &table)).await?;
-        let means = analysis::means(&totals)?;
+        let level = self.experiment.configuration.analysis_plan.confidence_level;
+        let steps = scope.values(place, &metric.name, measure);
+        self.step(session, &steps.values).await?;
+        let means = analysis::means(&self.step(session, &steps.totals).await?)?;
         if means.is_empty() {
             return Ok(analysis::compare(variations, &[], level));
         }
         let by_key: Vec<_> = means.iter().map(|(key, _, mean)| (key.clone(), *mean)).collect();
-        let squares =
-            self.query(session, &format!("{name}: squares"), query::squares(Self::DIALECT, &table, &by_key)).await?;
+        let squares = self.step(session, &scope.squares(place, &metric.name, &by_key)).await?;
         Ok(analysis::compare(variations, &analysis::moments(&means, &squares)?, level))
     }
 
-    async fn materialize(&mut self, session: &mut Session, name: &str, table: &str, sql: String) -> Result<(), Failed> {
-        let position = self.begin_step(name, &sql).await;
-        let answered = session.materialize(table, &sql).await;
-        self.end_step(position, name, &sql, answered).await.map(drop)
-    }
-
-    async fn query(&mut self, session: &mut Session, name: &str, sql: String) -> Result<Table, Failed> {
-        let position = self.begin_step(name, &sql).await;
-        let answered = session.query(&sql, MOST_ROWS).await;
-        Ok(self.end_step(position, name, &sql, answered).await?.table.unwrap_or_default())
+    /// Carries a step out and logs it, and gives its rows, if they are fetched.
+    async fn step(&mut self, session: &mut Session, step: &Step) -> Result<Table, Failed> {
+        let position = self.begin_step(step).await;
+        let answered = match &step.rows {
+            Rows::Kept(table) => session.materialize(table, &step.sql).await,
+            Rows::Fetched => session.query(&step.sql, MOST_ROWS).await,
+        };
+        Ok(self.end_step(position, step, answered).await?.table.unwrap_or_default())
     }
 
     /// The log shows a statement while it runs.
-    async fn begin_step(&mut self, name: &str, sql: &str) -> u32 {
+    async fn begin_step(&mut self, step: &Step) -> u32 {
         self.steps += 1;
-        let step = Step { name: name.to_owned(), sql: sql.to_owned(), rows: None, duration_us: None, error: None };
-        self.log(self.steps, step).await;
+        let Step { name, sql, .. } = step.clone();
+        self.log(self.steps, LoggedStep { name, sql, rows: None, duration_us: None, error: None }).await;
         self.steps
     }
 
     /// The log is for readers: a line that cannot be written fails no run.
-    async fn log(&self, position: u32, step: Step) {
+    async fn log(&self, position: u32, step: LoggedStep) {
         if let Err(error) = self.registry.log_step(self.run.id, position, step).await {
             tracing::warn!(%error, run = %self.run.id, "a line of a run's log cannot be written");
         }
@@ -221,18 +212,18 @@ impl Work {
     async fn end_step(
         &self,
         position: u32,
-        name: &str,
-        sql: &str,
+        step: &Step,
         answered: Result<Answered, WarehouseError>,
     ) -> Result<Answered, Failed> {
-        let step = Step {
-            name: name.to_owned(),
-            sql: sql.to_owned(),
+        let Step { name, sql, .. } = step.clone();
+        let logged = LoggedStep {
+            name,
+            sql,
             rows: answered.as_ref().ok().map(|answered| answered.rows),
             duration_us: answered.as_ref().ok().map(|answered| answered.duration_us),
             error: answered.as_ref().err().map(ToString::to_string),
         };
-        self.log(position, step).await;
-        answered.map_err(|error| Failed(format!("{name}: {error}")))
+        self.log(position, logged).await;
+        answered.map_err(|error| Failed(format!("{}: {error}", step.name)))
     }
 }

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_warehouse::files::FileTables;
+use bellwether_warehouse::WarehouseConfig;
 use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
 use super::{Commanded, Context, Error, Registry, Result};
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::domain::id::FactId;
 use crate::domain::metric::Metric;
+use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions::{self, Definition, Stored};
 use crate::store::{StoreError, Tx, experiments};
 
@@ -30,8 +31,8 @@ pub trait Defined: Stored + Validate {
         Ok(())
     }
 
-    /// The folder outside the database that it names. It is looked at before the transaction and not in it: a disk may hang.
-    fn folder(&self) -> Option<&str> {
+    /// The warehouse that it names. That is looked at before the transaction and not in it: a disk may hang.
+    fn engine(&self) -> Option<&Engine> {
         None
     }
 
@@ -49,8 +50,8 @@ pub struct Completion<'a> {
 impl Registry {
     pub async fn define<D: Defined>(&self, body: D) -> Result<Definition<D>> {
         body.validate()?;
-        if let Some(folder) = body.folder() {
-            self.look_at(folder).await?;
+        if let Some(engine) = body.engine() {
+            self.look_at(engine).await?;
         }
         self.command(move |context, tx| {
             let mut body = body.clone();
@@ -76,9 +77,9 @@ impl Registry {
             check_version(if_match.as_deref(), before.version)?;
             let mut body: D = overlay(&before.body, edit.clone())?;
             body.validate()?;
-            let is_looked_at = body.folder() == before.body.folder() || body.folder() == looked_at.as_deref();
+            let is_looked_at = body.engine() == before.body.engine() || body.engine() == looked_at.as_ref();
             if !is_looked_at {
-                let detail = "its folder was edited at the same time; read it again, then repeat the edit";
+                let detail = "where it lies was edited at the same time; read it again, then repeat the edit";
                 return Err(Refusal::conflict(Conflict::State, detail).into());
             }
             body.complete(&Completion { context }, tx, Some(&before.body))?;
@@ -94,30 +95,30 @@ impl Registry {
         .await
     }
 
-    /// The folder that an edit names in place of another, once it was looked at.
-    async fn look_for_edit<D: Defined>(&self, id: D::Id, edit: &Map<String, Value>) -> Result<Option<String>> {
+    /// The warehouse that an edit names in place of another, once it was looked at.
+    async fn look_for_edit<D: Defined>(&self, id: D::Id, edit: &Map<String, Value>) -> Result<Option<Engine>> {
         let seen = self.db().read(move |tx: &mut dyn Tx| definitions::get::<D>(tx, id)).await?;
         let seen = seen.ok_or_else(|| Refusal::not_found(D::KIND, id))?.body;
         let edited: D = overlay(&seen, edit.clone())?;
         edited.validate()?;
-        let folder = edited.folder().filter(|folder| seen.folder() != Some(*folder)).map(str::to_owned);
-        if let Some(folder) = &folder {
-            self.look_at(folder).await?;
+        let engine = edited.engine().filter(|engine| seen.engine() != Some(*engine)).cloned();
+        if let Some(engine) = &engine {
+            self.look_at(engine).await?;
         }
-        Ok(folder)
+        Ok(engine)
     }
 
     /// For so long at most, and at so many at a time: a look that hangs holds its place until it does not.
-    async fn look_at(&self, folder: &str) -> Result<()> {
-        let busy = "other folders are being looked at, and do not answer; nothing was changed, try again later";
+    async fn look_at(&self, engine: &Engine) -> Result<()> {
+        let busy = "other warehouses are being looked at, and do not answer; nothing was changed, try again later";
         let permit = self.context.looks.clone().try_acquire_owned().map_err(|_| Error::Busy(busy))?;
-        let (folder, roots) = (PathBuf::from(folder), self.files_roots().to_vec());
+        let config = warehouse_config(engine, self.files_roots());
         let looking = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            FileTables::of_folder(&folder, &roots)
+            config.look()
         });
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
-            Ok(Ok(Ok(_))) => Ok(()),
+            Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(failure))) => Err(Refusal::invalid("path", failure.to_string()).into()),
             Ok(Err(error)) => Err(StoreError::Failed(error.to_string()).into()),
             Err(_) => {
@@ -142,6 +143,13 @@ impl Registry {
             Ok(())
         })
         .await
+    }
+}
+
+/// What opens a warehouse. Folders must lie below one of `files_roots`.
+pub fn warehouse_config(engine: &Engine, files_roots: &[PathBuf]) -> WarehouseConfig {
+    match engine {
+        Engine::Files { path } => WarehouseConfig::Files { path: path.into(), roots: files_roots.to_vec() },
     }
 }
 
@@ -189,8 +197,8 @@ impl Defined for Schedule {
 impl Defined for Warehouse {
     const KIND: &'static str = "warehouse";
 
-    fn folder(&self) -> Option<&str> {
-        Some(&self.path)
+    fn engine(&self) -> Option<&Engine> {
+        Some(&self.engine)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::error::{Conflict, Refusal};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::lifecycle::Status;
-use crate::domain::run::{LATENESS, Mode, Results, Run, RunState, Step, Window};
+use crate::domain::run::{LATENESS, LoggedStep, Mode, Results, Run, RunState, Window};
 use crate::store::{StoreError, Tx, experiments, runs};
 
 /// When an experiment is looked at again that cannot be read, or whose schedule cannot.
@@ -82,7 +82,7 @@ impl Registry {
     }
 
     /// Writes a statement into the run's log.
-    pub async fn log_step(&self, id: RunId, position: u32, step: Step) -> Result<()> {
+    pub async fn log_step(&self, id: RunId, position: u32, step: LoggedStep) -> Result<()> {
         self.command(move |_, tx| Ok(runs::save_step(tx, id, position, &step)?)).await
     }
 

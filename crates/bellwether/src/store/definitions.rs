@@ -12,11 +12,12 @@ use super::engine::value::{to_json, to_kept_json};
 use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
 };
 use crate::domain::metric::Metric;
+use crate::domain::warehouse::Warehouse;
 use crate::params;
 
 /// A kind of definition as it is stored.

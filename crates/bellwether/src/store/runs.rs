@@ -3,7 +3,7 @@
 use super::engine::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
 use crate::domain::id::{ExperimentId, NodeId, RunId};
-use crate::domain::run::{Mode, Results, Run, RunState, Step, Window};
+use crate::domain::run::{LoggedStep, Mode, Results, Run, RunState, Window};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
@@ -117,7 +117,7 @@ pub fn list(
 }
 
 /// Writes one statement of the run's log, when it begins and again when it has ended.
-pub fn save_step(tx: &mut dyn Tx, run: RunId, position: u32, step: &Step) -> Result<(), StoreError> {
+pub fn save_step(tx: &mut dyn Tx, run: RunId, position: u32, step: &LoggedStep) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO run_steps (run_id, position, name, sql, row_count, duration_us, error) VALUES ($1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT (run_id, position) DO UPDATE SET row_count = excluded.row_count, duration_us = excluded.duration_us, error = excluded.error",
@@ -126,10 +126,10 @@ pub fn save_step(tx: &mut dyn Tx, run: RunId, position: u32, step: &Step) -> Res
     .map(drop)
 }
 
-pub fn steps(tx: &mut dyn Tx, run: RunId) -> Result<Vec<Step>, StoreError> {
+pub fn steps(tx: &mut dyn Tx, run: RunId) -> Result<Vec<LoggedStep>, StoreError> {
     let sql = "SELECT name, sql, row_count, duration_us, error FROM run_steps WHERE run_id = $1 ORDER BY position";
     query_as(tx, "run_steps", sql, params![run], |row| {
-        Ok(Step {
+        Ok(LoggedStep {
             name: row.get("name")?,
             sql: row.get("sql")?,
             rows: row.get("row_count")?,

@@ -156,8 +156,9 @@ pub fn definition<D: Stored>(id: D::Id, body: serde_json::Value) -> Definition<D
 
 /// An entity, a warehouse and a source with two facts, at the ids 1, 2 and 3; the facts have 10 and 11.
 pub async fn with_definitions(db: &Db) {
-    use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Warehouse};
+    use bellwether::domain::definition::{AssignmentSource, Entity, FactSource};
     use bellwether::domain::id::{AssignmentSourceId, FactSourceId, WarehouseId};
+    use bellwether::domain::warehouse::Warehouse;
     use bellwether::store::definitions::insert;
     let (entity_id, warehouse_id) = (EntityId::of(1), WarehouseId::of(2));
     let entity = definition::<Entity>(entity_id, json!({"name": "user"}));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ExperimentId, RunId};
-use crate::domain::run::{Mode, Run, RunState, Step, Window};
+use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 
 #[derive(Debug, Serialize)]
 pub struct RunView {
@@ -77,8 +77,8 @@ pub struct StepView {
 }
 
 impl StepView {
-    pub fn of(step: Step) -> Self {
-        let Step { name, sql, rows, duration_us, error } = step;
+    pub fn of(step: LoggedStep) -> Self {
+        let LoggedStep { name, sql, rows, duration_us, error } = step;
         Self { name, sql, rows, duration_us, error }
     }
 }

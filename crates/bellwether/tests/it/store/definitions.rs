@@ -1,11 +1,12 @@
 //! Definitions of every kind, and what holds them together.
 
 use bellwether::domain::collection::Collection;
-use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Warehouse};
+use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
 };
 use bellwether::domain::metric::Metric;
+use bellwether::domain::warehouse::Warehouse;
 use bellwether::store::definitions::{self, Definition, Stored};
 use bellwether::store::{Db, StoreError};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use bellwether::domain::actor::Actor;
 use bellwether::domain::id::{KeyId, RunId};
-use bellwether::domain::run::{Mode, Results, Run, RunState, Step, Window};
+use bellwether::domain::run::{LoggedStep, Mode, Results, Run, RunState, Window};
 use bellwether::store::{StoreError, runs};
 use serde_json::json;
 
@@ -74,10 +74,10 @@ async fn the_log_and_the_results_of_a_run(database: Database) {
     let run = queued(1, experiment);
     write(&db, move |tx| runs::save(tx, &run)).await.unwrap();
     let mut step =
-        Step { name: "traffic".into(), sql: "SELECT '$1', ?".into(), rows: None, duration_us: None, error: None };
+        LoggedStep { name: "traffic".into(), sql: "SELECT '$1', ?".into(), rows: None, duration_us: None, error: None };
     let begun = step.clone();
     write(&db, move |tx| runs::save_step(tx, RunId::of(1), 1, &begun)).await.unwrap();
-    let first = Step { name: "first".into(), ..step.clone() };
+    let first = LoggedStep { name: "first".into(), ..step.clone() };
     let earlier = first.clone();
     write(&db, move |tx| runs::save_step(tx, RunId::of(1), 0, &earlier)).await.unwrap();
     (step.rows, step.duration_us, step.error) = (Some(u64::from(u32::MAX) + 1), Some(7), Some("ended".into()));

@@ -1,13 +1,13 @@
 //! Questions about SQL outside of runs: whether a source's SQL is one, which columns it has, what its first rows are.
 //! Answered by a worker as well, a few at a time and not for long, so that nobody's SQL holds up the API.
 
-use std::path::Path;
 use std::time::Duration;
 
-use bellwether_warehouse::{Column, ErrorKind, Session, Setup, Table, WarehouseConfig, WarehouseError};
+use bellwether_warehouse::{Column, ErrorKind, Session, Table, WarehouseError};
 use tokio::sync::Semaphore;
 
-use super::Limits;
+use super::{Limits, session};
+use crate::domain::warehouse::Engine;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 2;
@@ -53,26 +53,26 @@ impl QueryError {
     }
 }
 
-pub struct Queries {
+pub struct AdHocQueries {
     limits: Limits,
     permits: Semaphore,
     /// For those that wait, and those under way.
     places: Semaphore,
 }
 
-impl Queries {
+impl AdHocQueries {
     pub fn within(limits: Limits) -> Self {
         Self { limits, permits: Semaphore::new(AT_ONCE), places: Semaphore::new(AT_ONCE + MOST_WAITING) }
     }
 
     /// The columns of `sql`, if it is a query that users may write.
-    pub async fn check(&self, warehouse: &Path, name: &str, sql: &str) -> Result<Vec<Column>, QueryError> {
-        self.ask(warehouse, name, async |session| session.check(sql).await).await
+    pub async fn check(&self, engine: &Engine, name: &str, sql: &str) -> Result<Vec<Column>, QueryError> {
+        self.ask(engine, name, async |session| session.check(sql).await).await
     }
 
     /// The first rows of `sql`.
-    pub async fn preview(&self, warehouse: &Path, name: &str, sql: &str, rows: usize) -> Result<Table, QueryError> {
-        self.ask(warehouse, name, async |session| {
+    pub async fn preview(&self, engine: &Engine, name: &str, sql: &str, rows: usize) -> Result<Table, QueryError> {
+        self.ask(engine, name, async |session| {
             session.check(sql).await?;
             session.preview(sql, rows).await
         })
@@ -82,7 +82,7 @@ impl Queries {
     /// `name` is of the folder for what the worker spills; no two questions under way may share one.
     async fn ask<T>(
         &self,
-        warehouse: &Path,
+        engine: &Engine,
         name: &str,
         question: impl AsyncFnOnce(&mut Session) -> Result<T, WarehouseError>,
     ) -> Result<T, QueryError> {
@@ -90,14 +90,9 @@ impl Queries {
         let _place = self.places.try_acquire().map_err(|_| QueryError::Busy)?;
         let _permit = self.permits.acquire().await.map_err(closed)?;
         let scratch = self.limits.scratch.join(name);
-        let setup = Setup {
-            warehouse: WarehouseConfig::Files { path: warehouse.to_owned(), roots: self.limits.files_roots.clone() },
-            scratch: scratch.clone(),
-            memory_limit_bytes: self.limits.memory_bytes,
-        };
         let answer = tokio::time::timeout(TIMEOUT, async {
-            let started = Session::start(&self.limits.program, ["worker"], &setup).await;
-            let mut session = started.map_err(|error| match error {
+            let started = session::open(&self.limits, engine, &scratch).await;
+            let (mut session, _) = started.map_err(|error| match error {
                 WarehouseError::Failed(_) => QueryError::from(error),
                 other => QueryError::failed(&other),
             })?;
