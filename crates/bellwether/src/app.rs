@@ -68,7 +68,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// The same by another clock than the machine's.
 pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
-    let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone())?;
+    let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone(), clock.clone())?;
     let descriptors = Descriptors::raised();
     let outbound = outbound.with_connections(descriptors.outbound);
     let lock = folder::claim(&config.data)?;

@@ -73,12 +73,12 @@ impl Pipeline {
 
     /// Works until `stop` turns true; what is under way then ends as a failure.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut look = tokio::time::interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = self.registry.clock().clone();
+        let mut look_due = clock.sleep(Duration::ZERO);
         loop {
             tokio::select! {
                 _ = stop.wait_for(|is_stopping| *is_stopping) => break,
-                _ = look.tick() => {}
+                () = &mut look_due => look_due = clock.sleep(LOOK_INTERVAL),
                 hint = self.hints.recv() => match hint {
                     Some(RunWake::Cancel(id)) => self.cancel(|run| run.id == id),
                     Some(RunWake::Queued | RunWake::ScheduleChanged) => {}

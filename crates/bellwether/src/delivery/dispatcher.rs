@@ -121,8 +121,8 @@ impl Delivery {
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
-        let mut look = tokio::time::interval(LOOK_INTERVAL);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = self.shared.clock.clone();
+        let mut look_due = clock.sleep(Duration::ZERO);
         let mut must_reload = true;
         loop {
             if must_reload {
@@ -151,7 +151,10 @@ impl Delivery {
                 notice = next(&mut self.notices) => must_reload |= self.heed(&notice).await,
                 Some(_) = self.telling.join_next() => {}
                 Some(_) = self.pauses.join_next() => must_reload = true,
-                _ = look.tick() => must_reload |= self.look().await,
+                () = &mut look_due => {
+                    must_reload |= self.look().await;
+                    look_due = clock.sleep(LOOK_INTERVAL);
+                }
             }
             // A lost hint may have been of an endpoint's change; reading them again also sends the lanes to the database.
             if self.lost.swap(false, Ordering::AcqRel) {

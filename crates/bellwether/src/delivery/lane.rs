@@ -137,7 +137,8 @@ impl Lane {
                     let State { endpoint, behind, breaker, .. } = &mut self.state;
                     self.behind.take_page(behind, page, endpoint, breaker.is_open());
                 }
-                () = tokio::time::sleep(nap.unwrap_or_default()), if nap.is_some() => {}
+                // Made only where it is waited for.
+                () = async { self.shared.clock.sleep(nap.unwrap_or_default()).await }, if nap.is_some() => {}
             }
         }
     }

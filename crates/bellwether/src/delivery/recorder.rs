@@ -95,13 +95,15 @@ async fn gather(
     if batch.is_empty() {
         reports.recv_many(batch, LARGEST_BATCH).await;
     }
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let mut patience = registry.clock().sleep(PATIENCE);
     let is_pressing = |batch: &[Box<Report>]| batch.iter().any(|report| report.is_pressing);
     while !batch.is_empty() && batch.len() < WORTH_WRITING && !is_pressing(batch) && !registry.db().has_commit_coming()
     {
-        let more = reports.recv_many(batch, LARGEST_BATCH - batch.len());
-        if !matches!(tokio::time::timeout_at(until, more).await, Ok(1..)) {
-            break;
+        let most = LARGEST_BATCH - batch.len();
+        tokio::select! {
+            biased;
+            more = reports.recv_many(batch, most) => if more == 0 { break },
+            () = &mut patience => break,
         }
     }
     !batch.is_empty()
@@ -142,7 +144,7 @@ async fn write_apart(registry: &Registry, reports: &[Box<Report>]) -> (Vec<Box<R
 async fn write_refused(registry: Registry, report: Box<Report>) -> Result<Box<Report>, Error> {
     let mut wait = REFUSED_WAIT;
     loop {
-        tokio::time::sleep(wait).await;
+        registry.clock().sleep(wait).await;
         wait = (wait * 2).min(LONGEST_REFUSED_WAIT);
         match write(&registry, [Box::new(report.without_texts())].into()).await {
             Err(Error::Store(StoreError::Closed)) => return Err(StoreError::Closed.into()),
@@ -155,5 +157,5 @@ async fn write_refused(registry: Registry, report: Box<Report>) -> Result<Box<Re
 }
 
 async fn write(registry: &Registry, reports: Arc<[Box<Report>]>) -> Result<(), Error> {
-    until_taken("outcomes of deliveries", || registry.record_outcomes(reports.clone())).await
+    until_taken(&**registry.clock(), "outcomes of deliveries", || registry.record_outcomes(reports.clone())).await
 }

@@ -2,6 +2,7 @@
 //! Nothing else in the project reads the machine's clock, so tests decide what time it is.
 
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,13 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time that only moves forward, from an arbitrary start: for waiting and for measuring.
     fn monotonic(&self) -> Duration;
+
+    /// Ends when so much of that time has passed. Whatever waits of its own accord waits by this, so that tests decide for
+    /// how long; only limits on what others take to answer are tokio's.
+    fn sleep(&self, duration: Duration) -> Sleep;
 }
+
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
         }
         tokio::select! {
             _ = stop.wait_for(|is_stopping| *is_stopping) => {}
-            () = tokio::time::sleep(LONGEST_COUNT) => {}
+            () = registry.clock().sleep(LONGEST_COUNT) => {}
         }
         let now = registry.clock().monotonic();
         by = now.saturating_sub(counted_at);

@@ -19,7 +19,7 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stop.wait_for(|is_stopping| *is_stopping) => return,
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = registry.clock().sleep(LOOK_INTERVAL) => {}
         }
         if !registry.wakes().is_log_followed() {
             continue;

@@ -84,14 +84,15 @@ impl Node {
         if self.registry.db().dialect().has_one_node() {
             return;
         }
-        let mut beat = tokio::time::interval(BEAT_INTERVAL);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = self.registry.clock().clone();
+        let mut due = clock.monotonic();
         loop {
             tokio::select! {
-                _ = beat.tick() => {}
+                () = clock.sleep(due.saturating_sub(clock.monotonic())) => {}
                 // The lanes finish what is in flight before others may have them.
                 () = self.view.closed() => break,
             }
+            due = clock.monotonic() + BEAT_INTERVAL;
             if let Err(error) = self.beat().await {
                 tracing::warn!(%error, "the heartbeat failed; without one this node soon stops sending");
             }

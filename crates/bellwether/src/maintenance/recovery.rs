@@ -26,7 +26,7 @@ async fn recover_all(registry: &Registry, requested: &Notify) {
         }
         tokio::select! {
             () = requested.notified() => {}
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = registry.clock().sleep(LOOK_INTERVAL) => {}
         }
     }
 }

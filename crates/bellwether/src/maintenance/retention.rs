@@ -29,7 +29,7 @@ async fn prune_again_and_again(registry: &Registry, keep: Duration) {
             Ok(count) => tracing::info!(count, "old deliveries and events were removed"),
             Err(error) => tracing::warn!(%error, "old deliveries and events cannot be removed yet; trying again"),
         }
-        tokio::time::sleep(INTERVAL).await;
+        registry.clock().sleep(INTERVAL).await;
     }
 }
 

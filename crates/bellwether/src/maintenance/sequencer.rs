@@ -37,13 +37,13 @@ async fn number_all(registry: &Registry, committed: &Notify) {
                 if count == u64::from(BATCH) {
                     continue;
                 }
-                tokio::time::sleep(PAUSE).await;
+                registry.clock().sleep(PAUSE).await;
             }
             Err(error) => tracing::warn!(%error, "events cannot be numbered yet; trying again"),
         }
         tokio::select! {
             () = committed.notified() => {}
-            () = tokio::time::sleep(LOOK_INTERVAL) => {}
+            () = registry.clock().sleep(LOOK_INTERVAL) => {}
         }
     }
 }

@@ -36,7 +36,7 @@ pub async fn carry_out(
     };
     let outcome = tokio::select! {
         outcome = work.compute() => outcome,
-        () = tokio::time::sleep(limits.timeout) => Err(Failed(format!("it took longer than {} s and was stopped", limits.timeout.as_secs()))),
+        () = registry.clock().sleep(limits.timeout) => Err(Failed(format!("it took longer than {} s and was stopped", limits.timeout.as_secs()))),
         // A sender that is dropped does not cancel: the pipeline holds it as long as the run is under way.
         Ok(()) = cancelled => Err(Failed("it was cancelled".to_owned())),
     };
@@ -46,7 +46,9 @@ pub async fn carry_out(
         Err(Failed(reason)) => Ending { results: None, error: Some(reason), imbalance },
     };
     // What was computed for hours does not go for a database that is away just now.
-    if let Err(error) = until_taken("the end of a run", || registry.end_run(run.id, ending.clone())).await {
+    if let Err(error) =
+        until_taken(&**registry.clock(), "the end of a run", || registry.end_run(run.id, ending.clone())).await
+    {
         // It stays running in the database, and is ended by the next look.
         tracing::error!(%error, run = %run.id, "the end of a run cannot be recorded");
     }

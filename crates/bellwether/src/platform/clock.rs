@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::clock::{Clock, Timestamp};
+use crate::domain::clock::{Clock, Sleep, Timestamp};
 
 /// The machine's clock.
 pub struct SystemClock {
@@ -24,5 +24,9 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
     }
 }

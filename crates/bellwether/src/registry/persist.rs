@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::{Error, Result};
+use crate::domain::clock::Clock;
 
 const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Tries until the database has taken it, or until it is certain that it never will. `write` may find that it was taken
 /// before, by an attempt whose answer was lost.
-pub async fn until_taken<T, F>(what: &str, write: impl Fn() -> F) -> Result<T>
+pub async fn until_taken<T, F>(clock: &dyn Clock, what: &str, write: impl Fn() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
@@ -21,7 +22,7 @@ where
             }
             other => return other,
         }
-        tokio::time::sleep(wait).await;
+        clock.sleep(wait).await;
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

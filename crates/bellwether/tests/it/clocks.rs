@@ -1,13 +1,14 @@
 //! The wall clock jumps an hour ahead and back, while deliveries flow, fail and are tried again: nothing is lost, sent twice,
 //! or left waiting, for whatever waits goes by the clock that never jumps.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, Timestamp};
+use bellwether::domain::clock::{Clock, Sleep, Timestamp};
 use bellwether::platform::clock::SystemClock;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::api::{items, rename, subscribe_with};
 use crate::databases::{Database, on_both};
@@ -41,6 +42,78 @@ impl Clock for JumpingClock {
     fn monotonic(&self) -> Duration {
         self.machine.monotonic()
     }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.machine.sleep(duration)
+    }
+}
+
+/// A clock that stands still until it is moved on.
+pub struct ManualClock {
+    started_at: Timestamp,
+    passed: Mutex<Duration>,
+    sleepers: watch::Sender<Duration>,
+}
+
+impl ManualClock {
+    pub fn start() -> Self {
+        let sleepers = watch::Sender::new(Duration::ZERO);
+        Self { started_at: SystemClock::start().now(), passed: Mutex::default(), sleepers }
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut passed = self.passed.lock().unwrap();
+        *passed += by;
+        self.sleepers.send_replace(*passed);
+    }
+
+    /// Moves on, a little at a time, until this holds of what `path` shows.
+    pub async fn advance_until(&self, server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Duration {
+        let from = self.monotonic();
+        while !holds(&server.get(path).await) {
+            self.advance(Duration::from_secs(60));
+        }
+        self.monotonic() - from
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        self.started_at.plus(self.monotonic())
+    }
+
+    fn monotonic(&self) -> Duration {
+        *self.passed.lock().unwrap()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        let (until, mut sleeping) = (self.monotonic() + duration, self.sleepers.subscribe());
+        Box::pin(async move {
+            let _ = sleeping.wait_for(|passed| *passed >= until).await;
+        })
+    }
+}
+
+/// Nothing here takes hours, but that a retry comes after ten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_comes_when_its_time_has_come() {
+    let clock = Arc::new(ManualClock::start());
+    let database = Database::sqlite();
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer(|request| Reply::Status(if request.attempt() == 1 { 500 } else { 204 }));
+    let fields = json!({"url": receiver.url("/"), "retry_schedule": [36_000]});
+    subscribe_with(&server, fields).await;
+    server.experiment(draft("k")).await;
+    let tried = |page: &Value| items(page).iter().any(|delivery| delivery["attempt_count"] == 1);
+    clock.advance_until(&server, "/deliveries", tried).await;
+    let delivered = |page: &Value| items(page).iter().any(|delivery| delivery["state"] == "delivered");
+    let took = clock.advance_until(&server, "/deliveries", delivered).await;
+    // Retries are spread a little around their time.
+    let hours = |hours: u64| Duration::from_hours(hours);
+    assert!(took >= hours(8), "it came after {took:?}");
+    assert_eq!(receiver.wait_for(2).await.len(), 2);
+    server.stop().await;
 }
 
 async fn an_hour_ahead_and_an_hour_back_change_nothing(database: Database) {

@@ -22,6 +22,7 @@ use bellwether::delivery::transport::resolver::{Resolve, Resolving};
 use bellwether::delivery::transport::settings::OutboundSettings;
 use bellwether::domain::address::AddressPolicy;
 use bellwether::domain::clock::Timestamp;
+use bellwether::platform::clock::SystemClock;
 use bellwether_webhook::Secret;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,7 +47,7 @@ const NO_CONTENT: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 /// May reach 127.0.0.1, and nothing else on this machine.
 fn outbound(settings: &OutboundSettings) -> Outbound {
     let policy = AddressPolicy { allow_networks: vec!["127.0.0.1".parse().unwrap()], allow_http: false };
-    Outbound::from_settings(settings, policy).unwrap().with_timeouts(LONG_TIMEOUTS)
+    Outbound::from_settings(settings, policy, Arc::new(SystemClock::start())).unwrap().with_timeouts(LONG_TIMEOUTS)
 }
 
 fn target(url: impl Into<String>) -> Target {

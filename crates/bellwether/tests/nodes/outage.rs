@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
+
 use crate::cluster::Own;
 use crate::judged;
 use crate::nodes::Nodes;
@@ -36,7 +39,7 @@ async fn postgres_is_unreachable_for_half_a_minute() {
         let writers = Writers::start(nodes.addresses(), &nodes.experiments);
         nodes.wait_for_arrivals_everywhere().await;
         nodes.gate().shut();
-        tokio::time::sleep_until(tokio::time::Instant::now() + OUTAGE).await;
+        SystemClock::start().sleep(OUTAGE).await;
         nodes.gate().open();
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;

@@ -133,7 +133,7 @@ impl Delivery {
             Err(error) => {
                 let wait = self.restarts.next(self.shared.clock.monotonic());
                 tracing::error!(%error, ?wait, "a lane ended badly; it is set up anew after a while");
-                self.pauses.spawn(tokio::time::sleep(wait));
+                self.pauses.spawn(self.shared.clock.sleep(wait));
                 false
             }
         }

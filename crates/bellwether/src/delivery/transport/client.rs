@@ -2,11 +2,11 @@
 //! decompresses nothing, and connects only through the guard. Knows neither endpoints nor events.
 
 use std::sync::atomic::AtomicU16;
+use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Response, Uri};
 use hyper::body::Incoming;
-use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::connector::Connector;
@@ -94,15 +94,15 @@ impl Client {
     }
 
     async fn exchange_signed(&self, signed: &Signed<'_>) -> Answer {
-        let ends_at = Instant::now() + self.timeouts.whole;
+        let began_at = self.pool.clock().monotonic();
         // A status that has been read decides, though the rest of its head may never come.
         let seen = AtomicU16::new(0);
         let exchange = async {
             let permit = self.pool.permit().await.map_err(|error| Answer::of_error(&error))?;
             Ok((self.ask(signed, &seen).await?, permit))
         };
-        let answer = match tokio::time::timeout_at(ends_at, exchange).await {
-            Ok(Ok((asked, _permit))) => self.read(asked, ends_at).await,
+        let answer = match tokio::time::timeout(self.timeouts.whole, exchange).await {
+            Ok(Ok((asked, _permit))) => self.read(asked, began_at).await,
             Ok(Err(failed)) => failed,
             Err(_) => match seen.into_inner() {
                 0 => {
@@ -115,8 +115,8 @@ impl Client {
         answer.redacted(&self.redaction)
     }
 
-    async fn read(&self, asked: Asked, ends_at: Instant) -> Answer {
-        let left = ends_at.saturating_duration_since(Instant::now());
+    async fn read(&self, asked: Asked, began_at: Duration) -> Answer {
+        let left = (began_at + self.timeouts.whole).saturating_sub(self.pool.clock().monotonic());
         let limit = self.timeouts.body.min(left);
         match asked {
             Asked::Http2(response) => Answer::of_response(response, limit).await,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -19,6 +18,7 @@ use super::resolver::{self, Unresolved};
 use super::settings::Proxy;
 use super::slots::Slot;
 use super::stream::Stream;
+use crate::domain::clock::Clock;
 
 /// Makes connections to one target.
 pub struct Connector {
@@ -38,19 +38,21 @@ struct Target {
 
 /// The time that is left for all that comes before the request.
 #[derive(Clone, Copy)]
-struct Allowance {
+struct Allowance<'a> {
+    clock: &'a dyn Clock,
     whole: Duration,
-    ends_at: Instant,
+    ends_at: Duration,
 }
 
-impl Allowance {
+impl Allowance<'_> {
     async fn within<T>(
         self,
         class: ErrorClass,
         doing: &str,
         phase: impl Future<Output = Result<T, ConnectError>>,
     ) -> Result<T, ConnectError> {
-        let ended = tokio::time::timeout_at(self.ends_at, phase).await;
+        let left = self.ends_at.saturating_sub(self.clock.monotonic());
+        let ended = tokio::time::timeout(left, phase).await;
         ended.unwrap_or_else(|_| {
             let seconds = self.whole.as_secs_f64();
             Err(failed(class, format!("no connection within {seconds} s; the time was up while {doing}")))
@@ -83,7 +85,8 @@ impl Connector {
     /// `is_http1`: HTTP/2 is not offered.
     pub async fn connect(&self, is_http1: bool) -> Result<Connected, ConnectError> {
         let whole = self.outbound.timeouts.connect;
-        let allowance = Allowance { whole, ends_at: Instant::now() + whole };
+        let clock = &*self.outbound.clock;
+        let allowance = Allowance { clock, whole, ends_at: clock.monotonic() + whole };
         let slot = async {
             let shortage = || failed(ErrorClass::LocalLimit, "this process is ending");
             self.outbound.slots.take().await.ok_or_else(shortage)
@@ -106,21 +109,21 @@ impl Connector {
         Ok(Connected { stream: Box::new(tls), slot, is_h2 })
     }
 
-    async fn vetted(&self, allowance: Allowance) -> Result<Vec<SocketAddr>, ConnectError> {
+    async fn vetted(&self, allowance: Allowance<'_>) -> Result<Vec<SocketAddr>, ConnectError> {
         let Target { host, port, .. } = &self.target;
         let looking = self.outbound.guard.vetted(host, self.is_tls());
         let addresses = allowance.within(ErrorClass::TimeoutDns, "looking up the name", looking).await?;
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, *port)).collect())
     }
 
-    async fn direct(&self, allowance: Allowance) -> Result<TcpStream, ConnectError> {
+    async fn direct(&self, allowance: Allowance<'_>) -> Result<TcpStream, ConnectError> {
         let addresses = self.vetted(allowance).await?;
         let connecting = async { dial(addresses).await.map_err(|error| undialled(ErrorClass::Connect, error)) };
         allowance.within(ErrorClass::TimeoutConnect, "connecting", connecting).await
     }
 
     /// The target is looked up and vetted here and the proxy is told the address, unless the operator leaves that to it.
-    async fn through(&self, proxy: &Proxy, allowance: Allowance) -> Result<TcpStream, ConnectError> {
+    async fn through(&self, proxy: &Proxy, allowance: Allowance<'_>) -> Result<TcpStream, ConnectError> {
         let Target { url, host, port, .. } = &self.target;
         let destinations = if self.outbound.proxy_resolves && host.parse::<IpAddr>().is_err() {
             self.outbound.guard.vet_unresolved(url)?;

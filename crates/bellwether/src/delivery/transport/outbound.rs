@@ -10,6 +10,7 @@ use super::settings::{OutboundSettings, Proxy};
 use super::slots::Slots;
 use super::tls::Tls;
 use crate::domain::address::AddressPolicy;
+use crate::domain::clock::Clock;
 use crate::domain::endpoint::OwnTls;
 
 /// Connections at a time, unless it is said how many.
@@ -44,11 +45,16 @@ pub struct Outbound {
     pub(super) proxy_resolves: bool,
     pub(super) timeouts: Timeouts,
     pub(super) slots: Arc<Slots>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Outbound {
     /// Reads the files that the settings name; the error says which setting cannot be used.
-    pub fn from_settings(settings: &OutboundSettings, policy: AddressPolicy) -> Result<Self, OutboundError> {
+    pub fn from_settings(
+        settings: &OutboundSettings,
+        policy: AddressPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OutboundError> {
         let resolver = SystemResolver::of_machine();
         if let Some(problem) = resolver.problem() {
             tracing::warn!("{problem}");
@@ -60,6 +66,7 @@ impl Outbound {
             proxy_resolves: settings.proxy_resolves,
             timeouts: Timeouts::default(),
             slots: Arc::new(Slots::of(MOST_CONNECTIONS)),
+            clock,
         })
     }
 

@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
 
 use super::connector::{Connected, Connector};
-use super::error::ErrorClass;
-use super::error::{ConnectError, failed};
+use super::error::{ConnectError, ErrorClass, failed};
 use super::slots::Idle;
 use super::{http1, http2};
+use crate::domain::clock::Clock;
 
 /// How long a connection without work is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,21 +36,21 @@ pub struct Pool {
 #[derive(Default)]
 struct Shelf {
     /// The one that was used last is at the end.
-    http1: Vec<(http1::Connection, Instant)>,
-    http2: Option<(http2::Connection, Instant)>,
+    http1: Vec<(http1::Connection, Duration)>,
+    http2: Option<(http2::Connection, Duration)>,
     /// Somebody looks after them.
     is_swept: bool,
 }
 
 impl Shelf {
     /// The one that carries all requests, if it is there and can be used.
-    fn http2(&mut self) -> Option<Connection> {
+    fn http2(&mut self, now: Duration) -> Option<Connection> {
         let (connection, used_at) = self.http2.as_mut()?;
         if !connection.is_usable() {
             self.http2 = None;
             return None;
         }
-        *used_at = Instant::now();
+        *used_at = now;
         Some(Connection::Http2(connection.clone()))
     }
 }
@@ -93,6 +92,10 @@ impl Pool {
         self.connector.is_tls()
     }
 
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.connector.outbound().clock
+    }
+
     /// HTTP/2 is not offered any more.
     pub fn keep_to_http1(&self) {
         self.wants_http1.store(true, Ordering::Relaxed);
@@ -108,7 +111,7 @@ impl Pool {
     /// One that was used before, and can be used again.
     pub fn take(&self) -> Option<Connection> {
         let mut shelf = locked(&self.shelf);
-        if let Some(shared) = shelf.http2() {
+        if let Some(shared) = shelf.http2(self.clock().monotonic()) {
             return Some(shared);
         }
         while let Some((mut connection, _)) = shelf.http1.pop() {
@@ -125,7 +128,7 @@ impl Pool {
         }
         let before = self.failures.load(Ordering::Acquire);
         let mut last = self.handshake.lock().await;
-        if let Some(shared) = locked(&self.shelf).http2() {
+        if let Some(shared) = locked(&self.shelf).http2(self.clock().monotonic()) {
             return Ok(shared);
         }
         if self.speaks_http1.load(Ordering::Relaxed) {
@@ -154,10 +157,10 @@ impl Pool {
         let fresh = fresh.map_err(|error| failed(ErrorClass::Exchange, error.to_string()))?;
         let mut shelf = locked(&self.shelf);
         // Another request may have been first, and one carries all.
-        let shared = match shelf.http2() {
+        let shared = match shelf.http2(self.clock().monotonic()) {
             Some(shared) => shared,
             None => {
-                shelf.http2 = Some((fresh.clone(), Instant::now()));
+                shelf.http2 = Some((fresh.clone(), self.clock().monotonic()));
                 Connection::Http2(fresh)
             }
         };
@@ -172,7 +175,7 @@ impl Pool {
             return;
         }
         let mut shelf = locked(&self.shelf);
-        shelf.http1.push((connection, Instant::now()));
+        shelf.http1.push((connection, self.clock().monotonic()));
         self.sweep(&mut shelf);
     }
 
@@ -180,7 +183,7 @@ impl Pool {
     fn sweep(&self, shelf: &mut Shelf) {
         if !shelf.is_swept {
             shelf.is_swept = true;
-            tokio::spawn(sweep(Arc::downgrade(&self.shelf)));
+            tokio::spawn(sweep(Arc::downgrade(&self.shelf), self.clock().clone()));
         }
     }
 }
@@ -189,20 +192,20 @@ fn locked(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn sweep(shelf: Weak<Mutex<Shelf>>) {
-    let mut until = Instant::now() + IDLE_TIMEOUT;
+async fn sweep(shelf: Weak<Mutex<Shelf>>, clock: Arc<dyn Clock>) {
+    let mut wait = IDLE_TIMEOUT;
     loop {
-        tokio::time::sleep_until(until).await;
+        clock.sleep(wait).await;
         let Some(shelf) = shelf.upgrade() else { return };
         let mut shelf = locked(&shelf);
-        let now = Instant::now();
-        let is_fresh = |used_at: &Instant| now.saturating_duration_since(*used_at) < IDLE_TIMEOUT;
+        let now = clock.monotonic();
+        let is_fresh = |used_at: &Duration| now.saturating_sub(*used_at) < IDLE_TIMEOUT;
         shelf.http1.retain(|(_, used_at)| is_fresh(used_at));
         shelf.http2.take_if(|(connection, used_at)| !is_fresh(used_at) || !connection.is_usable());
         let used =
             shelf.http1.iter().map(|(_, used_at)| *used_at).chain(shelf.http2.iter().map(|(_, used_at)| *used_at));
         match used.min() {
-            Some(oldest) => until = oldest + IDLE_TIMEOUT,
+            Some(oldest) => wait = (oldest + IDLE_TIMEOUT).saturating_sub(now),
             None => {
                 shelf.is_swept = false;
                 return;

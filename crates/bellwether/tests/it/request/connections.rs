@@ -55,7 +55,9 @@ async fn a_name_with_a_dead_address_is_reached_at_another() {
     // Nobody listens at the first one's port.
     let names = Names::with("hooks.test", &[&["127.0.0.2", "127.0.0.1"]]);
     let policy = AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: false };
-    let outbound = Outbound::from_settings(&OutboundSettings::default(), policy).unwrap().with_resolver(names);
+    let outbound = Outbound::from_settings(&OutboundSettings::default(), policy, Arc::new(SystemClock::start()))
+        .unwrap()
+        .with_resolver(names);
     let answer = send_once(format!("http://hooks.test:{}/", listener.address.port()), &outbound).await;
     assert_eq!(code(&answer), 204);
 }
@@ -100,7 +102,8 @@ async fn localhost_is_reached_where_loopback_is_allowed() {
     let policy = AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: false };
     let url = format!("http://localhost:{}/", raw.address.port());
     assert!(policy.vet_url(&url).is_ok());
-    let outbound = Outbound::from_settings(&OutboundSettings::default(), policy).unwrap();
+    let outbound =
+        Outbound::from_settings(&OutboundSettings::default(), policy, Arc::new(SystemClock::start())).unwrap();
     assert_eq!(code(&send_once(url.clone(), &outbound).await), 204);
     assert!(AddressPolicy::default().vet_url(&url).is_err());
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use bellwether::delivery::transport::error::ErrorClass;
 use bellwether::delivery::transport::settings::CertificateFiles;
 use bellwether::domain::endpoint::OwnTls;
+use bellwether::platform::clock::SystemClock;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -305,7 +306,8 @@ async fn an_endpoint_has_certificates_of_its_own() {
 async fn files_that_cannot_be_used_are_named_with_their_setting() {
     let authority = Authority::make();
     let refused = |settings: OutboundSettings| {
-        let refusal = Outbound::from_settings(&settings, AddressPolicy::default()).err().unwrap();
+        let refusal =
+            Outbound::from_settings(&settings, AddressPolicy::default(), Arc::new(SystemClock::start())).err().unwrap();
         refusal.to_string()
     };
     let empty = authority.folder.path().join("empty.pem");
