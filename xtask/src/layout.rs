@@ -27,11 +27,10 @@ const RANKS: [&[&str]; 9] = [
 ];
 
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
-const RESERVED: [(&str, &[&str]); 11] = [
+const RESERVED: [(&str, &[&str]); 10] = [
     ("rusqlite", &["bellwether::store"]),
     ("postgres", &["bellwether::store", "warehouse", "bench::database"]),
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
-    ("tower_http", &["bellwether::api", "bellwether::console"]),
     ("hyper::client", &["bellwether::delivery::transport::http2", "bellwether::cli"]),
     ("hyper_util::client", &["bellwether::cli", "bench"]),
     ("httparse", &["bellwether::delivery::transport::http1", "bench::wire"]),
