@@ -12,7 +12,7 @@ use crate::domain::definition::Schedule;
 use crate::domain::error::Validate;
 use crate::domain::key::check_own;
 use given::{Absolute, DefaultSchedule};
-pub use given::{Environment, Given};
+pub use given::{Environment, Given, is_unknown};
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -184,6 +184,33 @@ mod tests {
         std::fs::write(&file, "lisen = 1").unwrap();
         let error = Config::load(Given::default(), Some(&file), &|_| None).unwrap_err().to_string();
         assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_by_line_and_name_and_never_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.toml");
+        let error = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Config::load(Given::default(), Some(&file), &|_| None).unwrap_err().to_string()
+        };
+        let unquoted = error("max_runs = 1\nadmin_key = bw_SECRETSECRETSECRETSECRETSECRETSECRET\n");
+        assert!(unquoted.contains("line 2") && !unquoted.contains("SECRET"), "{unquoted}");
+        let open = error("database_url = 'postgres://me:SECRET@host/db\n");
+        assert!(open.contains("line 1") && !open.contains("SECRET"), "{open}");
+        let both = error("lisen = 1\nmax_runs = 'x'\n");
+        assert!(both.contains("lisen") && both.contains("max_runs"), "{both}");
+        assert!(error("default_schedule = ['0 6 * * *', 'UTC']").contains("default_schedule"));
+    }
+
+    #[test]
+    fn variables_that_mean_nothing_are_told_from_settings() {
+        for known in ["BELLWETHER_LISTEN", "BELLWETHER_ADMIN_KEY_FILE", "BELLWETHER_DEFAULT_TIME_ZONE", "HOME"] {
+            assert!(!is_unknown(known), "{known}");
+        }
+        for unknown in ["BELLWETHER_DEFAULT_SCHEDULE_TIME_ZONE", "BELLWETHER_LISEN"] {
+            assert!(is_unknown(unknown), "{unknown}");
+        }
     }
 
     #[test]

@@ -28,8 +28,13 @@ pub use ad_hoc::{AdHocQueries, QueryError};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs opened or picked up at a time.
 const BATCH: u32 = 100;
-/// For the ends of runs under way to be recorded when the process is asked to stop.
+/// For runs under way to come to their end by themselves when the process is asked to stop.
+const LAST_PATIENCE: Duration = Duration::from_secs(20);
+/// For the ends of the others to be recorded.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Why a run fails that somebody asked to stop.
+const BY_HAND: &str = "it was cancelled";
 
 /// What a run may take.
 #[derive(Debug, Clone)]
@@ -58,7 +63,7 @@ pub struct Pipeline {
 struct UnderWay {
     id: RunId,
     /// Taken when the run is asked to stop; it is under way until its task has ended.
-    cancel: Option<oneshot::Sender<()>>,
+    cancel: Option<oneshot::Sender<&'static str>>,
 }
 
 impl Pipeline {
@@ -71,7 +76,7 @@ impl Pipeline {
         Self { registry, hints, limits, view, under_way: JoinSet::new(), runs: HashMap::new() }
     }
 
-    /// Works until `stop` turns true; what is under way then ends as a failure.
+    /// Works until `stop` turns true. What is under way then has a little time to end, and is ended as a failure after it.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = self.registry.clock().clone();
         let mut look_due = clock.sleep(Duration::ZERO);
@@ -80,7 +85,7 @@ impl Pipeline {
                 _ = stop.wait_for(|is_stopping| *is_stopping) => break,
                 () = &mut look_due => look_due = clock.sleep(LOOK_INTERVAL),
                 hint = self.hints.recv() => match hint {
-                    Some(RunWake::Cancel(id)) => self.cancel(|run| run.id == id),
+                    Some(RunWake::Cancel(id)) => self.cancel(BY_HAND, |run| run.id == id),
                     Some(RunWake::Queued | RunWake::ScheduleChanged) => {}
                     None => break,
                 },
@@ -92,18 +97,25 @@ impl Pipeline {
             }
             self.look(&stop).await;
         }
-        self.cancel(|_| true);
-        let ended = async { while self.under_way.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+        if self.have_ended(LAST_PATIENCE).await {
+            return;
+        }
+        self.cancel("the server was stopped before it had ended; run it again", |_| true);
+        if !self.have_ended(STOP_TIMEOUT).await {
             tracing::warn!("some runs could not be ended before the time to stop was up; the next start ends them");
         }
     }
 
-    fn cancel(&mut self, which: impl Fn(&UnderWay) -> bool) {
+    async fn have_ended(&mut self, within: Duration) -> bool {
+        let ended = async { while self.under_way.join_next().await.is_some() {} };
+        tokio::time::timeout(within, ended).await.is_ok()
+    }
+
+    fn cancel(&mut self, reason: &'static str, which: impl Fn(&UnderWay) -> bool) {
         for run in self.runs.values_mut().filter(|run| which(run)) {
             if let Some(cancel) = run.cancel.take() {
                 // It fails only if the run has just ended by itself.
-                let _ = cancel.send(());
+                let _ = cancel.send(reason);
             }
         }
     }
@@ -173,7 +185,7 @@ impl Pipeline {
         if !self.runs.is_empty() {
             let me = self.registry.node_id();
             let to_stop: Vec<RunId> = self.registry.db().look(move |tx| runs::to_stop(tx, me)).await?;
-            self.cancel(|run| to_stop.contains(&run.id));
+            self.cancel(BY_HAND, |run| to_stop.contains(&run.id));
         }
         Ok(())
     }

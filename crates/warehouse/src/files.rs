@@ -2,9 +2,10 @@
 //!
 //! Looks at names and paths only: nothing is opened here, so a folder of large files costs nothing until it is queried.
 
-use crate::{ErrorKind, Failure};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use crate::{ErrorKind, Failure};
 
 /// What is looked at in one folder; more would be a mistake, and cost every look at it.
 const MOST_ENTRIES: usize = 10_000;
@@ -33,11 +34,15 @@ pub struct FileTables {
 }
 
 impl FileTables {
-    /// Lists `folder`, which must lie below one of `roots` once symlinks are followed on both sides.
+    /// Lists `folder`, which must lie below one of `roots` once symlinks are followed on both sides. A relative one is looked
+    /// for below each of them, in their order; where the process was started has no part in it.
     pub fn of_folder(folder: &Path, roots: &[PathBuf]) -> Result<FileTables, Failure> {
         // A root that is not there allows nothing, but must not forbid the others.
         let allowed: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-        let root = resolve(folder, &allowed)?;
+        let root = match folder.is_absolute() {
+            true => resolve(folder, &allowed)?,
+            false => below_a_root(folder, &allowed)?,
+        };
         if !root.is_dir() {
             return Err(file_failure(folder, "is not a folder", "give the folder that holds the files"));
         }
@@ -99,6 +104,13 @@ impl FileTables {
         self.tables.insert(name, table);
         Ok(())
     }
+}
+
+fn below_a_root(folder: &Path, allowed: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let found = allowed.iter().map(|root| root.join(folder)).find(|path| path.exists());
+    let missing =
+        || file_failure(folder, &format!("is in none of {allowed:?}"), "check the path, or give it from / on");
+    resolve(&found.ok_or_else(missing)?, allowed)
 }
 
 /// The path with all symlinks followed, if it then lies below an allowed root.

@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 const PREFIX: &str = "whsec_";
 
@@ -58,7 +59,7 @@ impl fmt::Debug for Secret {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the secret is empty; give `whsec_` and the base64 of at least one byte, or any other text")]
+#[error("the secret is empty; give `whsec_` and base64 behind it, or any other text")]
 pub struct EmptySecret;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor
 use serde_json::{Map, Value};
 
 use super::problem::{Kind, Problem};
-use crate::domain::error::{Refusal, in_plain_words};
+use crate::domain::input;
 
 /// For all of a body to come.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,17 +32,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let fields = read_object(request, state).await?;
-        Ok(Body(fields_as(fields)?))
+        Ok(Body(input::read(fields)?))
     }
-}
-
-/// The fields of a body read as `T`.
-pub fn fields_as<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Refusal> {
-    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        Refusal::invalid(field, in_plain_words(&error.inner().to_string()))
-    })
 }
 
 impl<S: Send + Sync> FromRequest<S> for Edit {
@@ -56,6 +47,14 @@ impl<S: Send + Sync> FromRequest<S> for Edit {
 async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<String, Value>, Problem> {
     let content_type =
         request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > super::LARGEST_BODY as u64) {
+        // Nobody has to send it first.
+        let detail =
+            format!("the body is to have {} bytes; at most {} are allowed", length.unwrap_or(0), super::LARGEST_BODY);
+        return Err(Problem::of(Kind::BodyTooLarge, detail));
+    }
     let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
     let read = reading.await.map_err(|_| {
         let detail = format!("the body did not come within {} s; nothing was changed", BODY_TIMEOUT.as_secs());

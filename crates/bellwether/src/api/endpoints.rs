@@ -7,15 +7,16 @@ use serde_json::Value;
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page, Versioned};
-use super::body::{Body, Edit, Nothing, fields_as};
+use super::body::{Body, Edit, Nothing};
 use super::params::{Ids, PageParams, Params, check_limit, parse_id};
 use super::views::change::EndpointChangeView;
 use super::views::delivery::AttemptView;
 use super::views::endpoint::{EndpointInFull, EndpointView, EndpointWithSecret, LaneView, ListedEndpoint, PingView};
 use crate::domain::actor::Principal;
 use crate::domain::endpoint::{Endpoint, Settings};
-use crate::domain::error::{Conflict, FieldError, Refusal};
+use crate::domain::error::{Conflict, FieldError, Refusal, in_plain_words};
 use crate::domain::id::{EndpointChangeId, EndpointId};
+use crate::domain::input;
 use crate::registry::{EnableFrom, OnEndpoint};
 use crate::store::{changes, endpoints, lanes, undelivered};
 
@@ -38,7 +39,7 @@ pub async fn create(
 ) -> Answer<Created<Versioned<EndpointWithSecret>>> {
     let secret: Option<String> = take(&mut fields, "secret")?;
     let is_enabled: Option<bool> = take(&mut fields, "enabled")?;
-    let settings: Settings = fields_as(fields)?;
+    let settings: Settings = input::read(fields)?;
     let endpoint = api.registry.create_endpoint(actor, settings, secret, is_enabled.unwrap_or(true)).await?;
     Ok(Created(Versioned { view: EndpointWithSecret::made(&endpoint), version: endpoint.version }))
 }
@@ -48,7 +49,10 @@ fn take<T: serde::de::DeserializeOwned>(
     name: &str,
 ) -> Result<Option<T>, Refusal> {
     let value = fields.shift_remove(name).filter(|value| !value.is_null());
-    value.map(serde_json::from_value).transpose().map_err(|error| Refusal::invalid(name, error.to_string()))
+    value
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| Refusal::invalid(name, in_plain_words(&error.to_string())))
 }
 
 pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Versioned<EndpointInFull>> {

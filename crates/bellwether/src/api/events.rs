@@ -63,14 +63,18 @@ pub fn log_cursor(after: &str) -> Result<Option<i64>, Refusal> {
     place.map_err(|_| Refusal::invalid("after", format!("'{after}' was given; no log is as long as that")))
 }
 
-/// What to answer if the log no longer has what followed the cursor.
-pub fn gone(after: i64, pruned_to: i64) -> Option<Problem> {
-    (1..pruned_to).contains(&after).then(|| {
-        let detail = format!(
+/// What to answer if the log no longer has what followed the cursor, or has not come to it: as after a backup was restored.
+pub fn gone(after: i64, pruned_to: i64, end: i64) -> Option<Problem> {
+    let detail = match () {
+        () if (1..pruned_to).contains(&after) => format!(
             "the log no longer has what followed the cursor {after}; its oldest cursor is {pruned_to}: fetch the state of the experiments, then go on from there"
-        );
-        Problem::of(Kind::CursorGone, detail)
-    })
+        ),
+        () if after > end => format!(
+            "the log has not come to the cursor {after}; its end is {end}, as after an earlier state was restored: fetch the state of the experiments, then go on from there"
+        ),
+        () => return None,
+    };
+    Some(Problem::of(Kind::CursorGone, detail))
 }
 
 /// The log in its order. `next` is always given: the place to go on from, now or later.
@@ -82,7 +86,7 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     let (found, end, pruned_to) = api
         .read(move |tx| Ok((event_log::list(tx, &selection)?, event_log::end(tx)?, event_log::pruned_to(tx)?)))
         .await?;
-    if let Some(problem) = gone(after, pruned_to) {
+    if let Some(problem) = gone(after, pruned_to, end) {
         return Err(problem);
     }
     let last = found.last().map_or(after, |(cursor, _)| *cursor);

@@ -51,7 +51,7 @@ kinds! {
     InUse: "in-use", CONFLICT, "something else refers to it; detach that first";
     IllegalTransition: "illegal-transition", CONFLICT, "the status allows other actions; they stand in legal_actions";
     State: "state", CONFLICT, "what the request asks for is not possible as things stand";
-    CursorGone: "cursor-gone", GONE, "the log no longer has what followed the cursor; fetch the state, then go on from the oldest";
+    CursorGone: "cursor-gone", GONE, "the log no longer has what followed the cursor, or never came to it; fetch the state, then go on from where detail says";
     StaleVersion: "stale-version", PRECONDITION_FAILED, "If-Match names another version than the stored one; read it again, then repeat";
     BodyTooLarge: "body-too-large", PAYLOAD_TOO_LARGE, "the body has more than 1 MiB";
     ContentType: "content-type", UNSUPPORTED_MEDIA_TYPE, "the body is not called JSON";

@@ -69,7 +69,7 @@ pub async fn follow(
     grown.mark_changed();
     let (end, pruned_to) = api.read(|tx| Ok((event_log::end(tx)?, event_log::pruned_to(tx)?))).await?;
     let position = after.unwrap_or(end);
-    if let Some(problem) = gone(position, pruned_to) {
+    if let Some(problem) = gone(position, pruned_to, end) {
         return Err(problem);
     }
     let (out, chunks) = mpsc::channel(1);
@@ -170,7 +170,7 @@ impl Follower {
                 .read(move |tx| Ok((event_log::list(tx, &selection)?, event_log::end(tx)?, event_log::pruned_to(tx)?)));
             // The database may be away for a while; the next heartbeat looks again.
             let Ok((page, end, pruned_to)) = read.await else { return Ok(()) };
-            if let Some(problem) = gone(self.selection.after, pruned_to) {
+            if let Some(problem) = gone(self.selection.after, pruned_to, end) {
                 self.write(format!("event: cursor-gone\ndata: {}\n\n", problem.body())).await?;
                 return Err(Ended);
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app;
-use crate::config::{Config, Given};
+use crate::config::{Config, Given, is_unknown};
 use crate::platform::fault;
 
 #[derive(clap::Args)]
@@ -32,6 +32,11 @@ impl Serve {
         let flags = Given { listen: self.listen, data: self.data, database_url: self.database_url, ..Given::default() };
         let config = Config::load(flags, self.config.as_deref(), &|name| std::env::var(name).ok())
             .map_err(|error| error.to_string())?;
+        for (name, _) in std::env::vars_os() {
+            if let Some(name) = name.to_str().filter(|name| is_unknown(name)) {
+                tracing::warn!(name, "this variable is no setting, and is passed over; see docs/operating.md");
+            }
+        }
         // A key that the operator brought is not written anywhere.
         let key_file = config.admin_key.is_none().then(|| config.data.join("admin-key"));
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{Config, ConfigError};
 use crate::domain::address::Network;
 use crate::domain::definition::Schedule;
+use crate::domain::input;
 
 /// Reads an environment variable; handed in, so that tests decide what is set.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -23,6 +24,9 @@ macro_rules! settings {
         pub struct Given {
             $(pub $name: Option<$type>,)*
         }
+
+        /// The names of all settings.
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         impl Given {
             pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
@@ -70,8 +74,30 @@ impl Given {
     pub(super) fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| ConfigError(format!("cannot read {}: {error}", path.display())))?;
-        toml::from_str(&text).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
+        // What the library says by itself shows the line, in which a secret may stand.
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            ConfigError(format!("{}, line {line}: {}", path.display(), error.message()))
+        })?;
+        let wrong = |error: &dyn Display| ConfigError(format!("{}: {error}", path.display()));
+        match serde_json::to_value(table) {
+            Ok(serde_json::Value::Object(fields)) => input::read(fields).map_err(|refusal| wrong(&refusal)),
+            Ok(_) => Ok(Self::default()),
+            Err(error) => Err(wrong(&error)),
+        }
     }
+}
+
+/// Variables beside the settings: where the time zone of the schedule stands, and those of other commands.
+const OTHER_VARIABLES: [&str; 3] = ["BELLWETHER_DEFAULT_TIME_ZONE", "BELLWETHER_LOG", "BELLWETHER_SECRET"];
+
+/// Whether a variable called like ours means nothing, and so is a mistake.
+pub fn is_unknown(variable: &str) -> bool {
+    let Some(name) = variable.strip_prefix("BELLWETHER_") else { return false };
+    let name = name.to_ascii_lowercase();
+    let is_setting = |name: &str| NAMES.contains(&name);
+    !is_setting(&name) && !name.strip_suffix("_file").is_some_and(is_setting) && !OTHER_VARIABLES.contains(&variable)
 }
 
 /// A path that means the same wherever a process is started.

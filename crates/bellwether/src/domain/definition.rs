@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal, Validate};
 use super::id::{EntityId, FactId, WarehouseId};
 
@@ -186,12 +187,9 @@ impl Validate for Schedule {
         if self.cron.len() > LONGEST_CRON || self.time_zone.len() > LONGEST_CRON {
             return errors.finish();
         }
-        errors.check(self.cron.split_whitespace().count() == 5 && self.parsed_cron().is_some(), "cron", || {
-            format!(
-                "'{}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'",
-                self.cron
-            )
-        });
+        if let Err(reason) = self.check_cron() {
+            errors.add("cron", reason);
+        }
         errors.check(jiff::tz::TimeZone::get(&self.time_zone).is_ok(), "time_zone", || {
             format!("'{}' was given; use a name of the IANA database, like 'UTC' or 'Europe/Berlin'", self.time_zone)
         });
@@ -199,16 +197,58 @@ impl Validate for Schedule {
     }
 }
 
+/// The fields of a cron expression, and what each may hold.
+const CRON_FIELDS: [(&str, &str); 5] = [
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day", "1 to 31, or L"),
+    ("month", "1 to 12, or JAN to DEC"),
+    ("day of the week", "0 to 7, or SUN to SAT"),
+];
+
 impl Schedule {
+    /// Whether it has five fields, each of them one, and comes at all.
+    fn check_cron(&self) -> Result<(), String> {
+        let given = &self.cron;
+        let fields: Vec<&str> = given.split_whitespace().collect();
+        if fields.len() != CRON_FIELDS.len() {
+            return Err(format!(
+                "'{given}' was given; five fields are needed (minute, hour, day, month, day of the week), like '0 6 * * *'"
+            ));
+        }
+        for (place, (field, (name, allowed))) in fields.iter().zip(CRON_FIELDS).enumerate() {
+            let mut alone = ["*"; CRON_FIELDS.len()];
+            alone[place] = field;
+            let is_whole = field.split(',').all(|item| !item.is_empty());
+            if !is_whole || alone.join(" ").parse::<croner::Cron>().is_err() {
+                return Err(format!(
+                    "the {name} '{field}' was given; {allowed} is allowed, with *, lists (1,15), ranges (1-5) and steps (*/10)"
+                ));
+            }
+        }
+        if self.parsed_cron().is_none() {
+            return Err(format!("'{given}' was given; its fields do not go together"));
+        }
+        // Every date that there is comes within eight years of this one.
+        let from = Timestamp::of_date(jiff::civil::date(2026, 1, 1));
+        if self.next_after_in(from, &jiff::tz::TimeZone::UTC).is_none() {
+            return Err(format!("'{given}' was given; there is no such day, so that it never comes"));
+        }
+        Ok(())
+    }
+
     fn parsed_cron(&self) -> Option<croner::Cron> {
         self.cron.parse().ok()
     }
 
     /// The first moment after `after` at which this schedule is due; `None` if it never is again.
-    pub fn next_after(&self, after: super::clock::Timestamp) -> Option<super::clock::Timestamp> {
-        let zone = jiff::tz::TimeZone::get(&self.time_zone).ok()?;
-        let next = self.parsed_cron()?.find_next_occurrence(&after.to_jiff().to_zoned(zone), false).ok()?;
-        Some(super::clock::Timestamp::from_micros(next.timestamp().as_microsecond()))
+    pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        self.next_after_in(after, &jiff::tz::TimeZone::get(&self.time_zone).ok()?)
+    }
+
+    fn next_after_in(&self, after: Timestamp, zone: &jiff::tz::TimeZone) -> Option<Timestamp> {
+        let next = self.parsed_cron()?.find_next_occurrence(&after.to_jiff().to_zoned(zone.clone()), false).ok()?;
+        Some(Timestamp::from_micros(next.timestamp().as_microsecond()))
     }
 }
 
@@ -223,6 +263,33 @@ mod tests {
         let next = |text: &str| daily.next_after(text.parse().unwrap()).unwrap().to_string();
         assert_eq!(next("2026-03-28T06:00:00Z"), "2026-03-29T04:00:00Z");
         assert_eq!(next("2026-10-24T06:00:00Z"), "2026-10-25T05:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_cron_or_never_comes_is_refused_by_its_field() {
+        let refusal = |cron: &str| {
+            let schedule = Schedule { name: "d".into(), cron: cron.into(), time_zone: "UTC".into() };
+            schedule.validate().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for (cron, named) in [
+            ("60 * * * *", "minute '60'"),
+            ("*/0 * * * *", "minute '*/0'"),
+            ("5-1 * * * *", "minute '5-1'"),
+            ("1,2,,3 * * * *", "minute '1,2,,3'"),
+            (", * * * *", "minute ','"),
+            ("0 24 * * *", "hour '24'"),
+            ("0 0 ,1 * *", "day ',1'"),
+            ("0 0 * 13 *", "month '13'"),
+            ("0 0 * * 8", "day of the week '8'"),
+            ("0 0 30 2 *", "never comes"),
+            ("0 0 31 4 *", "never comes"),
+            ("0 0 31 2,4,6,9,11 *", "never comes"),
+        ] {
+            assert!(refusal(cron).contains(named), "{cron}: {}", refusal(cron));
+        }
+        for cron in ["0 6 * * *", "*/15 8-18 * * MON-FRI", "0 0 29 2 *", "0 0 1,15 * *", "0 0 L * *"] {
+            assert_eq!(refusal(cron), "", "{cron}");
+        }
     }
 
     #[test]

@@ -14,13 +14,12 @@ use super::clock::Timestamp;
 use super::error::{FieldError, FieldErrors, Refusal};
 use super::event::{Event, Format, NO_EXPERIMENT};
 use super::filter::{Clause, Facts, Filter};
+pub use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
 use super::signing::Signing;
 use super::topic::{EndpointTurn, Topic};
 pub use own_tls::OwnTls;
 
-/// Shown in place of a value that may be a token. Sending it back changes nothing.
-pub const HIDDEN: &str = "[hidden]";
 /// Ten attempts in all: the first, and one after each of these, in seconds.
 pub const DEFAULT_RETRY_SCHEDULE: [u64; 9] = [5, 30, 120, 600, 1800, 7200, 18_000, 36_000, 36_000];
 const MOST_RETRIES: usize = 30;

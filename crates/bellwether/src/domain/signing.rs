@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::clock::Timestamp;
 use super::error::{Conflict, Refusal};
+use super::hidden::HIDDEN;
 
 /// How long the headers go on with the old secret after a promotion.
 pub const OVERLAP: Duration = Duration::from_hours(24);
@@ -129,6 +130,11 @@ pub fn secret_from(given: Option<&str>, fresh: [u8; 32]) -> Result<Secret, Refus
 /// Refuses what a receiver would read otherwise than we do. Nothing is trimmed: both sides must have the same text.
 fn check_given(text: &str, secret: &Secret) -> Result<(), String> {
     let length = text.chars().count();
+    if text.contains(HIDDEN) {
+        return Err(format!(
+            "{HIDDEN} stands for what is not shown; give the secret itself, or leave it out to have one made"
+        ));
+    }
     if text.trim() != text || text.chars().any(char::is_control) {
         let what = "a blank at an end, or a line break or another control character";
         return Err(format!("it has {what}; paste the secret alone, as it was shown"));

@@ -22,7 +22,7 @@ pub async fn carry_out(
     limits: Limits,
     run: Run,
     experiment: Experiment,
-    cancelled: oneshot::Receiver<()>,
+    cancelled: oneshot::Receiver<&'static str>,
 ) {
     let scratch = limits.scratch.join(run.id.to_string());
     let mut work = Work {
@@ -38,7 +38,7 @@ pub async fn carry_out(
         outcome = work.compute() => outcome,
         () = registry.clock().sleep(limits.timeout) => Err(Failed(format!("it took longer than {} s and was stopped", limits.timeout.as_secs()))),
         // A sender that is dropped does not cancel: the pipeline holds it as long as the run is under way.
-        Ok(()) = cancelled => Err(Failed("it was cancelled".to_owned())),
+        Ok(reason) = cancelled => Err(Failed(reason.to_owned())),
     };
     let imbalance = work.traffic.as_ref().map(|traffic| (traffic.is_imbalance, traffic.p_value));
     let ending = match outcome {

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::domain::error::{Refusal, in_plain_words};
+use crate::domain::error::{FieldErrors, Refusal};
+use crate::domain::input;
 
 /// `current` with the fields of `edit` put over it. Unknown fields and wrong types are refused by their path.
 pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, Value>) -> Result<T, Refusal> {
@@ -12,18 +13,16 @@ pub fn overlay<T: Serialize + DeserializeOwned>(current: &T, edit: Map<String, V
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
+    let known: Vec<_> = fields.keys().cloned().collect();
+    let mut errors = FieldErrors::default();
     for (name, value) in edit {
-        if !fields.contains_key(&name) {
-            let known: Vec<_> = fields.keys().map(String::as_str).collect();
-            return Err(Refusal::invalid(
-                name,
-                format!("there is no such field to edit; there are: {}", known.join(", ")),
-            ));
-        }
+        errors.check(known.contains(&name), &name, || {
+            format!("there is no such field to edit; there are: {}", known.join(", "))
+        });
         fields.insert(name, value);
     }
-    serde_path_to_error::deserialize(Value::Object(fields))
-        .map_err(|error| Refusal::invalid(error.path().to_string(), in_plain_words(&error.inner().to_string())))
+    errors.finish()?;
+    input::read(fields)
 }
 
 /// Refuses an edit of something that has moved on since the editor read it.

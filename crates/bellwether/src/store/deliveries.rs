@@ -19,7 +19,7 @@ const EVENTS_A_STATEMENT: usize = 50;
 
 const COLUMNS: &str = "d.id, d.event_id, l.endpoint_id, d.lane, d.experiment_id, d.revision, d.origin, d.created_at, u.queue, u.reason, \
      u.attempt_count, u.failure_count, u.due_at, u.ended_at, \
-     (SELECT MAX(number) FROM attempts a WHERE u.queue IS NULL AND a.delivery_id = d.id) AS delivered_by, \
+     (SELECT MAX(number) FROM attempts a WHERE (u.queue IS NULL OR u.queue = 'cancelled') AND a.delivery_id = d.id) AS tried, \
      (SELECT MAX(started_at + duration_us) FROM attempts a WHERE u.queue IS NULL AND a.delivery_id = d.id AND error_class IS NULL) \
      AS delivered_at";
 const SOURCE: &str = "deliveries d JOIN lanes l ON l.number = d.lane LEFT JOIN undelivered u ON u.lane = d.lane \
@@ -43,8 +43,9 @@ fn decode(row: &Row<'_>) -> Result<Delivery, StoreError> {
         origin: row.word("origin", Origin::parse)?,
         is_behind: queue == Some(Queue::Behind),
         attempt_count: match queue {
+            // What was under way when it was cancelled may have come to its end since.
+            Some(Queue::Cancelled) | None => row.get::<Option<u32>>("tried")?.unwrap_or(0),
             Some(_) => row.get("attempt_count")?,
-            None => row.get::<Option<u32>>("delivered_by")?.unwrap_or(0),
         },
         failure_count: row.get::<Option<u32>>("failure_count")?.unwrap_or(0),
         due_at: row.get::<Option<Timestamp>>("due_at")?.filter(|_| is_pending),

@@ -113,6 +113,24 @@ async fn one_that_runs_is_cancelled_with_an_event_and_one_that_waits_without() {
     assert!(status == 409 && problem.contains("ended already"), "{problem}");
 }
 
+/// Some seconds' work, which a stop waits for.
+const SLOW: &str = "SELECT a.subject, a.variation, a.at, a.experiment FROM assignments a, assignments b, \
+                    (SELECT * FROM assignments LIMIT 40) c";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_a_run_that_ends_soon() {
+    let mut here = Installation::start().await;
+    study::write_trial(&here.files());
+    let study = Study::define(&here.api, &here.files()).await;
+    let experiment = study.started(KEY, json!({})).await;
+    study.set_assignments(SLOW).await;
+    let run = request(&here.api, experiment).await;
+    until_under_way(&here.api, &run).await;
+    here = here.restart().await;
+    let ended = here.ends.next(&here.api, &run).await;
+    assert_eq!(ended.run["state"], "success", "{}", ended.run);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_server_was_killed_is_ended_by_the_next() {
     let folder = tempfile::tempdir().unwrap();

@@ -20,6 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Installation {
     folder: tempfile::TempDir,
+    config: Config,
     pub running: Running,
     pub api: Api,
     pub ends: Ends,
@@ -60,10 +61,18 @@ impl Installation {
         config.addresses.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         config.program = PathBuf::from(PROGRAM);
         configure(&mut config);
-        let running = app::start(config).await.unwrap();
+        let running = app::start(config.clone()).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
         let ends = Ends::subscribe(&api).await;
-        Self { folder, running, api, ends }
+        Self { folder, config, running, api, ends }
+    }
+
+    /// Stopped as by SIGTERM, and started again.
+    pub async fn restart(self) -> Self {
+        self.running.stop().await;
+        let running = app::start(self.config.clone()).await.unwrap();
+        let api = Api::at(running.address(), ADMIN_KEY);
+        Self { running, api, ..self }
     }
 
     /// Where warehouses lie.

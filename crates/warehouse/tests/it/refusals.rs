@@ -1,7 +1,7 @@
 //! What the warehouse refuses: writing, leaving its folder, and SQL that is wrong.
 
 use crate::folder::{Folder, refusal, rows, start};
-use bellwether_warehouse::{Cell, ErrorKind, WarehouseError};
+use bellwether_warehouse::{Cell, ErrorKind, WarehouseConfig, WarehouseError};
 use std::os::unix::fs::symlink;
 
 #[tokio::test]
@@ -146,5 +146,18 @@ async fn wrong_arguments_are_told_in_terms_of_the_query() {
     assert!(kind == ErrorKind::Sql && message.contains("'regexp_like(Int64, Utf8)'"), "{kind:?}: {message}");
     for word in ["DataFusion", "bug", "Internal error", "github"] {
         assert!(!message.contains(word), "{word}: {message}");
+    }
+}
+
+/// Where the process was started has no part in what a relative path means.
+#[test]
+fn a_relative_folder_lies_below_a_root() {
+    let folder = Folder::with(&[("w/orders.csv", "id\n1\n")]);
+    let files =
+        |path: &str| WarehouseConfig::Files { path: path.into(), roots: vec!["/nowhere".into(), folder.root()] };
+    files("w").look().unwrap();
+    for path in ["files/w", "..", "elsewhere"] {
+        let refusal = files(path).look().unwrap_err().to_string();
+        assert!(refusal.contains("is in none of") || refusal.contains("outside"), "{refusal}");
     }
 }
