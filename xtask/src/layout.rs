@@ -29,7 +29,7 @@ const RANKS: [&[&str]; 9] = [
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
 const RESERVED: [(&str, &[&str]); 10] = [
     ("rusqlite", &["bellwether::store"]),
-    ("postgres", &["bellwether::store", "warehouse", "bench::database"]),
+    ("postgres", &["bellwether::store", "warehouse", "bench::database", "testkit::databases"]),
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
     ("hyper::client", &["bellwether::delivery::transport::http2", "bellwether::cli"]),
     ("hyper_util::client", &["bellwether::cli", "bench"]),

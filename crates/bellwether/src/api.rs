@@ -40,7 +40,7 @@ use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::Warehouse;
-use crate::maintenance::nodes::License;
+use crate::maintenance::nodes::SendPermit;
 use crate::pipeline::AdHocQueries;
 use crate::registry::Registry;
 pub use occupancy::Bounds;
@@ -56,7 +56,7 @@ pub struct Parts {
     pub queries: AdHocQueries,
     pub pings: Pings,
     pub monitor: Arc<Monitor>,
-    pub license: License,
+    pub license: SendPermit,
     pub bounds: Bounds,
 }
 
@@ -66,7 +66,7 @@ struct Api {
     queries: AdHocQueries,
     pings: Pings,
     monitor: Arc<Monitor>,
-    license: License,
+    license: SendPermit,
     stopping: watch::Receiver<bool>,
     streams: stream::Streams,
     /// Requests under way, streams left aside.

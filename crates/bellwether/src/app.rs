@@ -26,7 +26,7 @@ use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
 use crate::platform::ids::RandomIds;
 use crate::platform::secret::{Vault, VaultError, write_private};
-use crate::registry::{self, Registry, Wakes};
+use crate::registry::{self, Hints, Registry};
 use crate::store::{Db, Location, PostgresServer};
 
 /// For requests that are under way when the process is asked to stop.
@@ -84,7 +84,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         .await
         .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
     let vault = Arc::new(vault(&config, &db, ids.as_ref()).await?);
-    let (wakes, receivers) = Wakes::channel();
+    let (hints, receivers) = Hints::channel();
     let setup = registry::Setup {
         db,
         vault,
@@ -95,7 +95,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         files_roots: config.files_roots.clone(),
         default_schedule: config.default_schedule.clone(),
     };
-    let registry = Registry::open(setup, wakes).await?;
+    let registry = Registry::open(setup, hints).await?;
     // Before anything is made, so that it is known what the wall clock said from the beginning.
     registry.live(Duration::ZERO).await?;
     let admin_key = first_key(&registry, &config).await?;

@@ -54,7 +54,7 @@ pub struct ConfigError(String);
 
 impl Config {
     /// What holds for a server in `data` if nothing is said.
-    pub fn usual(data: &Path) -> Self {
+    pub fn defaults(data: &Path) -> Self {
         // Workers start elsewhere and would read a relative path otherwise.
         let data = PathBuf::from(Absolute::from(data.to_owned()));
         Self {
@@ -67,7 +67,7 @@ impl Config {
             addresses: AddressPolicy::default(),
             outbound: OutboundSettings::default(),
             files_roots: vec![data.join("files")],
-            default_schedule: DefaultSchedule::USUAL.into(),
+            default_schedule: DefaultSchedule::DEFAULT.into(),
             run_timeout_seconds: 3600,
             run_memory_mib: 2048,
             max_runs: 1,
@@ -81,7 +81,7 @@ impl Config {
     pub fn load(flags: Given, file: Option<&Path>, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let file = file.map_or_else(|| Ok(Given::default()), Given::from_file)?;
         let mut given = flags.or(Given::from_environment(environment)?).or(file);
-        let mut config = Self::usual(&given.data.take().unwrap_or_else(|| PathBuf::from("bellwether-data")));
+        let mut config = Self::defaults(&given.data.take().unwrap_or_else(|| PathBuf::from("bellwether-data")));
         given.apply(&mut config);
         let outbound = OutboundSettings::from_given(
             given.outbound_proxy.as_deref(),

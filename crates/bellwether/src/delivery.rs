@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
-use crate::maintenance::nodes::License;
+use crate::maintenance::nodes::SendPermit;
 use crate::registry::{Registry, Report};
 pub use dispatcher::Delivery;
 use monitor::Monitor;
@@ -29,7 +29,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     outbound: Outbound,
-    license: License,
+    license: SendPermit,
     monitor: Arc<Monitor>,
     reports: mpsc::UnboundedSender<Box<Report>>,
 }

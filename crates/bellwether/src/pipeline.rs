@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::domain::id::{NodeId, RunId};
 use crate::domain::run::RunState;
 use crate::maintenance::nodes::View;
-use crate::registry::{Ending, Error, Registry, Result, RunWake};
+use crate::registry::{Ending, Error, Registry, Result, RunHint};
 use crate::store::{Tx, runs};
 pub use ad_hoc::{AdHocQueries, QueryError};
 
@@ -52,7 +52,7 @@ pub struct Limits {
 
 pub struct Pipeline {
     registry: Registry,
-    hints: mpsc::Receiver<RunWake>,
+    hints: mpsc::Receiver<RunHint>,
     limits: Limits,
     /// Who lives: the runs of others are abandoned.
     view: watch::Receiver<View>,
@@ -69,7 +69,7 @@ struct UnderWay {
 impl Pipeline {
     pub fn prepare(
         registry: Registry,
-        hints: mpsc::Receiver<RunWake>,
+        hints: mpsc::Receiver<RunHint>,
         limits: Limits,
         view: watch::Receiver<View>,
     ) -> Self {
@@ -85,8 +85,8 @@ impl Pipeline {
                 _ = stop.wait_for(|is_stopping| *is_stopping) => break,
                 () = &mut look_due => look_due = clock.sleep(LOOK_INTERVAL),
                 hint = self.hints.recv() => match hint {
-                    Some(RunWake::Cancel(id)) => self.cancel(BY_HAND, |run| run.id == id),
-                    Some(RunWake::Queued | RunWake::ScheduleChanged) => {}
+                    Some(RunHint::Cancel(id)) => self.cancel(BY_HAND, |run| run.id == id),
+                    Some(RunHint::Queued | RunHint::ScheduleChanged) => {}
                     None => break,
                 },
                 Some(ended) = self.under_way.join_next_with_id() => {

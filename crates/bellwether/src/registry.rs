@@ -2,13 +2,14 @@
 //!
 //! The API, the pipeline and the command line all come through here. A command loads under lock, decides by the pure
 //! rules of the domain, and records; `record` is the only writer of history, events and deliveries. It sends nothing:
-//! it wakes those who do, once the transaction is on disk.
+//! it hints those who do, once the transaction is on disk.
 
 mod attachments;
 mod definitions;
 mod edit;
 mod endpoints;
 mod experiments;
+mod hints;
 mod keys;
 mod lanes;
 pub mod lived;
@@ -20,7 +21,6 @@ mod recovery;
 mod rotation;
 mod runs;
 mod tally;
-mod wake;
 mod why;
 
 use std::path::PathBuf;
@@ -40,11 +40,11 @@ use crate::store::{Db, StoreError, Tx, settings};
 pub use definitions::{Defined, warehouse_config};
 pub use edit::overlay;
 pub use endpoints::{EnableFrom, OnEndpoint};
+pub use hints::{DeliveryHint, HintReceivers, Hints, RunHint};
 pub use keys::IssuedKey;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
 pub use tally::Tally;
-pub use wake::{DeliveryWake, RunWake, WakeReceivers, Wakes};
 pub use why::{Verdict, Waits, Why};
 
 /// Why a command did not come about.
@@ -63,7 +63,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A thing after a command, and whether the command changed it.
 #[derive(Debug, Clone)]
-pub struct Commanded<T> {
+pub struct Effect<T> {
     pub value: T,
     pub is_changed: bool,
 }
@@ -92,7 +92,7 @@ struct Context {
     setup: Setup,
     /// This process, among those that share the database.
     node_id: NodeId,
-    wakes: Wakes,
+    hints: Hints,
     /// Shared with what is done after a commit.
     tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
@@ -104,7 +104,7 @@ struct Context {
 
 impl Registry {
     /// Binds the database to the vault's key: one that was written with another key is refused.
-    pub async fn open(setup: Setup, wakes: Wakes) -> Result<Self> {
+    pub async fn open(setup: Setup, hints: Hints) -> Result<Self> {
         let key_name = setup.vault.key_name();
         setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
         let node_id = NodeId::of(setup.ids.next());
@@ -112,7 +112,7 @@ impl Registry {
             context: Arc::new(Context {
                 setup,
                 node_id,
-                wakes,
+                hints,
                 tally: Arc::default(),
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
@@ -143,8 +143,8 @@ impl Registry {
         &self.context.setup.vault
     }
 
-    pub fn wakes(&self) -> &Wakes {
-        &self.context.wakes
+    pub fn hints(&self) -> &Hints {
+        &self.context.hints
     }
 
     pub fn tally(&self) -> &Tally {
@@ -153,7 +153,7 @@ impl Registry {
 
     /// Hints that were dropped since the start, for too many waited.
     pub fn hints_lost(&self) -> u64 {
-        self.context.wakes.hints_lost()
+        self.context.hints.hints_lost()
     }
 
     pub fn sendable(&self) -> &dyn Sendable {

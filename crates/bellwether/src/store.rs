@@ -35,10 +35,10 @@ pub use engine::batch::Job;
 use engine::batch::Purpose;
 pub use engine::dialect::Dialect;
 pub use engine::error::{StoreError, readable};
-pub use engine::notices;
+pub use engine::node_hints;
 use engine::tolerant::Kept;
 pub use engine::value::{Cell, FromCell, Row, Value};
-pub use engine::write::{Write, together};
+pub use engine::write::{Write, execute_all};
 
 /// Statements kept prepared for each connection. There are fewer by far, but for lists of many shapes.
 const MOST_PREPARED: usize = 512;
@@ -61,8 +61,8 @@ pub trait Tx {
     /// What was read once for all that goes on in this transaction.
     fn known(&mut self) -> &mut Known;
 
-    /// Does `wake` once this transaction is on disk, and never if it is rolled back.
-    fn after_commit(&mut self, wake: Box<dyn FnOnce() + Send>);
+    /// Does `then` once this transaction is on disk, and never if it is rolled back.
+    fn after_commit(&mut self, then: Box<dyn FnOnce() + Send>);
 }
 
 /// What holds for a whole transaction, and for all closures that share it: each was submitted before it began.
@@ -216,7 +216,7 @@ impl Db {
     pub fn listen(&self) -> Result<Option<tokio::sync::mpsc::UnboundedReceiver<String>>, StoreError> {
         match &self.shared.location {
             Location::Sqlite(_) => Ok(None),
-            Location::Postgres(server) => engine::notices::listen(server).map(Some),
+            Location::Postgres(server) => engine::node_hints::listen(server).map(Some),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -35,6 +35,11 @@ impl Api {
         Self { client, base: format!("http://{address}/api/v1"), authorization: format!("Bearer {key}") }
     }
 
+    /// Sends any request, exactly so, and gives its answer as it begins.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Problem> {
+        Ok(self.client.request(request).await?)
+    }
+
     /// Sends a request and reads its JSON; an answer other than 2xx is [`Refused`].
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
         let bytes = self.exchange(method, path, body).await?;
@@ -50,7 +55,7 @@ impl Api {
             .header(header::AUTHORIZATION, &self.authorization)
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(text)))?;
-        let response = self.client.request(request).await?;
+        let response = self.send(request).await?;
         let status = response.status();
         let bytes = response.into_body().collect().await?.to_bytes();
         if !status.is_success() {

@@ -55,8 +55,8 @@ pub async fn edit<D: Tried>(
     if edited != current.body {
         edited.try_out(&api).await?;
     }
-    let commanded = api.registry.redefine::<D>(id, edit, version).await?;
-    Ok(answer(&commanded.value))
+    let effect = api.registry.redefine::<D>(id, edit, version).await?;
+    Ok(answer(&effect.value))
 }
 
 pub async fn delete<D: Defined>(

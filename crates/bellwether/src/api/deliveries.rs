@@ -7,9 +7,9 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Answer, Created, Page};
 use super::body::{Body, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
+use super::params::{Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
 use super::views::delivery::{AttemptView, DeliveryInFull, DeliveryView};
-use crate::domain::delivery::{Delivery, DeliveryState, Key, Queue};
+use crate::domain::delivery::{Delivery, DeliveryState, Position, Queue};
 use crate::domain::error::Refusal;
 use crate::domain::id::{DeliveryId, EndpointId, EventId};
 use crate::store::{deliveries, endpoints, events, outcomes};
@@ -22,7 +22,7 @@ const MOST_ATTEMPTS: u32 = 100;
 pub struct Listing {
     #[serde(default)]
     after: String,
-    #[serde(default = "usual_page")]
+    #[serde(default = "default_limit")]
     limit: u32,
     endpoint: Option<String>,
     event: Option<String>,
@@ -53,10 +53,10 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
         return Ok(Page::of(&found, limit, id, DeliveryView::of));
     }
     if let Some(state) = state.filter(|state| *state != DeliveryState::Delivered) {
-        let after = cursor::<Key>(&listing.after)?;
+        let after = cursor::<Position>(&listing.after)?;
         let queues: Vec<_> = Queue::ALL.into_iter().filter(|queue| queue.state() == state).collect();
         let found = api.read(move |tx| Ok(deliveries::list_queued(tx, endpoint, &queues, after, limit)?)).await?;
-        let place = |delivery: &Delivery| delivery.key().map_or_else(String::new, |key| key.to_string());
+        let place = |delivery: &Delivery| delivery.position().map_or_else(String::new, |key| key.to_string());
         return Ok(Page::of(&found, limit, place, DeliveryView::of));
     }
     let after = cursor(&listing.after)?;

@@ -6,7 +6,7 @@ use bellwether_webhook::EventType;
 use serde::Deserialize;
 
 use super::answer::{Answer, Page};
-use super::params::{Ids, Params, check_limit, cursor, parse_id, usual_page};
+use super::params::{Ids, Params, check_limit, cursor, default_limit, parse_id};
 use super::problem::{Kind, Problem};
 use super::views::event::EventView;
 use super::views::why::WhyView;
@@ -21,7 +21,7 @@ use crate::store::{event_log, events};
 pub struct Listing {
     #[serde(default)]
     after: String,
-    #[serde(default = "usual_page")]
+    #[serde(default = "default_limit")]
     limit: u32,
     /// Names of types, with commas between.
     #[serde(default)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Shared;
 use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
 use super::body::{Body, Edit, Nothing};
-use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, parse_id, usual_page};
+use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
 use super::views::change::ChangeView;
 use super::views::experiment::{AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView};
 use crate::domain::actor::Principal;
@@ -30,7 +30,7 @@ fn answer(experiment: &experiment::Experiment) -> Experiment {
 pub struct Listing {
     #[serde(default)]
     after: String,
-    #[serde(default = "usual_page")]
+    #[serde(default = "default_limit")]
     limit: u32,
     status: Option<Status>,
 }
@@ -59,8 +59,8 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Expe
 }
 
 pub async fn edit(State(api): State<Shared>, command: Command, Edit(edit): Edit) -> Answer<Experiment> {
-    let commanded = api.registry.edit_experiment(command.actor, command.id, edit, command.if_match).await?;
-    Ok(answer(&commanded.value))
+    let effect = api.registry.edit_experiment(command.actor, command.id, edit, command.if_match).await?;
+    Ok(answer(&effect.value))
 }
 
 pub async fn delete(State(api): State<Shared>, command: Command) -> Answer<Gone> {
@@ -113,11 +113,11 @@ pub async fn attach_metric(
     command: Command,
     Body(body): Body<AttachMetric>,
 ) -> Answer<MaybeCreated<Experiment>> {
-    let commanded = api
+    let effect = api
         .registry
         .attach_metric(command.actor, command.id, body.metric_id, body.is_primary, command.if_match)
         .await?;
-    Ok(MaybeCreated { answer: answer(&commanded.value), is_created: commanded.is_changed })
+    Ok(MaybeCreated { answer: answer(&effect.value), is_created: effect.is_changed })
 }
 
 #[derive(Deserialize)]
@@ -132,11 +132,11 @@ pub async fn edit_attached_metric(
     Ids((_, metric)): Ids<(String, String)>,
     Body(body): Body<EditAttachedMetric>,
 ) -> Answer<Experiment> {
-    let commanded = api
+    let effect = api
         .registry
         .set_primary_metric(command.actor, command.id, parse_id(&metric)?, body.is_primary, command.if_match)
         .await?;
-    Ok(answer(&commanded.value))
+    Ok(answer(&effect.value))
 }
 
 pub async fn detach_metric(
@@ -158,12 +158,12 @@ pub async fn attach_collection(
     command: Command,
     Body(body): Body<AttachCollection>,
 ) -> Answer<MaybeCreated<Versioned<AttachedGroupView>>> {
-    let commanded =
+    let effect =
         api.registry.attach_collection(command.actor, command.id, body.collection_id, command.if_match).await?;
-    let (experiment, group) = commanded.value;
+    let (experiment, group) = effect.value;
     let view = AttachedGroupView::of(group, &experiment);
     let answer = Versioned { view, version: experiment.version };
-    Ok(MaybeCreated { answer, is_created: commanded.is_changed })
+    Ok(MaybeCreated { answer, is_created: effect.is_changed })
 }
 
 pub async fn detach_group(

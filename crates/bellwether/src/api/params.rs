@@ -25,11 +25,11 @@ const LONGEST_PAGE: u32 = 250;
 pub struct PageParams {
     #[serde(default)]
     pub after: String,
-    #[serde(default = "usual_page")]
+    #[serde(default = "default_limit")]
     pub limit: u32,
 }
 
-pub fn usual_page() -> u32 {
+pub fn default_limit() -> u32 {
     50
 }
 

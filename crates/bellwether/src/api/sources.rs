@@ -111,11 +111,11 @@ fn not_answered(reason: &str) -> Problem {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
-    #[serde(default = "usual_rows")]
+    #[serde(default = "default_rows")]
     limit: usize,
 }
 
-fn usual_rows() -> usize {
+fn default_rows() -> usize {
     20
 }
 

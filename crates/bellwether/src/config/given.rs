@@ -168,7 +168,7 @@ impl From<DefaultSchedule> for Schedule {
 }
 
 impl DefaultSchedule {
-    pub const USUAL: Self = Self { cron: None, time_zone: None };
+    pub const DEFAULT: Self = Self { cron: None, time_zone: None };
 }
 
 /// What the environment says of a setting.

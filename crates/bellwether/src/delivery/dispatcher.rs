@@ -2,7 +2,7 @@
 //! theirs is on disk. It decides nothing about a delivery.
 
 mod assignment;
-mod hints;
+mod hint_order;
 mod ownership;
 mod restarts;
 
@@ -22,11 +22,11 @@ use super::recorder::{self, Recorded};
 use super::threads::Threads;
 use super::transport::outbound::Outbound;
 use crate::domain::id::EndpointId;
-use crate::maintenance::nodes::{License, View};
-use crate::registry::{DeliveryWake, Registry};
+use crate::maintenance::nodes::{SendPermit, View};
+use crate::registry::{DeliveryHint, Registry};
 use crate::store::lanes::owing;
-use crate::store::{StoreError, endpoints, notices};
-use hints::Hints;
+use crate::store::{StoreError, endpoints, node_hints};
+use hint_order::HintOrder;
 use restarts::Restarts;
 
 /// How often the lanes look into the database without any hint.
@@ -36,17 +36,17 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// The engine. It runs until `stop` turns true, then finishes what is in flight and records it.
 pub struct Delivery {
     shared: Arc<Shared>,
-    hints: mpsc::Receiver<DeliveryWake>,
+    hints: mpsc::Receiver<DeliveryHint>,
     lost: Arc<AtomicBool>,
-    order: Hints,
+    order: HintOrder,
     /// Who lives, and whether the endpoints have changed.
     view: watch::Receiver<View>,
     recorded: mpsc::UnboundedReceiver<Recorded>,
     recorder: JoinSet<()>,
     /// What other nodes tell this one.
-    notices: Option<mpsc::UnboundedReceiver<String>>,
-    /// Telling the others, one notice at a time: what comes meanwhile goes with the next.
-    telling: JoinSet<()>,
+    node_hints: Option<mpsc::UnboundedReceiver<String>>,
+    /// Telling the others, one hint at a time: what comes meanwhile goes with the next.
+    hinting: JoinSet<()>,
     threads: Threads,
     lanes: HashMap<EndpointId, LaneHandle>,
     tasks: JoinSet<(EndpointId, i64)>,
@@ -55,7 +55,7 @@ pub struct Delivery {
     pauses: JoinSet<()>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
-    /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
+    /// HintOrder that lay here when they were: older than what the lanes know, such as that something was cancelled.
     stale_hints: usize,
 }
 
@@ -69,10 +69,10 @@ struct LaneHandle {
 impl Delivery {
     pub fn prepare(
         registry: Registry,
-        hints: mpsc::Receiver<DeliveryWake>,
+        hints: mpsc::Receiver<DeliveryHint>,
         lost: Arc<AtomicBool>,
         outbound: Outbound,
-        license: License,
+        license: SendPermit,
         view: watch::Receiver<View>,
     ) -> Result<Self, StoreError> {
         let threads = Threads::start().map_err(|error| StoreError::Failed(format!("cannot start threads: {error}")))?;
@@ -92,9 +92,9 @@ impl Delivery {
             registry,
         };
         Ok(Self {
-            notices: shared.registry.db().listen()?,
-            telling: JoinSet::new(),
-            order: Hints::of(shared.registry.db().dialect()),
+            node_hints: shared.registry.db().listen()?,
+            hinting: JoinSet::new(),
+            order: HintOrder::of(shared.registry.db().dialect()),
             shared: Arc::new(shared),
             hints,
             lost,
@@ -148,8 +148,8 @@ impl Delivery {
                 // Without its recorder nothing could be known of any delivery: the panic goes on, and ends the process.
                 Some(Err(error)) = self.recorder.join_next() => std::panic::resume_unwind(error.into_panic()),
                 Ok(()) = self.view.changed() => must_reload = true,
-                notice = next(&mut self.notices) => must_reload |= self.heed(&notice).await,
-                Some(_) = self.telling.join_next() => {}
+                hint = next(&mut self.node_hints) => must_reload |= self.heed(&hint).await,
+                Some(_) = self.hinting.join_next() => {}
                 Some(_) = self.pauses.join_next() => must_reload = true,
                 () = &mut look_due => {
                     must_reload |= self.look().await;
@@ -161,12 +161,12 @@ impl Delivery {
                 self.tell_all(|| Message::FallBehind);
                 must_reload = true;
             }
-            self.tell_others();
+            self.hint_other_nodes();
         }
         self.finish().await;
     }
 
-    /// The hints that lie here: before what was recorded, for a delivery must not come as news after its end was forgotten.
+    /// The hints that lie here: before what was recorded, for a delivery must not come as fresh after its end was forgotten.
     /// No more than these, or hints that never end would keep lanes waiting for what is on disk.
     fn pass_on_what_waits(&mut self) -> bool {
         let mut must_reload = false;
@@ -179,20 +179,21 @@ impl Delivery {
     }
 
     /// Hands a hint to the lanes it is for; `true` if the endpoints are to be read again.
-    fn pass_on(&mut self, hint: DeliveryWake) -> bool {
+    fn pass_on(&mut self, hint: DeliveryHint) -> bool {
         let is_stale = self.stale_hints > 0;
         self.stale_hints = self.stale_hints.saturating_sub(1);
         match hint {
-            DeliveryWake::EndpointsChanged => {
+            DeliveryHint::EndpointsChanged => {
                 self.order.note_change();
                 return true;
             }
-            DeliveryWake::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
-            DeliveryWake::Owed { event, deliveries } => {
+            DeliveryHint::Look(endpoint) => self.tell(endpoint, Message::FallBehind),
+            DeliveryHint::Owed { event, deliveries } => {
                 // What a stale one tells of may have been cancelled since, before its lane looked: the database knows.
                 let is_next = self.order.is_next(&event) && !is_stale;
                 for (id, endpoint) in deliveries {
-                    let message = if is_next { Message::Offer(hints::offer(id, &event)) } else { Message::FallBehind };
+                    let message =
+                        if is_next { Message::Offer(hint_order::offer(id, &event)) } else { Message::FallBehind };
                     self.tell(endpoint, message);
                 }
             }
@@ -208,23 +209,23 @@ impl Delivery {
     }
 
     /// Passes on what lanes of other nodes should know, if there are any.
-    fn tell_others(&mut self) {
-        if !self.telling.is_empty() || !self.order.has_news() {
+    fn hint_other_nodes(&mut self) {
+        if !self.hinting.is_empty() || !self.order.has_hints() {
             return;
         }
-        let news = self.order.take_news();
+        let endpoints = self.order.take_hints();
         if self.view.borrow().alive.len() > 1 {
             let registry = self.shared.registry.clone();
-            self.telling.spawn(async move { registry.tell_nodes(news).await });
+            self.hinting.spawn(async move { registry.hint_nodes(endpoints).await });
         }
     }
 
     /// What another node tells. `true` if the endpoints are to be read again.
-    async fn heed(&mut self, notice: &str) -> bool {
-        if notice == notices::EVERYTHING {
+    async fn heed(&mut self, hint: &str) -> bool {
+        if hint == node_hints::EVERYTHING {
             return self.look().await;
         }
-        for endpoint in notice.split(',').filter_map(|id| id.parse().ok()) {
+        for endpoint in hint.split(',').filter_map(|id| id.parse().ok()) {
             if let Some(lane) = self.lanes.get(&endpoint) {
                 lane.messages.send(Message::FallBehind);
             }
@@ -297,11 +298,11 @@ impl Delivery {
     }
 }
 
-/// The next notice; pends for ever if none can come.
-async fn next(notices: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
-    match notices {
+/// The next hint; pends for ever if none can come.
+async fn next(node_hints: &mut Option<mpsc::UnboundedReceiver<String>>) -> String {
+    match node_hints {
         Some(receiver) => match receiver.recv().await {
-            Some(notice) => notice,
+            Some(hint) => hint,
             None => std::future::pending().await,
         },
         None => std::future::pending().await,

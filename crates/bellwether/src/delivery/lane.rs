@@ -4,12 +4,12 @@
 //! What is decided stands in `state`; here requests are made, the database is read, and what came of it is reported.
 
 pub mod breaker;
+pub mod judgement;
 pub mod mailbox;
 pub mod rate;
 pub mod retry;
 pub mod source;
 mod state;
-pub mod verdict;
 pub mod window;
 
 use std::panic::AssertUnwindSafe;
@@ -29,7 +29,7 @@ use super::transport::target;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::{Attempt, DeliveryState, Outcome};
 use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::domain::health::{Health, Turn};
+use crate::domain::health::{Health, HealthChange};
 use crate::domain::id::{DeliveryId, LaneNumber};
 use crate::kill_point;
 use crate::platform::telemetry::Held;
@@ -272,12 +272,12 @@ impl Lane {
         let settled = self.state.settle(&next, answer, now, &|| ids.next());
         let id = next.taken.pending.id;
         match settled.turn {
-            Some(Turn::Recovered { .. }) => {
+            Some(HealthChange::Recovered { .. }) => {
                 self.reviving = Some(id);
                 // Until that is on disk, what has failed keeps to its schedule.
                 self.begin_anew();
             }
-            Some(Turn::Failing { .. }) => {
+            Some(HealthChange::Failing { .. }) => {
                 self.opening = Some(id);
                 // What has let its experiment pass takes its place again, and what is due late may be tried before.
                 self.begin_anew();
@@ -292,7 +292,7 @@ impl Lane {
         }
         let source = if next.is_behind { &self.behind } else { &self.live };
         let outcome = Outcome {
-            key: source.owed.key(next.taken.pending.place()),
+            position: source.owed.position(next.taken.pending.place()),
             attempt: attempt(settled.number, started_at, duration, exchanged),
             state: settled.state,
             failure_count: settled.failure_count,

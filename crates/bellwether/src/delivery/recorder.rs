@@ -44,7 +44,7 @@ pub async fn run(
         monitor.recorded.add(done.len() as u64);
         let mut by_endpoint = Recorded::new();
         for report in done {
-            by_endpoint.entry(report.endpoint_id).or_default().push(report.outcome.key.delivery);
+            by_endpoint.entry(report.endpoint_id).or_default().push(report.outcome.position.delivery);
         }
         // Nobody listens any more when the engine has been stopped.
         let _ = recorded.send(by_endpoint);
@@ -121,7 +121,7 @@ async fn write_apart(registry: &Registry, reports: &[Box<Report>]) -> (Vec<Box<R
         };
         match part {
             [report] => {
-                let delivery = report.outcome.key.delivery;
+                let delivery = report.outcome.position.delivery;
                 tracing::error!(%error, %delivery, "an outcome is refused; trying without its texts");
                 match write(registry, [Box::new(report.alone())].into()).await {
                     Ok(()) => written.push(report.clone()),
@@ -149,7 +149,7 @@ async fn write_refused(registry: Registry, report: Box<Report>) -> Result<Box<Re
         match write(&registry, [Box::new(report.without_texts())].into()).await {
             Err(Error::Store(StoreError::Closed)) => return Err(StoreError::Closed.into()),
             Err(error) => {
-                tracing::error!(%error, delivery = %report.outcome.key.delivery, "an outcome is still refused");
+                tracing::error!(%error, delivery = %report.outcome.position.delivery, "an outcome is still refused");
             }
             Ok(()) => return Ok(report),
         }

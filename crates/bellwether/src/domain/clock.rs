@@ -1,5 +1,5 @@
-//! Time as Bellwether keeps it: UTC microseconds, read from a [`Clock`] that is handed in.
-//! Nothing else in the project reads the machine's clock, so tests decide what time it is.
+//! Time as Bellwether keeps it: UTC microseconds, read from a [`Clock`] that is handed in, so that tests decide what time it
+//! is. The machine's own is in `platform::clock`.
 
 use std::fmt;
 use std::pin::Pin;

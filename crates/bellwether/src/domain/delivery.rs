@@ -94,9 +94,9 @@ pub struct Delivery {
 
 impl Delivery {
     /// Where it stands, if it is not delivered.
-    pub fn key(&self) -> Option<Key> {
+    pub fn position(&self) -> Option<Position> {
         let Self { lane, experiment_id, revision, id, .. } = *self;
-        Some(Key { lane, queue: self.queue?, experiment: experiment_id, revision, delivery: id })
+        Some(Position { lane, queue: self.queue?, experiment: experiment_id, revision, delivery: id })
     }
 }
 
@@ -142,7 +142,7 @@ impl Queue {
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct Position {
     pub lane: LaneNumber,
     pub queue: Queue,
     pub experiment: ExperimentId,
@@ -150,7 +150,7 @@ pub struct Key {
     pub delivery: DeliveryId,
 }
 
-impl Key {
+impl Position {
     /// Before all there are.
     pub const START: Self =
         Self { lane: 0, queue: Queue::Behind, experiment: 0, revision: 0, delivery: DeliveryId::of(0) };
@@ -162,14 +162,14 @@ impl Key {
 }
 
 /// `7.live.42.3.dlv_…`, for those who list what stands behind it.
-impl fmt::Display for Key {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lane, queue, experiment, revision, delivery } = self;
         write!(f, "{lane}.{}.{experiment}.{revision}.{delivery}", queue.as_str())
     }
 }
 
-impl FromStr for Key {
+impl FromStr for Position {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -207,7 +207,7 @@ pub struct Attempt {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// Where the delivery stood while it was tried.
-    pub key: Key,
+    pub position: Position,
     pub attempt: Attempt,
     pub state: DeliveryState,
     pub failure_count: u32,

@@ -17,7 +17,7 @@ use super::filter::{Clause, Facts, Filter};
 pub use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
 use super::signing::Signing;
-use super::topic::{EndpointTurn, Topic};
+use super::topic::{EndpointEvent, Topic};
 pub use own_tls::OwnTls;
 
 /// Ten attempts in all: the first, and one after each of these, in seconds.
@@ -152,7 +152,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An event about it, for other endpoints.
-    pub fn event(&self, id: EventId, turn: EndpointTurn, revision: i64, reason: &str, now: Timestamp) -> Event {
+    pub fn event(&self, id: EventId, turn: EndpointEvent, revision: i64, reason: &str, now: Timestamp) -> Event {
         let mut data = ObjectWriter::begin();
         data.string("endpoint_id", &self.id.to_string());
         data.string("endpoint_description", &self.settings.description);
@@ -297,7 +297,7 @@ mod tests {
     use bellwether_webhook::EventType;
 
     use super::*;
-    use crate::domain::topic::EndpointTurn;
+    use crate::domain::topic::EndpointEvent;
 
     fn settings(json: serde_json::Value) -> Result<Settings, serde_json::Error> {
         serde_json::from_value(json)
@@ -313,11 +313,11 @@ mod tests {
         };
         let all = settings(serde_json::json!({"url": "https://example.com"})).unwrap();
         assert_eq!(count(&all), EventType::ALL.len());
-        assert!(!wants(&all, Topic::Endpoint(EndpointTurn::Failing)), "those about endpoints are opted in to");
+        assert!(!wants(&all, Topic::Endpoint(EndpointEvent::Failing)), "those about endpoints are opted in to");
         let some = serde_json::json!(["experiment.status.updated", "webhook.endpoint.failing"]);
         let some = settings(serde_json::json!({"url": "https://example.com", "events": some})).unwrap();
         assert_eq!(count(&some), 1);
-        assert!(wants(&some, Topic::Endpoint(EndpointTurn::Failing)));
+        assert!(wants(&some, Topic::Endpoint(EndpointEvent::Failing)));
         let error = settings(serde_json::json!({"url": "https://example.com", "events": ["experiment.flag.updated"]}))
             .unwrap_err();
         assert!(error.to_string().contains("experiment.status.updated"), "{error}");

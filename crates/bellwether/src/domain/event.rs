@@ -76,16 +76,16 @@ impl Event {
 
     /// The experiment's key as it was then.
     pub fn experiment_key(&self) -> String {
-        self.told().map(|told| told.experiment_key).unwrap_or_default()
+        self.read_data().map(|read_data| read_data.experiment_key).unwrap_or_default()
     }
 
-    fn told(&self) -> Option<Told> {
+    fn read_data(&self) -> Option<EventData> {
         serde_json::from_str(&self.data).ok()
     }
 
     /// What the event tells of a run, if it is of one.
     pub fn run_facts(&self) -> Option<RunFacts> {
-        self.told()?.meta_data.map(|meta_data| RunFacts {
+        self.read_data()?.meta_data.map(|meta_data| RunFacts {
             is_failure: meta_data.status == RunStatus::Failure,
             is_imbalance: meta_data.is_traffic_imbalance,
             is_data_updated: meta_data.is_data_updated,
@@ -102,7 +102,7 @@ impl Event {
 
 /// What `data` tells, read back.
 #[derive(Deserialize)]
-struct Told {
+struct EventData {
     #[serde(default)]
     experiment_key: String,
     meta_data: Option<MetaData>,

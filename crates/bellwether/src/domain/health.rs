@@ -50,7 +50,7 @@ pub struct Failure<'a> {
 
 /// What an answer changes for the endpoint as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum HealthChange {
     /// The breaker opened.
     Failing { reason: String },
     /// The breaker closed. `frees`: all that failed is due at once.
@@ -65,15 +65,15 @@ impl Health {
     }
 
     /// What was in flight may still succeed after another answer asked for a pause; the pause holds.
-    pub fn succeeded(&mut self, now: Timestamp) -> Option<Turn> {
+    pub fn succeeded(&mut self, now: Timestamp) -> Option<HealthChange> {
         let was_open = self.is_open();
         // One that is further ahead than any can be was made by a wall clock that has jumped.
         let is_pause = |until: &Timestamp| *until > now && *until <= now.plus(LONGEST_PAUSE);
         *self = Self { paused_until: self.paused_until.filter(is_pause), ..Self::default() };
-        was_open.then_some(Turn::Recovered { frees: true })
+        was_open.then_some(HealthChange::Recovered { frees: true })
     }
 
-    pub fn failed(&mut self, failure: Failure<'_>) -> Option<Turn> {
+    pub fn failed(&mut self, failure: Failure<'_>) -> Option<HealthChange> {
         let Failure { delivery, with, counts, probes, at, lived } = failure;
         self.failure_count = self.failure_count.saturating_add(u32::from(counts));
         if self.failure_count > 0 {
@@ -89,11 +89,11 @@ impl Health {
         let failing_for = lived.as_secs().saturating_sub(self.failing_lived.unwrap_or(lived.as_secs()));
         if self.is_open() && failing_for >= GIVE_UP_AFTER.as_secs() {
             let days = GIVE_UP_AFTER.as_secs() / 86_400;
-            return Some(Turn::GivenUp {
+            return Some(HealthChange::GivenUp {
                 reason: format!("it has failed for {days} days without a success, the last time with '{with}'"),
             });
         }
-        (self.is_open() && !was_open).then(|| Turn::Failing {
+        (self.is_open() && !was_open).then(|| HealthChange::Failing {
             reason: format!("{} requests in a row have failed, the last one with '{with}'", self.failure_count),
         })
     }
@@ -132,11 +132,11 @@ mod tests {
             assert!(!health.is_open());
         }
         assert!(
-            matches!(health.failed(failure("connect", true, 0, 0)), Some(Turn::Failing { reason }) if reason.contains("connect"))
+            matches!(health.failed(failure("connect", true, 0, 0)), Some(HealthChange::Failing { reason }) if reason.contains("connect"))
         );
         assert_eq!(health.probe_at, Some(START.plus(Duration::from_secs(5))));
         assert_eq!(health.failed(failure("tls", true, 1, 0)), None, "it was told already");
-        assert_eq!(health.succeeded(START), Some(Turn::Recovered { frees: true }));
+        assert_eq!(health.succeeded(START), Some(HealthChange::Recovered { frees: true }));
         assert_eq!(health, Health::default());
         assert_eq!(health.succeeded(START), None);
     }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(health.failed(failure("dns", true, 1, 119)), None);
         let jump = Failure { at: START.plus(Duration::from_hours(60 * 24)), ..failure("dns", true, 1, 119) };
         assert_eq!(health.failed(jump), None, "the wall clock has jumped");
-        assert!(matches!(health.failed(failure("dns", true, 2, 120)), Some(Turn::GivenUp { .. })));
+        assert!(matches!(health.failed(failure("dns", true, 2, 120)), Some(HealthChange::GivenUp { .. })));
     }
 
     #[test]

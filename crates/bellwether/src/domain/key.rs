@@ -31,7 +31,7 @@ impl Role {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Key {
+pub struct ApiKey {
     pub id: KeyId,
     pub name: String,
     pub role: Role,
@@ -95,7 +95,7 @@ pub fn check_own(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-impl Key {
+impl ApiKey {
     /// Whether `presented` is this key, compared in constant time, and it has not expired.
     pub fn admits(&self, presented: &PresentedKey<'_>, now: Timestamp) -> bool {
         let same: bool = self.hash.ct_eq(&presented.hash()).into();
@@ -119,7 +119,7 @@ mod tests {
         let id = KeyId::of(5);
         let (text, hash) = issue(id, [7; 32]);
         let expires_at = Some(Timestamp::from_micros(100));
-        let key = Key {
+        let key = ApiKey {
             id,
             name: "ci".into(),
             role: Role::Read,

@@ -68,7 +68,7 @@ impl Status {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
-    pub outcome: Outcome,
+    pub outcome: DecisionOutcome,
     /// The key of the variation to keep; with the outcome `ship` or `rollback`, and only of this experiment.
     #[serde(default)]
     pub winning_variation: Option<String>,
@@ -78,7 +78,7 @@ pub struct Decision {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// A variation won and is kept.
     Ship,
     /// The control is kept.
@@ -159,7 +159,7 @@ fn validate_decision(configuration: &Configuration, decision: &Decision) -> Resu
         (Some(key), _) => errors.check(keys.contains(&key.as_str()), "winning_variation", || {
             format!("'{key}' was given; this experiment's variations are: {}", keys.join(", "))
         }),
-        (None, Outcome::Ship) => {
+        (None, DecisionOutcome::Ship) => {
             errors.add("winning_variation", "the outcome 'ship' needs the key of the variation to keep")
         }
         (None, _) => {}
@@ -204,7 +204,8 @@ mod tests {
 
     #[test]
     fn every_action_is_refused_where_it_is_not_listed_as_legal() {
-        let decision = Decision { outcome: Outcome::Ship, winning_variation: Some("b".into()), reason: String::new() };
+        let decision =
+            Decision { outcome: DecisionOutcome::Ship, winning_variation: Some("b".into()), reason: String::new() };
         for status in Status::ALL {
             let results = [
                 ("start", start(status, &ready(), NOW).err()),
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn what_a_decision_stores_is_valid() {
-        let decision = Decision { outcome: Outcome::Rollback, winning_variation: None, reason: String::new() };
+        let decision = Decision { outcome: DecisionOutcome::Rollback, winning_variation: None, reason: String::new() };
         let ahead = Configuration { assignments_start_date: Some("2099-01-01".parse().unwrap()), ..ready() };
         let just_started = Configuration { assignments_start_date: Some(Bound::Moment(NOW)), ..ready() };
         let observed = Configuration { events_end_date: Some("2020-01-01".parse().unwrap()), ..ready() };
@@ -237,7 +238,8 @@ mod tests {
 
     #[test]
     fn a_winner_must_be_a_variation() {
-        let decision = Decision { outcome: Outcome::Ship, winning_variation: Some("z".into()), reason: String::new() };
+        let decision =
+            Decision { outcome: DecisionOutcome::Ship, winning_variation: Some("z".into()), reason: String::new() };
         let error = decide(Status::Running, &ready(), &decision, NOW).unwrap_err().to_string();
         assert!(error.contains("control, b"), "{error}");
     }

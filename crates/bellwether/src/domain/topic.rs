@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "&'static str")]
 pub enum Topic {
     Experiment(EventType),
-    Endpoint(EndpointTurn),
+    Endpoint(EndpointEvent),
 }
 
 /// What happened to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndpointTurn {
+pub enum EndpointEvent {
     Failing,
     Disabled,
     Recovered,
 }
 
-impl EndpointTurn {
+impl EndpointEvent {
     pub const ALL: [Self; 3] = [Self::Failing, Self::Disabled, Self::Recovered];
 
     pub const fn as_str(self) -> &'static str {
@@ -42,7 +42,7 @@ impl Topic {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        let turn = EndpointTurn::ALL.into_iter().find(|turn| turn.as_str() == text);
+        let turn = EndpointEvent::ALL.into_iter().find(|turn| turn.as_str() == text);
         turn.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
     }
 }
@@ -53,7 +53,7 @@ impl TryFrom<String> for Topic {
     fn try_from(text: String) -> Result<Self, String> {
         Self::parse(&text).ok_or_else(|| {
             let known =
-                EventType::ALL.map(EventType::as_str).into_iter().chain(EndpointTurn::ALL.map(EndpointTurn::as_str));
+                EventType::ALL.map(EventType::as_str).into_iter().chain(EndpointEvent::ALL.map(EndpointEvent::as_str));
             format!("there is no event '{text}'; there are {}", known.collect::<Vec<_>>().join(", "))
         })
     }

@@ -21,14 +21,14 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|is_stopping| *is_stopping) => return,
             () = registry.clock().sleep(LOOK_INTERVAL) => {}
         }
-        if !registry.wakes().is_log_followed() {
+        if !registry.hints().is_log_followed() {
             continue;
         }
         let end: Result<i64, StoreError> = registry.db().look(|tx: &mut dyn Tx| event_log::end(tx)).await;
         match end {
             Ok(end) if end != seen => {
                 seen = end;
-                registry.wakes().log_grew();
+                registry.hints().log_grew();
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the end of the event log cannot be read yet; trying again"),
@@ -39,6 +39,6 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
 impl Registry {
     /// Changes whenever the log may have grown. A hint: what is there, the log says.
     pub fn follow_log(&self) -> watch::Receiver<u64> {
-        self.wakes().follow_log()
+        self.hints().follow_log()
     }
 }

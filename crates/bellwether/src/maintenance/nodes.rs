@@ -17,13 +17,13 @@ use crate::store::{StoreError, Tx, endpoints, lanes};
 pub const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// Whether this node may send: its last heartbeat is not too old. Asked before every request.
 #[derive(Clone)]
-pub struct License {
+pub struct SendPermit {
     clock: Arc<dyn Clock>,
     /// Microseconds of the monotonic clock; the largest for one that never runs out.
     until: Arc<AtomicU64>,
 }
 
-impl License {
+impl SendPermit {
     fn of(clock: Arc<dyn Clock>, is_alone: bool) -> Self {
         Self { clock, until: Arc::new(AtomicU64::new(if is_alone { u64::MAX } else { 0 })) }
     }
@@ -56,14 +56,14 @@ pub struct View {
 /// This process among the nodes.
 pub struct Node {
     registry: Registry,
-    license: License,
+    license: SendPermit,
     membership: Membership,
     view: watch::Sender<View>,
 }
 
 impl Node {
     pub fn new(registry: Registry) -> Self {
-        let license = License::of(registry.clock().clone(), registry.db().dialect().has_one_node());
+        let license = SendPermit::of(registry.clock().clone(), registry.db().dialect().has_one_node());
         let is_alone = registry.db().dialect().has_one_node();
         let alive = if is_alone { vec![registry.node_id()] } else { Vec::new() };
         let view = View { alive, generation: String::new(), forgotten: 0 };
@@ -71,7 +71,7 @@ impl Node {
         Self { registry, license, membership, view: watch::Sender::new(view) }
     }
 
-    pub fn license(&self) -> License {
+    pub fn license(&self) -> SendPermit {
         self.license.clone()
     }
 

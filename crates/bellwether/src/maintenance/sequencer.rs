@@ -33,7 +33,7 @@ async fn number_all(registry: &Registry, committed: &Notify) {
         match numbered {
             Ok(0) => {}
             Ok(count) => {
-                registry.wakes().log_grew();
+                registry.hints().log_grew();
                 if count == u64::from(BATCH) {
                     continue;
                 }

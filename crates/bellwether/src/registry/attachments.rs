@@ -5,7 +5,7 @@ use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::record::Action;
-use super::{Commanded, Registry, Result};
+use super::{Effect, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::collection::Collection;
 use crate::domain::configuration::FieldChange;
@@ -28,13 +28,13 @@ impl Registry {
         metric_id: MetricId,
         is_primary: bool,
         if_match: Option<String>,
-    ) -> Result<Commanded<Experiment>> {
+    ) -> Result<Effect<Experiment>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let attached = experiments::attached_metrics(tx, id)?;
             if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none())
             {
                 if there.is_primary == is_primary {
-                    return Ok(Commanded { value: experiment, is_changed: false });
+                    return Ok(Effect { value: experiment, is_changed: false });
                 }
                 let detail = format!("{metric_id} is attached already; PATCH it to change is_primary");
                 return Err(Refusal::conflict(Conflict::Taken, detail).into());
@@ -54,7 +54,7 @@ impl Registry {
                 Action::new(EventType::MetricUpdated, "metric_added", changes),
                 None,
             )?;
-            Ok(Commanded { value: experiment, is_changed: true })
+            Ok(Effect { value: experiment, is_changed: true })
         })
         .await
     }
@@ -88,11 +88,11 @@ impl Registry {
         metric_id: MetricId,
         is_primary: bool,
         if_match: Option<String>,
-    ) -> Result<Commanded<Experiment>> {
+    ) -> Result<Effect<Experiment>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let there = find_attached(tx, id, metric_id)?;
             if there.is_primary == is_primary {
-                return Ok(Commanded { value: experiment, is_changed: false });
+                return Ok(Effect { value: experiment, is_changed: false });
             }
             let before = experiments::attached_metrics(tx, id)?.into_iter().find(|metric| metric.is_primary);
             experiments::set_primary(tx, id, is_primary.then_some(&there))?;
@@ -108,7 +108,7 @@ impl Registry {
                 Action::new(EventType::ConfigurationUpdated, "primary_metric_set", changes),
                 None,
             )?;
-            Ok(Commanded { value: experiment, is_changed: true })
+            Ok(Effect { value: experiment, is_changed: true })
         })
         .await
     }
@@ -120,10 +120,10 @@ impl Registry {
         id: ExperimentId,
         collection_id: CollectionId,
         if_match: Option<String>,
-    ) -> Result<Commanded<(Experiment, Group)>> {
+    ) -> Result<Effect<(Experiment, Group)>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             if let Some(group) = experiments::groups(tx, id)?.into_iter().find(|group| group.collection_id == collection_id) {
-                return Ok(Commanded { value: (experiment, group), is_changed: false });
+                return Ok(Effect { value: (experiment, group), is_changed: false });
             }
             let collection = definitions::get::<Collection>(tx, collection_id)?
                 .ok_or_else(|| Refusal::invalid("collection_id", format!("there is no collection '{collection_id}'; see /api/v1/collections")))?;
@@ -137,7 +137,7 @@ impl Registry {
             let to = json!({"group_id": group.id, "collection_id": collection_id, "name": group.name, "metric_ids": collection.body.metric_ids});
             let changes = vec![FieldChange { field: "collections".into(), from: json!(null), to }];
             context.advance(tx, &mut experiment, &actor, Action::new(EventType::MetricUpdated, "collection_added", changes), None)?;
-            Ok(Commanded { value: (experiment, group), is_changed: true })
+            Ok(Effect { value: (experiment, group), is_changed: true })
         })
         .await
     }

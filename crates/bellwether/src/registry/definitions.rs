@@ -7,7 +7,7 @@ use bellwether_warehouse::WarehouseConfig;
 use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
-use super::{Commanded, Context, Error, Registry, Result};
+use super::{Context, Effect, Error, Registry, Result};
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
@@ -70,7 +70,7 @@ impl Registry {
         id: D::Id,
         edit: Map<String, Value>,
         if_match: Option<String>,
-    ) -> Result<Commanded<Definition<D>>> {
+    ) -> Result<Effect<Definition<D>>> {
         let looked_at = self.look_for_edit::<D>(id, &edit).await?;
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
@@ -84,13 +84,13 @@ impl Registry {
             }
             body.complete(&Completion { context }, tx, Some(&before.body))?;
             if body == before.body {
-                return Ok(Commanded { value: before, is_changed: false });
+                return Ok(Effect { value: before, is_changed: false });
             }
             let after =
                 Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
             definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
             after.body.carry_through(&Completion { context }, tx, id)?;
-            Ok(Commanded { value: after, is_changed: true })
+            Ok(Effect { value: after, is_changed: true })
         })
         .await
     }

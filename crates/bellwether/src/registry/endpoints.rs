@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::edit::{check_version, overlay};
-use super::{Commanded, Context, DeliveryWake, Registry, Result};
+use super::{Context, DeliveryHint, Effect, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::change::EndpointChange;
 use crate::domain::configuration::FieldChange;
@@ -12,7 +12,7 @@ use crate::domain::error::Refusal;
 use crate::domain::health::Health;
 use crate::domain::id::{EndpointChangeId, EndpointId};
 use crate::domain::signing::{Keys, Signing};
-use crate::domain::topic::EndpointTurn;
+use crate::domain::topic::EndpointEvent;
 use crate::store::{StoreError, Tx, changes, endpoints, lanes, undelivered};
 
 /// Deliveries cancelled in one transaction.
@@ -81,7 +81,7 @@ impl Registry {
         .await
     }
 
-    pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Commanded<Endpoint>> {
+    pub async fn edit_endpoint(&self, command: OnEndpoint, edit: Map<String, Value>) -> Result<Effect<Endpoint>> {
         self.change_endpoint(command, move |context, _, endpoint| {
             let mut settings: Settings = overlay(&endpoint.settings, edit.clone())?;
             // What is not named is kept as if it had been sent back as it is shown.
@@ -109,11 +109,11 @@ impl Registry {
     }
 
     /// Deliveries are recorded from now on, but not sent.
-    pub async fn disable_endpoint(&self, command: OnEndpoint, reason: String) -> Result<Commanded<Endpoint>> {
+    pub async fn disable_endpoint(&self, command: OnEndpoint, reason: String) -> Result<Effect<Endpoint>> {
         self.change_endpoint(command, move |context, tx, endpoint| {
             let is_enabled = endpoint.state == EndpointState::Enabled;
             if is_enabled {
-                context.tell_of_endpoint(tx, EndpointTurn::Disabled, endpoint, &reason)?;
+                context.tell_of_endpoint(tx, EndpointEvent::Disabled, endpoint, &reason)?;
             }
             Ok(Changed { endpoint: disabled(endpoint, &reason), action: "disabled", reason: reason.clone() })
         })
@@ -132,7 +132,7 @@ impl Registry {
         .await
     }
 
-    pub async fn enable_endpoint(&self, command: OnEndpoint, from: EnableFrom) -> Result<Commanded<Endpoint>> {
+    pub async fn enable_endpoint(&self, command: OnEndpoint, from: EnableFrom) -> Result<Effect<Endpoint>> {
         if from == EnableFrom::Now {
             // While it is disabled nothing of it is sent, and so there is time to do this a little at a time.
             while self.cancel_some_of_disabled(&command).await? == u64::from(BATCH) {}
@@ -196,13 +196,13 @@ impl Registry {
         &self,
         command: OnEndpoint,
         change: impl Fn(&Context, &mut dyn Tx, &Endpoint) -> Result<Changed> + Send + 'static,
-    ) -> Result<Commanded<Endpoint>> {
+    ) -> Result<Effect<Endpoint>> {
         self.command(move |context, tx| {
             let before = context.lock_endpoint(tx, command.id)?;
             check_version(command.if_match.as_deref(), before.version)?;
             let Changed { endpoint: after, action, reason } = change(context, tx, &before)?;
             if after.settings == before.settings && after.state == before.state && after.signing == before.signing {
-                return Ok(Commanded { value: before, is_changed: false });
+                return Ok(Effect { value: before, is_changed: false });
             }
             let after = Endpoint { version: before.version + 1, updated_at: context.setup.clock.now(), ..after };
             context.save_endpoint(tx, &after)?;
@@ -210,7 +210,7 @@ impl Registry {
             lanes::revise(tx, after.id)?;
             let changes = settings_changes(&before.settings, &after.settings);
             context.note_endpoint(tx, &command.actor, after.id, action, changes, &reason)?;
-            Ok(Commanded { value: after, is_changed: true })
+            Ok(Effect { value: after, is_changed: true })
         })
         .await
     }
@@ -274,13 +274,13 @@ impl Context {
 
     pub(super) fn save_endpoint(&self, tx: &mut dyn Tx, endpoint: &Endpoint) -> Result<()> {
         endpoints::save(tx, &self.setup.vault, self.setup.ids.as_ref(), endpoint)?;
-        self.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
+        self.hint_after_commit(tx, DeliveryHint::EndpointsChanged);
         Ok(())
     }
 
-    pub(super) fn wake_after_commit(&self, tx: &mut dyn Tx, wake: DeliveryWake) {
-        let wakes = self.wakes.clone();
-        tx.after_commit(Box::new(move || wakes.deliveries(wake)));
+    pub(super) fn hint_after_commit(&self, tx: &mut dyn Tx, hint: DeliveryHint) {
+        let hints = self.hints.clone();
+        tx.after_commit(Box::new(move || hints.deliveries(hint)));
     }
 
     /// A line in the endpoint's history.

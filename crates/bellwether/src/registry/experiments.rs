@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::edit::overlay;
 use super::record::{Action, key_is_taken};
-use super::{Commanded, Context, Error, Registry, Result, RunWake};
+use super::{Context, Effect, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::{Configuration, FieldChange};
@@ -40,12 +40,12 @@ impl Registry {
         id: ExperimentId,
         edit: Map<String, Value>,
         if_match: Option<String>,
-    ) -> Result<Commanded<Experiment>> {
+    ) -> Result<Effect<Experiment>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let edited: Configuration = overlay(&experiment.configuration, edit.clone())?;
             let changes = experiment.configuration.changes_to(&edited);
             if changes.is_empty() {
-                return Ok(Commanded { value: experiment, is_changed: false });
+                return Ok(Effect { value: experiment, is_changed: false });
             }
             check_edit(&experiment, &edited)?;
             check_references(tx, Some(&experiment.configuration), &edited)?;
@@ -58,7 +58,7 @@ impl Registry {
             if is_rescheduled && experiment.status != Status::Draft {
                 context.schedule_next_run(tx, &experiment, context.setup.clock.now())?;
             }
-            Ok(Commanded { value: experiment, is_changed: true })
+            Ok(Effect { value: experiment, is_changed: true })
         })
         .await
     }
@@ -171,8 +171,8 @@ impl Context {
         };
         let schedule = own.as_ref().unwrap_or(&self.setup.default_schedule);
         experiments::set_next_run(tx, experiment.id, schedule.next_after(after))?;
-        let wakes = self.wakes.clone();
-        tx.after_commit(Box::new(move || wakes.runs(RunWake::ScheduleChanged)));
+        let hints = self.hints.clone();
+        tx.after_commit(Box::new(move || hints.runs(RunHint::ScheduleChanged)));
         Ok(())
     }
 }

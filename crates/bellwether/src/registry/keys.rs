@@ -8,8 +8,7 @@ use super::{Registry, Result};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::{Conflict, FieldErrors, Refusal};
 use crate::domain::id::KeyId;
-use crate::domain::key;
-use crate::domain::key::{Key, PresentedKey, Role};
+use crate::domain::key::{self, ApiKey, PresentedKey, Role};
 use crate::store::{Tx, keys};
 
 /// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.
@@ -17,11 +16,11 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 
 /// Keys that were looked up lately, with when.
-pub type KnownKeys = HashMap<KeyId, (Duration, Key)>;
+pub type KnownKeys = HashMap<KeyId, (Duration, ApiKey)>;
 
 /// A new key, and its text, which is kept nowhere.
 pub struct IssuedKey {
-    pub key: Key,
+    pub key: ApiKey,
     pub text: String,
 }
 
@@ -36,7 +35,7 @@ impl Registry {
         errors.finish()?;
         let id = KeyId::of(self.ids().next());
         let (text, hash) = key::issue(id, self.ids().secret_bytes());
-        let key = Key { id, name, role, hash, created_at: now, expires_at, last_used_at: None };
+        let key = ApiKey { id, name, role, hash, created_at: now, expires_at, last_used_at: None };
         let stored = key.clone();
         self.command(move |_, tx| Ok(keys::insert(tx, &stored)?)).await?;
         Ok(IssuedKey { key, text })
@@ -66,7 +65,7 @@ impl Registry {
             }
         };
         let created_at = self.clock().now();
-        let key = Key {
+        let key = ApiKey {
             id,
             name: "first admin".into(),
             role: Role::Admin,
@@ -79,7 +78,7 @@ impl Registry {
     }
 
     /// Stores a prepared key; `false` if another admin key came first.
-    pub async fn store_admin_key(&self, key: Key) -> Result<bool> {
+    pub async fn store_admin_key(&self, key: ApiKey) -> Result<bool> {
         self.command(move |context, tx| {
             keys::lock_admins(tx)?;
             if keys::has_admin(tx, context.setup.clock.now())? {
@@ -112,7 +111,7 @@ impl Registry {
     }
 
     /// The key that `text` is, if it is in force. Its use is noted once a minute at most.
-    pub async fn authenticate(&self, text: &str) -> Result<Option<Key>> {
+    pub async fn authenticate(&self, text: &str) -> Result<Option<ApiKey>> {
         let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
         let now = self.clock().now();
         if let Some(key) = self.remembered(presented.id) {
@@ -136,7 +135,7 @@ impl Registry {
         Ok(key.is_some_and(|key| key.expires_at.is_none_or(|expiry| now < expiry)))
     }
 
-    async fn look_up(&self, id: KeyId) -> Result<Option<Key>> {
+    async fn look_up(&self, id: KeyId) -> Result<Option<ApiKey>> {
         let looked_up_at = self.clock().monotonic();
         let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;
         if let Some(key) = &key {
@@ -151,7 +150,7 @@ impl Registry {
         tokio::spawn(async move { db.write_outcomes(move |tx| keys::note_use(tx, id, now)).await.ok() });
     }
 
-    fn remembered(&self, id: KeyId) -> Option<Key> {
+    fn remembered(&self, id: KeyId) -> Option<ApiKey> {
         let now = self.clock().monotonic();
         self.known_keys()
             .get(&id)
@@ -164,7 +163,7 @@ impl Registry {
     }
 }
 
-fn is_use_due(key: &Key, now: Timestamp) -> bool {
+fn is_use_due(key: &ApiKey, now: Timestamp) -> bool {
     key.last_used_at.is_none_or(|used| now.since(used) >= USE_NOTED_EVERY)
 }
 

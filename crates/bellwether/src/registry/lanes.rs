@@ -3,9 +3,9 @@
 use super::{Registry, Result};
 use crate::domain::id::EndpointId;
 use crate::store::lanes::{self, LaneRow};
-use crate::store::{endpoints, notices};
+use crate::store::{endpoints, node_hints};
 
-/// Endpoints named in one notice.
+/// Endpoints named in one hint.
 const MOST_NAMED: usize = 200;
 
 impl Registry {
@@ -25,12 +25,12 @@ impl Registry {
     }
 
     /// Tells the other nodes that something is owed to these endpoints; `None`: that anything may have changed. A hint.
-    pub async fn tell_nodes(&self, endpoints: Option<Vec<EndpointId>>) {
+    pub async fn hint_nodes(&self, endpoints: Option<Vec<EndpointId>>) {
         let text = match endpoints {
             Some(ids) if ids.len() <= MOST_NAMED => ids.iter().map(EndpointId::to_string).collect::<Vec<_>>().join(","),
-            _ => notices::EVERYTHING.to_owned(),
+            _ => node_hints::EVERYTHING.to_owned(),
         };
-        if let Err(error) = self.command(move |_, tx| Ok(notices::notify(tx, &text)?)).await {
+        if let Err(error) = self.command(move |_, tx| Ok(node_hints::send(tx, &text)?)).await {
             tracing::debug!(%error, "the other nodes could not be told; they look by themselves");
         }
     }

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::endpoints::disabled;
-use super::{Context, DeliveryWake, Error, Registry, Result};
+use super::{Context, DeliveryHint, Error, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::delivery::Outcome;
 use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::domain::health::{Health, Turn};
+use crate::domain::health::{Health, HealthChange};
 use crate::domain::id::EndpointId;
-use crate::domain::topic::EndpointTurn;
+use crate::domain::topic::EndpointEvent;
 use crate::store::{StoreError, Tx, endpoints, lanes, outcomes, undelivered};
 
 /// So many outcomes do not wait for a change to share its commit with.
@@ -30,7 +30,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// How the endpoint fares, if that has changed.
     pub health: Option<Health>,
-    pub turn: Option<Turn>,
+    pub turn: Option<HealthChange>,
     /// Its lane will soon have to wait for what it has reported.
     pub is_pressing: bool,
 }
@@ -81,8 +81,8 @@ impl Registry {
             lanes::save_health(tx, id, &health)?;
             lanes::revise(tx, id)?;
             endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
-            context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
-            context.turn(tx, id, &Turn::Recovered { frees: true }, None)
+            context.hint_after_commit(tx, DeliveryHint::EndpointsChanged);
+            context.turn(tx, id, &HealthChange::Recovered { frees: true }, None)
         })
         .await
     }
@@ -132,23 +132,23 @@ impl Context {
         Ok(owned)
     }
 
-    fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &Turn, version: Option<i64>) -> Result<()> {
+    fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &HealthChange, version: Option<i64>) -> Result<()> {
         // It may have been deleted meanwhile.
         let Some(endpoint) = endpoints::lock(tx, &self.setup.vault, id)? else { return Ok(()) };
         match turn {
-            Turn::Failing { reason } => {
+            HealthChange::Failing { reason } => {
                 self.note_endpoint(tx, &Actor::System, id, "failing", Vec::new(), reason)?;
-                self.tell_of_endpoint(tx, EndpointTurn::Failing, &endpoint, reason)
+                self.tell_of_endpoint(tx, EndpointEvent::Failing, &endpoint, reason)
             }
-            Turn::Recovered { frees } => {
+            HealthChange::Recovered { frees } => {
                 if *frees {
                     undelivered::make_due(tx, id, self.setup.clock.now())?;
                 }
                 self.note_endpoint(tx, &Actor::System, id, "recovered", Vec::new(), "")?;
-                self.tell_of_endpoint(tx, EndpointTurn::Recovered, &endpoint, "a request succeeded again")
+                self.tell_of_endpoint(tx, EndpointEvent::Recovered, &endpoint, "a request succeeded again")
             }
             // One that was edited or enabled since has not failed as it is now.
-            Turn::GivenUp { reason }
+            HealthChange::GivenUp { reason }
                 if endpoint.state == EndpointState::Enabled
                     && version.is_none_or(|version| version == endpoint.version) =>
             {
@@ -160,9 +160,9 @@ impl Context {
                 self.save_endpoint(tx, &given_up)?;
                 lanes::revise(tx, id)?;
                 self.note_endpoint(tx, &Actor::System, id, "disabled", Vec::new(), reason)?;
-                self.tell_of_endpoint(tx, EndpointTurn::Disabled, &given_up, reason)
+                self.tell_of_endpoint(tx, EndpointEvent::Disabled, &given_up, reason)
             }
-            Turn::GivenUp { .. } => Ok(()),
+            HealthChange::GivenUp { .. } => Ok(()),
         }
     }
 }

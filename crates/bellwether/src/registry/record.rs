@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use bellwether_webhook::EventType;
 
-use super::{Context, DeliveryWake, Error, Result};
+use super::{Context, DeliveryHint, Error, Result};
 use crate::domain::actor::Actor;
 use crate::domain::change::Change;
 use crate::domain::configuration::FieldChange;
@@ -17,10 +17,10 @@ use crate::domain::experiment::Experiment;
 use crate::domain::filter::{Before, Facts};
 use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 use crate::domain::run::Run;
-use crate::domain::topic::{EndpointTurn, Topic};
+use crate::domain::topic::{EndpointEvent, Topic};
 use crate::store::endpoints::{self, Subscription};
 use crate::store::events::{self, Remembered};
-use crate::store::{StoreError, Tx, Write, changes, deliveries, experiments, settings, together};
+use crate::store::{StoreError, Tx, Write, changes, deliveries, execute_all, experiments, settings};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
 pub struct Action {
@@ -143,12 +143,12 @@ impl Context {
         let owed: Vec<_> = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.lane)).collect();
         let told = wanted().map(|it| (DeliveryId::of_event(event.id, it.lane), it.endpoint)).collect();
         writes.extend(deliveries::inserting(tx.dialect(), &event, Origin::Change, event.occurred_at, &owed));
-        together(tx, &writes)?;
-        let (wakes, is_numbered) = (self.wakes.clone(), tx.dialect().numbers_events_in_transaction());
+        execute_all(tx, &writes)?;
+        let (hints, is_numbered) = (self.hints.clone(), tx.dialect().numbers_events_in_transaction());
         tx.after_commit(Box::new(move || {
-            wakes.deliveries(DeliveryWake::Owed { event: Arc::new(event), deliveries: told });
+            hints.deliveries(DeliveryHint::Owed { event: Arc::new(event), deliveries: told });
             if is_numbered {
-                wakes.log_grew();
+                hints.log_grew();
             }
         }));
         Ok(())
@@ -158,7 +158,7 @@ impl Context {
     pub fn tell_of_endpoint(
         &self,
         tx: &mut dyn Tx,
-        turn: EndpointTurn,
+        turn: EndpointEvent,
         endpoint: &Endpoint,
         reason: &str,
     ) -> Result<()> {

@@ -3,7 +3,7 @@
 //! Recovering is a little work at a time, at low priority, each step a transaction that moves its cursor along: it blocks
 //! nothing, shows how far it has come, can be stopped, and goes on after a crash.
 
-use super::{Context, DeliveryWake, Registry, Result};
+use super::{Context, DeliveryHint, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::{Delivery, Origin};
@@ -33,7 +33,7 @@ impl Registry {
             let again = DeliveryId::of(context.setup.ids.next());
             let owed = [(again, of.lane)];
             deliveries::insert(tx, &event, Origin::Resend, context.setup.clock.now(), &owed)?;
-            context.wake_after_commit(tx, DeliveryWake::Look(of.endpoint_id));
+            context.hint_after_commit(tx, DeliveryHint::Look(of.endpoint_id));
             Ok(deliveries::get(tx, again)?.ok_or_else(|| Refusal::not_found("delivery", again))?)
         })
         .await
@@ -46,7 +46,7 @@ impl Registry {
                 Ok::<_, super::Error>(deliveries::get(tx, id)?.ok_or_else(|| Refusal::not_found("delivery", id))?)
             };
             let delivery = found(tx)?;
-            let is_cancelled = match delivery.key() {
+            let is_cancelled = match delivery.position() {
                 Some(key) => undelivered::cancel(tx, &key, "cancelled by hand", context.setup.clock.now())?,
                 None => false,
             };
@@ -57,7 +57,7 @@ impl Registry {
             // The lane may hold it in memory.
             lanes::revise(tx, delivery.endpoint_id)?;
             endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
-            context.wake_after_commit(tx, DeliveryWake::EndpointsChanged);
+            context.hint_after_commit(tx, DeliveryHint::EndpointsChanged);
             found(tx)
         })
         .await
@@ -103,8 +103,8 @@ impl Registry {
             })?;
             let action = if kind == RecoveryKind::Recover { "recovery_requested" } else { "replay_requested" };
             context.note_endpoint(tx, &actor, endpoint, action, Vec::new(), &format!("since {since}"))?;
-            let wakes = context.wakes.clone();
-            tx.after_commit(Box::new(move || wakes.recovery()));
+            let hints = context.hints.clone();
+            tx.after_commit(Box::new(move || hints.recovery()));
             Ok(recovery)
         })
         .await
@@ -168,7 +168,7 @@ impl Context {
             recovery.ended_at = Some(now);
         }
         recoveries::save(tx, &recovery)?;
-        self.wake_after_commit(tx, DeliveryWake::Look(recovery.endpoint_id));
+        self.hint_after_commit(tx, DeliveryHint::Look(recovery.endpoint_id));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Commands on what an endpoint's webhooks are signed with: rotate, promote, or replace at once.
 
 use super::endpoints::{Changed, OnEndpoint};
-use super::{Commanded, Registry, Result};
+use super::{Effect, Registry, Result};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::signing::{Keys, Signing};
 
@@ -13,7 +13,7 @@ impl Registry {
         command: OnEndpoint,
         secret: Option<String>,
         is_immediate: bool,
-    ) -> Result<Commanded<Endpoint>> {
+    ) -> Result<Effect<Endpoint>> {
         let (fresh, seed) = (self.ids().secret_bytes(), self.ids().secret_bytes());
         self.change_endpoint(command, move |_, _, endpoint| {
             // A key that is there is replaced along with the secret.
@@ -27,7 +27,7 @@ impl Registry {
     }
 
     /// The body is signed by the new secret from now on; the headers keep the old one for a day.
-    pub async fn promote_secret(&self, command: OnEndpoint) -> Result<Commanded<Endpoint>> {
+    pub async fn promote_secret(&self, command: OnEndpoint) -> Result<Effect<Endpoint>> {
         self.change_endpoint(command, move |context, _, endpoint| {
             let signing = endpoint.signing.promote(context.setup.clock.now())?;
             Ok(Changed {

@@ -7,7 +7,7 @@ use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::record::Action;
-use super::{Context, Error, Registry, Result, RunWake};
+use super::{Context, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
@@ -137,8 +137,8 @@ impl Registry {
                 RunState::Running => {
                     // Another node may carry it out; that one looks every few seconds.
                     runs::ask_to_cancel(tx, id)?;
-                    let wakes = context.wakes.clone();
-                    tx.after_commit(Box::new(move || wakes.runs(RunWake::Cancel(id))));
+                    let hints = context.hints.clone();
+                    tx.after_commit(Box::new(move || hints.runs(RunHint::Cancel(id))));
                 }
                 ended => {
                     return Err(Refusal::conflict(
@@ -214,8 +214,8 @@ impl Context {
             imbalance_p_value: None,
         };
         runs::save(tx, &run)?;
-        let wakes = self.wakes.clone();
-        tx.after_commit(Box::new(move || wakes.runs(RunWake::Queued)));
+        let hints = self.hints.clone();
+        tx.after_commit(Box::new(move || hints.runs(RunHint::Queued)));
         Ok(Requested { run, is_joined: false })
     }
 }

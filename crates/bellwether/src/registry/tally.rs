@@ -3,18 +3,18 @@
 use bellwether_webhook::EventType;
 
 use crate::domain::run::RunState;
-use crate::domain::topic::{EndpointTurn, Topic};
+use crate::domain::topic::{EndpointEvent, Topic};
 use crate::platform::telemetry::Counter;
 
 /// Every name that an event may have.
 fn topics() -> impl Iterator<Item = Topic> {
     let experiment = EventType::ALL.into_iter().map(Topic::Experiment);
-    experiment.chain(EndpointTurn::ALL.into_iter().map(Topic::Endpoint))
+    experiment.chain(EndpointEvent::ALL.into_iter().map(Topic::Endpoint))
 }
 
 #[derive(Default)]
 pub struct Tally {
-    events: [Counter; EventType::ALL.len() + EndpointTurn::ALL.len()],
+    events: [Counter; EventType::ALL.len() + EndpointEvent::ALL.len()],
     runs_succeeded: Counter,
     runs_failed: Counter,
     /// Outcomes of lanes that another node had taken over.

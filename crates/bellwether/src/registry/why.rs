@@ -192,7 +192,7 @@ fn waits(
         return Ok(Waits::Retry { until });
     }
     if endpoint.settings.ordering == Ordering::Experiment
-        && let Some(key) = delivery.key()
+        && let Some(key) = delivery.position()
         && let Some((behind, revision)) = undelivered::held_back_by(tx, &key)?
     {
         return Ok(Waits::Order { behind, revision });

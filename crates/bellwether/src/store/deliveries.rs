@@ -7,9 +7,11 @@
 use std::collections::HashSet;
 
 use super::engine::rows::{Rows, among};
-use super::{Dialect, Row, StoreError, Tx, Value, Write, lanes, query_as, query_one, readable, together, undelivered};
+use super::{
+    Dialect, Row, StoreError, Tx, Value, Write, execute_all, lanes, query_as, query_one, readable, undelivered,
+};
 use crate::domain::clock::Timestamp;
-use crate::domain::delivery::{Delivery, DeliveryState, Key, Origin, Queue};
+use crate::domain::delivery::{Delivery, DeliveryState, Origin, Position, Queue};
 use crate::domain::event::Event;
 use crate::domain::id::{DeliveryId, EndpointId, EventId, LaneNumber};
 use crate::params;
@@ -78,7 +80,7 @@ pub fn insert(
     owed: &[(DeliveryId, LaneNumber)],
 ) -> Result<(), StoreError> {
     let writes = inserting(tx.dialect(), event, origin, now, owed);
-    together(tx, &writes)
+    execute_all(tx, &writes)
 }
 
 /// The same, to be written with other things.
@@ -239,11 +241,11 @@ pub fn list_queued(
     tx: &mut dyn Tx,
     endpoint: Option<EndpointId>,
     queues: &[Queue],
-    after: Option<Key>,
+    after: Option<Position>,
     limit: u32,
 ) -> Result<Vec<Delivery>, StoreError> {
     let queues = queues.iter().map(|queue| format!("'{}'", queue.as_str())).collect::<Vec<_>>().join(", ");
-    let after = after.unwrap_or(Key::START);
+    let after = after.unwrap_or(Position::START);
     let sql = format!(
         "SELECT number FROM lanes WHERE number >= $1 AND ($2 = '' OR endpoint_id = $2) AND EXISTS \
          (SELECT 1 FROM undelivered u WHERE u.lane = lanes.number AND u.queue IN ({queues})) ORDER BY number"
@@ -265,7 +267,7 @@ fn list_queued_of(
     tx: &mut dyn Tx,
     lane: LaneNumber,
     queues: &str,
-    after: &Key,
+    after: &Position,
     limit: usize,
 ) -> Result<Vec<Delivery>, StoreError> {
     let mut values = undelivered::values(after).to_vec();

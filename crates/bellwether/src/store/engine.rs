@@ -5,7 +5,7 @@ pub mod batch;
 pub mod dialect;
 pub mod error;
 pub mod migrate;
-pub mod notices;
+pub mod node_hints;
 pub mod postgres;
 pub mod rows;
 pub mod sqlite;

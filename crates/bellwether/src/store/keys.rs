@@ -3,13 +3,13 @@
 use super::{Row, StoreError, Tx, query_as, query_one};
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
-use crate::domain::key::{Key, Role};
+use crate::domain::key::{ApiKey, Role};
 use crate::params;
 
 const COLUMNS: &str = "id, name, role, hash, created_at, expires_at, last_used_at";
 
-fn decode(row: &Row) -> Result<Key, StoreError> {
-    Ok(Key {
+fn decode(row: &Row) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
         id: row.get("id")?,
         name: row.get("name")?,
         role: row.word("role", Role::parse)?,
@@ -20,7 +20,7 @@ fn decode(row: &Row) -> Result<Key, StoreError> {
     })
 }
 
-pub fn insert(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
+pub fn insert(tx: &mut dyn Tx, key: &ApiKey) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
         params![key.id, &key.name, key.role.as_str(), key.hash.clone(), key.created_at, key.expires_at],
@@ -29,7 +29,7 @@ pub fn insert(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
 }
 
 /// The same, over one of this id that is there already: whatever became of it, it is in force again.
-pub fn put(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
+pub fn put(tx: &mut dyn Tx, key: &ApiKey) -> Result<(), StoreError> {
     let sql = "INSERT INTO keys (id, name, role, hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (id) DO UPDATE SET role = excluded.role, hash = excluded.hash, \
                expires_at = excluded.expires_at, revoked_at = NULL";
@@ -38,12 +38,12 @@ pub fn put(tx: &mut dyn Tx, key: &Key) -> Result<(), StoreError> {
 }
 
 /// A key that has not been revoked; it may have expired.
-pub fn get(tx: &mut dyn Tx, id: KeyId) -> Result<Option<Key>, StoreError> {
+pub fn get(tx: &mut dyn Tx, id: KeyId) -> Result<Option<ApiKey>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id = $1 AND revoked_at IS NULL");
     query_one(tx, "keys", &sql, params![id], decode)
 }
 
-pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Key>, StoreError> {
+pub fn list(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM keys WHERE id > $1 AND revoked_at IS NULL ORDER BY id LIMIT $2");
     query_as(tx, "keys", &sql, params![after, limit], decode)
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::engine::rows::{Column, Rows, as_lists, lists};
 use super::undelivered::{is_key, values};
-use super::{Row, StoreError, Tx, Value, query_as, query_one, together};
+use super::{Row, StoreError, Tx, Value, execute_all, query_as, query_one};
 use crate::domain::delivery::{Attempt, DeliveryState, Outcome, Queue};
 use crate::domain::id::DeliveryId;
 use crate::params;
@@ -31,7 +31,7 @@ static ATTEMPTS: Rows<10> = Rows::into(
 pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> {
     if tx.dialect().prefers_single_rows() {
         for outcome in outcomes {
-            if move_one(tx, outcome)? || is_kept(tx, outcome.key.delivery)? {
+            if move_one(tx, outcome)? || is_kept(tx, outcome.position.delivery)? {
                 ATTEMPTS.insert(tx, &attempt_row(outcome))?;
             }
         }
@@ -40,12 +40,12 @@ pub fn record(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<(), StoreError> 
     let moved = move_many(tx, outcomes)?;
     let mut kept = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        if moved.contains(&outcome.key.delivery) || is_kept(tx, outcome.key.delivery)? {
+        if moved.contains(&outcome.position.delivery) || is_kept(tx, outcome.position.delivery)? {
             kept.push(attempt_row(outcome));
         }
     }
     let writes = ATTEMPTS.inserting(tx.dialect(), kept);
-    together(tx, &writes)
+    execute_all(tx, &writes)
 }
 
 /// Whether a delivery that has ended is there: one that retention has removed takes no attempts any more. It is held, so
@@ -60,7 +60,7 @@ fn attempt_row(outcome: &Outcome) -> [Value; 10] {
     let attempt = outcome.attempt.clone();
     let Attempt { number, started_at, duration_us, status_code, error_class, error, .. } = attempt;
     [
-        outcome.key.delivery.into(),
+        outcome.position.delivery.into(),
         number.into(),
         started_at.into(),
         duration_us.into(),
@@ -77,14 +77,14 @@ fn attempt_row(outcome: &Outcome) -> [Value; 10] {
 fn queue_after(outcome: &Outcome) -> Option<Queue> {
     match outcome.state {
         DeliveryState::Delivered => None,
-        DeliveryState::Pending => Some(outcome.key.queue),
+        DeliveryState::Pending => Some(outcome.position.queue),
         DeliveryState::Exhausted => Some(Queue::Exhausted),
         DeliveryState::Cancelled => Some(Queue::Cancelled),
     }
 }
 
 fn values_after(outcome: &Outcome, queue: Queue) -> [Value; 10] {
-    let [lane, queue_now, experiment, revision, delivery] = values(&outcome.key);
+    let [lane, queue_now, experiment, revision, delivery] = values(&outcome.position);
     let Outcome { attempt, failure_count, due_at, ended_at, .. } = outcome;
     let next = Value::Word(queue.as_str());
     let (attempts, failures) = (attempt.number.into(), (*failure_count).into());
@@ -94,7 +94,7 @@ fn values_after(outcome: &Outcome, queue: Queue) -> [Value; 10] {
 /// `false` if it was not pending any more.
 fn move_one(tx: &mut dyn Tx, outcome: &Outcome) -> Result<bool, StoreError> {
     let moved = match queue_after(outcome) {
-        None => tx.execute(concat!("DELETE FROM undelivered WHERE ", is_key!()), &values(&outcome.key))?,
+        None => tx.execute(concat!("DELETE FROM undelivered WHERE ", is_key!()), &values(&outcome.position))?,
         Some(queue) => {
             let sql = concat!(
                 "UPDATE undelivered SET queue = $6, attempt_count = $7, failure_count = $8, due_at = $9, ended_at = $10 WHERE ",
@@ -125,14 +125,15 @@ const STAND_COLUMNS: [Column; 5] = [
 /// Tells which of them were pending. Their rows are this transaction's until it ends.
 fn move_many(tx: &mut dyn Tx, outcomes: &[&Outcome]) -> Result<HashSet<DeliveryId>, StoreError> {
     // Of several attempts for one delivery the last says where it stands.
-    let last: HashMap<DeliveryId, &Outcome> = outcomes.iter().map(|outcome| (outcome.key.delivery, *outcome)).collect();
+    let last: HashMap<DeliveryId, &Outcome> =
+        outcomes.iter().map(|outcome| (outcome.position.delivery, *outcome)).collect();
     // Rows are locked in the order in which they are given, and others lock them by their keys.
     let mut last: Vec<&Outcome> = last.into_values().collect();
-    last.sort_unstable_by_key(|outcome| outcome.key.order());
+    last.sort_unstable_by_key(|outcome| outcome.position.order());
     let (mut gone, mut staying) = (Vec::new(), Vec::new());
     for outcome in last {
         match queue_after(outcome) {
-            None => gone.push(values(&outcome.key)),
+            None => gone.push(values(&outcome.position)),
             Some(queue) => staying.push(values_after(outcome, queue)),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::undelivered::values;
 use super::{StoreError, Tx, events, query_as};
 use crate::domain::clock::Timestamp;
-use crate::domain::delivery::{Key, Queue};
+use crate::domain::delivery::{Position, Queue};
 use crate::domain::endpoint::LONGEST_RETRY;
 use crate::domain::event::{Event, Format};
 use crate::domain::id::{DeliveryId, EndpointId, ExperimentId, LaneNumber};
@@ -25,13 +25,13 @@ pub struct Pending {
 
 /// Where a pass over an endpoint's deliveries stands, in the order of experiment and revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Cursor {
     pub experiment: ExperimentId,
     pub revision: i64,
     pub delivery: DeliveryId,
 }
 
-impl Place {
+impl Cursor {
     pub const START: Self = Self { experiment: -1, revision: 0, delivery: DeliveryId::of(0) };
 }
 
@@ -45,9 +45,9 @@ pub struct Owed {
 
 impl Owed {
     /// Where one of them stands.
-    pub fn key(&self, place: Place) -> Key {
-        let Place { experiment, revision, delivery } = place;
-        Key { lane: self.lane, queue: Queue::pending(self.is_behind), experiment, revision, delivery }
+    pub fn position(&self, place: Cursor) -> Position {
+        let Cursor { experiment, revision, delivery } = place;
+        Position { lane: self.lane, queue: Queue::pending(self.is_behind), experiment, revision, delivery }
     }
 }
 
@@ -55,7 +55,7 @@ impl Owed {
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub owed: Owed,
-    pub after: Place,
+    pub after: Cursor,
     /// Those that failed are left out if they are due later. What never failed is due, whatever the clock has done since
     /// it was made.
     pub due_by: Timestamp,
@@ -68,8 +68,8 @@ pub struct Look {
 }
 
 impl Pending {
-    pub fn place(&self) -> Place {
-        Place { experiment: self.event.experiment_id, revision: self.event.revision, delivery: self.id }
+    pub fn place(&self) -> Cursor {
+        Cursor { experiment: self.event.experiment_id, revision: self.event.revision, delivery: self.id }
     }
 }
 
@@ -88,7 +88,7 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
         };
         let (is_end, is_of_one) = (part.len() < most, first.experiment == last.experiment);
         // Behind the last revision there can be, the next experiment begins.
-        after = if is_of_one { Place { revision: i64::MAX, ..last } } else { last };
+        after = if is_of_one { Cursor { revision: i64::MAX, ..last } } else { last };
         // Where the experiments are short, there is nothing to pass over.
         wanted = if is_of_one { least } else { wanted.saturating_mul(2) };
         page.extend(part);
@@ -99,7 +99,7 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
     Ok(page)
 }
 
-fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<Pending>, StoreError> {
+fn part(tx: &mut dyn Tx, look: &Look, after: Cursor, most: usize) -> Result<Vec<Pending>, StoreError> {
     let sql = "SELECT e.id, e.experiment_id, e.revision, e.type, e.occurred_at, \
                CASE $8 WHEN 'detailed' THEN '' ELSE e.data END AS data, \
                CASE $8 WHEN 'detailed' THEN e.detailed ELSE '' END AS detailed, \
@@ -107,7 +107,7 @@ fn part(tx: &mut dyn Tx, look: &Look, after: Place, most: usize) -> Result<Vec<P
                FROM undelivered u JOIN events e ON e.id = u.event_id WHERE u.lane = $1 AND u.queue = $2 \
                AND (u.experiment_id, u.revision, u.delivery_id) > ($3, $4, $5) AND (u.due_at <= $6 OR u.failure_count = 0 OR u.due_at > $9) \
                ORDER BY u.experiment_id, u.revision, u.delivery_id LIMIT $7";
-    let mut values = values(&look.owed.key(after)).to_vec();
+    let mut values = values(&look.owed.position(after)).to_vec();
     // Later than any schedule says, it was put off by a wall clock that has jumped.
     let latest = look.due_by.plus(LONGEST_RETRY * 2);
     values.extend([look.due_by.into(), most.into(), look.format.as_str().into(), latest.into()]);

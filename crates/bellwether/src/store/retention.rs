@@ -32,7 +32,7 @@ pub fn prune_deliveries(
     let old = deliveries::list_before(tx, after, DeliveryId::first_at(cutoff), limit)?;
     let mut pruned = Pruned { last: old.last().map(|(id, _)| *id), ..Pruned::default() };
     for delivery in old.iter().filter_map(|(_, delivery)| delivery.as_ref()) {
-        match delivery.key() {
+        match delivery.position() {
             // What was recovered counts from then on.
             Some(key) if key.queue == Queue::Behind && delivery.due_at.is_some_and(|due_at| due_at >= cutoff) => {}
             Some(key) if delivery.state == DeliveryState::Pending => {

@@ -1,4 +1,4 @@
-//! Single values that the installation remembers: which secret key it is bound to, and the endpoints' generation.
+//! Single values that the installation remembers, each by a name below.
 
 use super::{StoreError, Tx, query_one};
 use crate::params;

@@ -24,6 +24,7 @@ mod schedules;
 mod story;
 mod stream;
 mod telemetry;
+mod unknown_outcomes;
 mod waits;
 
 use serde_json::{Value, json};

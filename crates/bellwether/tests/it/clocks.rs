@@ -1,97 +1,28 @@
 //! The wall clock jumps an hour ahead and back, while deliveries flow, fail and are tried again: nothing is lost, sent twice,
 //! or left waiting, for whatever waits goes by the clock that never jumps.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bellwether::domain::clock::{Clock, Sleep, Timestamp};
-use bellwether::platform::clock::SystemClock;
+use bellwether::domain::clock::Clock;
+use bellwether_testkit::clocks::{JumpingClock, ManualClock};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
 use crate::api::{items, rename, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 const HOUR: i64 = 3_600_000_000;
 
-/// The machine's clock, whose wall time can be moved.
-pub struct JumpingClock {
-    machine: SystemClock,
-    ahead: AtomicI64,
-}
-
-impl JumpingClock {
-    pub fn start() -> Self {
-        Self { machine: SystemClock::start(), ahead: AtomicI64::new(0) }
+/// Moves the clock on, a little at a time, until this holds of what `path` shows; and tells by how much.
+async fn advance_until(clock: &ManualClock, server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Duration {
+    let from = clock.monotonic();
+    while !holds(&server.get(path).await) {
+        clock.advance(Duration::from_secs(60));
     }
-
-    /// Moves the wall clock by so many microseconds.
-    pub fn jump(&self, by: i64) {
-        self.ahead.fetch_add(by, Ordering::AcqRel);
-    }
-}
-
-impl Clock for JumpingClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.machine.now().as_micros() + self.ahead.load(Ordering::Acquire))
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.machine.monotonic()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        self.machine.sleep(duration)
-    }
-}
-
-/// A clock that stands still until it is moved on.
-pub struct ManualClock {
-    started_at: Timestamp,
-    passed: Mutex<Duration>,
-    sleepers: watch::Sender<Duration>,
-}
-
-impl ManualClock {
-    pub fn start() -> Self {
-        let sleepers = watch::Sender::new(Duration::ZERO);
-        Self { started_at: SystemClock::start().now(), passed: Mutex::default(), sleepers }
-    }
-
-    pub fn advance(&self, by: Duration) {
-        let mut passed = self.passed.lock().unwrap();
-        *passed += by;
-        self.sleepers.send_replace(*passed);
-    }
-
-    /// Moves on, a little at a time, until this holds of what `path` shows.
-    pub async fn advance_until(&self, server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Duration {
-        let from = self.monotonic();
-        while !holds(&server.get(path).await) {
-            self.advance(Duration::from_secs(60));
-        }
-        self.monotonic() - from
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        self.started_at.plus(self.monotonic())
-    }
-
-    fn monotonic(&self) -> Duration {
-        *self.passed.lock().unwrap()
-    }
-
-    fn sleep(&self, duration: Duration) -> Sleep {
-        let (until, mut sleeping) = (self.monotonic() + duration, self.sleepers.subscribe());
-        Box::pin(async move {
-            let _ = sleeping.wait_for(|passed| *passed >= until).await;
-        })
-    }
+    clock.monotonic() - from
 }
 
 /// Nothing here takes hours, but that a retry comes after ten.
@@ -106,9 +37,9 @@ async fn a_retry_comes_when_its_time_has_come() {
     subscribe_with(&server, fields).await;
     server.experiment(draft("k")).await;
     let tried = |page: &Value| items(page).iter().any(|delivery| delivery["attempt_count"] == 1);
-    clock.advance_until(&server, "/deliveries", tried).await;
+    advance_until(&clock, &server, "/deliveries", tried).await;
     let delivered = |page: &Value| items(page).iter().any(|delivery| delivery["state"] == "delivered");
-    let took = clock.advance_until(&server, "/deliveries", delivered).await;
+    let took = advance_until(&clock, &server, "/deliveries", delivered).await;
     // Retries are spread a little around their time.
     let hours = |hours: u64| Duration::from_hours(hours);
     assert!(took >= hours(8), "it came after {took:?}");
@@ -149,7 +80,7 @@ async fn an_hour_ahead_and_an_hour_back_change_nothing(database: Database) {
     server.stop().await;
 }
 
-fn accepted(request: &crate::receiver::Received) -> bool {
+fn accepted(request: &bellwether_testkit::receiver::Received) -> bool {
     request.revision() % 3 != 0 || request.attempt() > 1
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwether::delivery::transport::answer::Answer;
-use bellwether::delivery::transport::client::{Client, Credentials, Key, Message, Target};
+use bellwether::delivery::transport::client::{Client, Credentials, Message, MessageKey, Target};
 use bellwether::delivery::transport::error::ErrorClass;
 use bellwether::delivery::transport::outbound::{Outbound, Timeouts};
 use bellwether::delivery::transport::resolver::{Resolve, Resolving};
@@ -52,7 +52,7 @@ fn outbound(settings: &OutboundSettings) -> Outbound {
 
 fn target(url: impl Into<String>) -> Target {
     let secret = Secret::parse(SECRET).unwrap();
-    let key = Key { secret: secret.clone(), signing_key: None, until: None };
+    let key = MessageKey { secret: secret.clone(), signing_key: None, until: None };
     let credentials = Credentials { body: secret, message: vec![key] };
     Target { url: url.into(), max_in_flight: 1, headers: Vec::new(), credentials, tls: None }
 }

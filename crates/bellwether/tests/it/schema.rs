@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bellwether::app;
 use bellwether::store::{Db, StoreError, Tx, query_as};
-
-use crate::databases::{Database, close, on_both};
+use bellwether_testkit::databases::{Database, close};
+use bellwether_testkit::on_both;
 
 /// What a database says of itself, in words that both can be held to.
 type Schema = BTreeMap<String, Vec<String>>;

@@ -6,17 +6,14 @@ use bellwether::app::{self, Running};
 use bellwether::config::Config;
 use bellwether::domain::address::AddressPolicy;
 use bellwether::domain::clock::Clock;
+use bellwether_bench::api::Api;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::receiver::PATIENCE;
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-
-use crate::databases::Database;
-use crate::receiver::PATIENCE;
 
 /// The first admin key of every server here.
 pub const ADMIN_KEY: &str = "bw_01jzzzzzzzzzzzzzzzzzzzzzzz_0123456789abcdef0123456789abcdef";
@@ -29,13 +26,13 @@ pub fn config(database: &Database) -> Config {
         admin_key: Some(ADMIN_KEY.to_owned()),
         addresses: AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: false },
         program: env!("CARGO_BIN_EXE_bellwether").into(),
-        ..Config::usual(database.folder())
+        ..Config::defaults(database.folder())
     }
 }
 
 pub struct Server {
     running: Running,
-    client: Client<HttpConnector, Full<Bytes>>,
+    api: Api,
 }
 
 /// What the API answered.
@@ -69,13 +66,17 @@ impl Server {
 
     pub async fn with(config: Config) -> Self {
         let running = app::start(config).await.expect("the server starts");
-        Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self::of(running)
     }
 
     /// By another clock than the machine's.
     pub async fn by(config: Config, clock: Arc<dyn Clock>) -> Self {
         let running = app::start_by(config, clock).await.expect("the server starts");
-        Self { running, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self::of(running)
+    }
+
+    fn of(running: Running) -> Self {
+        Self { api: Api::at(running.address(), ADMIN_KEY), running }
     }
 
     pub fn running(&self) -> &Running {
@@ -83,7 +84,7 @@ impl Server {
     }
 
     pub async fn stop(self) {
-        drop(self.client);
+        drop(self.api);
         self.running.stop().await;
     }
 
@@ -99,7 +100,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("the request is well formed");
-        let answered = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let answered = tokio::time::timeout(PATIENCE, self.api.send(request)).await;
         let (parts, body) = answered.expect("the server answers").expect("the server answers").into_parts();
         let body = body.collect().await.expect("the answer is whole").to_bytes();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
@@ -112,7 +113,7 @@ impl Server {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::default()).expect("the request is well formed");
-        let answered = tokio::time::timeout(PATIENCE, self.client.request(request)).await;
+        let answered = tokio::time::timeout(PATIENCE, self.api.send(request)).await;
         answered.expect("the server answers").expect("the server answers")
     }
 

@@ -25,10 +25,9 @@ use bellwether::domain::experiment::Experiment;
 use bellwether::domain::id::{EntityId, EventId, ExperimentId, FactId, Ids};
 use bellwether::store::definitions::{Definition, Stored};
 use bellwether::store::{Db, FromCell, StoreError, Tx, changes, events, query_as};
+use bellwether_testkit::receiver::PATIENCE;
 use bellwether_webhook::EventType;
 use serde_json::json;
-
-use crate::receiver::PATIENCE;
 
 pub type Answered<T> = Result<T, StoreError>;
 

@@ -7,10 +7,10 @@ use bellwether::domain::delivery::{DeliveryState, Origin};
 use bellwether::domain::event::Format;
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::platform::secret::Vault;
-use bellwether::store::pending::{self, Look, Owed, Place};
+use bellwether::store::pending::{self, Cursor, Look, Owed};
 use bellwether::store::{StoreError, Tx, deliveries, endpoints, event_log, events, lanes, outcomes};
-
-use crate::databases::{Database, on_both};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 
 const SQLITE_1: &str = include_str!("../../migrations/sqlite/0001_initial.sql");
 const POSTGRES_1: &str = include_str!("../../migrations/postgres/0001_initial.sql");
@@ -80,7 +80,7 @@ async fn the_first_version_opens_with_all_that_is_in_it(database: Database) {
             let due_by = Timestamp::from_micros(9);
             let pending = pending::read(
                 tx,
-                &Look { owed, after: Place::START, due_by, reach: 9, limit: 9, format: Format::Eppo },
+                &Look { owed, after: Cursor::START, due_by, reach: 9, limit: 9, format: Format::Eppo },
             )?;
             let all = deliveries::list(tx, &deliveries::Selection { limit: 9, ..Default::default() })?.found;
             Ok::<_, StoreError>((endpoints::get(tx, &vault, endpoint)?, lanes::get(tx, endpoint)?, pending, all))
@@ -191,7 +191,7 @@ async fn deliveries_of_the_third_version_stand_where_they_stood(database: Databa
     }
     for (is_behind, expected) in [(false, vec![(2, false), (6, true)]), (true, vec![(3, false)])] {
         let owed = Owed { endpoint: EndpointId::of(1), lane: 1, is_behind };
-        let look = Look { owed, after: Place::START, due_by: at(99), reach: 9, limit: 9, format: Format::Eppo };
+        let look = Look { owed, after: Cursor::START, due_by: at(99), reach: 9, limit: 9, format: Format::Eppo };
         let pending = db.read(move |tx: &mut dyn Tx| pending::read(tx, &look)).await.unwrap();
         let pending: Vec<_> = pending.iter().map(|one| (one.event.revision, one.is_resent)).collect();
         assert_eq!(pending, expected);

@@ -7,10 +7,9 @@ use std::path::Path;
 use bellwether_bench::api::Refused;
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
+use bellwether_testkit::receipts;
 use bellwether_webhook::Secret;
 use serde_json::json;
-
-use crate::verdict;
 
 /// Pages of 4 KiB. The schema takes some of them.
 const PAGES: u32 = 220;
@@ -46,7 +45,7 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
     let log = server.api().event_log().await.unwrap();
     let logged: HashSet<(i64, i64)> = log.iter().map(|(experiment, revision, _)| (*experiment, *revision)).collect();
     assert_eq!(logged, accepted.iter().copied().collect());
-    verdict::wait_for(&receiver, &log).await;
+    receipts::wait_for(&receiver, &log, 1).await;
     server.api().change_experiment(experiment, "afterwards").await.unwrap();
     println!("{} changes until the disk was full", accepted.len());
     server.stop().unwrap();

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
+use bellwether_testkit::receipts;
 use bellwether_webhook::Secret;
 use serde_json::json;
-
-use crate::verdict;
 
 const EXPERIMENTS: usize = 5;
 
@@ -25,7 +24,7 @@ async fn a_request_that_panics_is_a_failed_attempt_and_nothing_else() {
     for i in 0..EXPERIMENTS {
         api.create_experiment(&format!("e{i}")).await.unwrap();
     }
-    verdict::wait_for(&receiver, &api.event_log().await.unwrap()).await;
+    receipts::wait_for(&receiver, &api.event_log().await.unwrap(), 1).await;
     // What was answered is on disk when the server has stopped.
     server.stop().unwrap();
     let server = crate::start_server(folder.path());

@@ -6,13 +6,14 @@ use std::path::Path;
 use bellwether_bench::Problem;
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
+use bellwether_testkit::receipts;
+use bellwether_testkit::writers::{Changes, Writers};
 use bellwether_webhook::Secret;
 use serde_json::json;
 
 use crate::EXPERIMENTS;
 use crate::moments::Moments;
-use crate::verdict::{self, Ledgers, Observed};
-use crate::writers::{Changes, Writers};
+use crate::verdict::{Ledgers, Observed};
 
 const POINTS: [&str; 6] =
     ["commit.before", "commit.after", "batch.middle", "request.before", "answer.unrecorded", "outcomes.recorded"];
@@ -51,7 +52,7 @@ async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
     }
     server.stop()?;
 
-    let (mut changes, mut early) = (Changes::default(), 0);
+    let (mut changes, mut kills, mut early) = (Changes::default(), 0, 0);
     for round in 0..POINTS.len() * ROUNDS {
         let passage = moments.draw().turns;
         let points = format!("{}={passage}*off->return", POINTS[round % POINTS.len()]);
@@ -61,19 +62,29 @@ async fn observe(moments: &mut Moments) -> Result<Observed, Problem> {
             continue;
         };
         // The writers end when the server is gone.
-        changes.add(Writers::start(&server.api(), &experiments, round).join().await?);
+        changes.add(Writers::until_gone(&server.api(), &experiments, round).join().await);
+        kills += 1;
         drop(server);
     }
 
     assert!(early < POINTS.len() * ROUNDS / 2, "{early} times the server did not come up");
     let server = crate::start_server(folder.path());
     let log = server.api().event_log().await?;
-    verdict::wait_for(&receiver, &log).await;
+    receipts::wait_for(&receiver, &log, 1).await;
     server.stop()?;
     let received = receiver.arrivals();
     let server = crate::start_server(folder.path());
     let ledgers = Ledgers::read(&server.api(), &experiments).await?;
     server.stop()?;
     let is_quiet = receiver.arrivals().len() == received.len();
-    Ok(Observed { changes, log, received, refused: receiver.refused(), ledgers, is_quiet, took: start.elapsed() })
+    Ok(Observed {
+        changes,
+        kills,
+        log,
+        received,
+        refused: receiver.refused(),
+        ledgers,
+        is_quiet,
+        took: start.elapsed(),
+    })
 }

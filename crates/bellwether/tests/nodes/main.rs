@@ -6,21 +6,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-#[path = "../it/cluster.rs"]
-#[allow(dead_code)]
-mod cluster;
-#[path = "../it/databases.rs"]
-#[allow(dead_code, unused_macros, unused_imports)]
-mod databases;
-mod gate;
-#[path = "../kill/log.rs"]
-mod log;
 mod nodes;
 mod outage;
 mod verdict;
-mod writers;
 
 use std::time::Duration;
+
+use bellwether_testkit::writers::Writers;
 
 use nodes::Nodes;
 use verdict::Observed;
@@ -43,7 +35,7 @@ async fn endure(fault: Fault) {
         let mut nodes = Nodes::start(3).await;
         nodes.wait_until_shared().await;
         println!("three nodes share the lanes");
-        let writers = writers::Writers::start(nodes.addresses(), &nodes.experiments);
+        let writers = Writers::through(&nodes.addresses(), &nodes.experiments);
         nodes.wait_for_arrivals_everywhere().await;
         let struck_at = nodes.strike(fault);
         let gap = nodes.wait_until_taken_over(struck_at).await;
@@ -86,7 +78,7 @@ async fn lanes_move_to_a_node_that_joins_and_from_one_that_leaves() {
     let observed = judged(async {
         let mut nodes = Nodes::start(1).await;
         nodes.wait_until_shared().await;
-        let writers = writers::Writers::start(nodes.addresses(), &nodes.experiments);
+        let writers = Writers::through(&nodes.addresses(), &nodes.experiments);
         nodes.wait_for_arrivals_everywhere().await;
         nodes.join().await;
         nodes.wait_until_shared().await;

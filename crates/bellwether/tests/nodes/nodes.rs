@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 use bellwether_bench::Problem;
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::gate::Gate;
+use bellwether_testkit::writers::Changes;
+use bellwether_testkit::{cluster, receipts};
 use bellwether_webhook::Secret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::Fault;
-use crate::cluster;
-use crate::databases::Database;
-use crate::gate::Gate;
 use crate::verdict::Observed;
-use crate::writers::Changes;
 
 pub const ENDPOINTS: usize = 6;
 const EXPERIMENTS: usize = 12;
@@ -208,17 +208,7 @@ impl Nodes {
                 break log;
             }
         };
-        let mut count = self.receiver.count();
-        loop {
-            let arrivals = self.receiver.arrivals();
-            let told: HashSet<(u32, &str)> =
-                arrivals.iter().map(|arrival| (arrival.endpoint, arrival.id.as_str())).collect();
-            let is_told = |id: &str| (0..ENDPOINTS).all(|number| told.contains(&(u32::try_from(number).unwrap(), id)));
-            if log.iter().all(|(_, _, id)| is_told(id)) {
-                break;
-            }
-            count.changed().await.unwrap();
-        }
+        receipts::wait_for(&self.receiver, &log, ENDPOINTS).await;
         // Whoever is asked to stop records what has arrived, so that nothing is left to be owed.
         let mut running = self.running;
         for node in running.iter_mut().skip(1).rev() {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bellwether::domain::clock::Clock;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::cluster::Own;
+use bellwether_testkit::writers::Writers;
 
-use crate::cluster::Own;
 use crate::judged;
 use crate::nodes::Nodes;
-use crate::writers::Writers;
 
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -19,7 +19,7 @@ async fn postgres_is_restarted_as_after_a_crash() {
     judged(async {
         let nodes = Nodes::on(server.folder(), 1).await;
         nodes.wait_until_shared().await;
-        let writers = Writers::start(nodes.addresses(), &nodes.experiments);
+        let writers = Writers::through(&nodes.addresses(), &nodes.experiments);
         for _ in 0..3 {
             nodes.wait_for_arrivals_everywhere().await;
             tokio::task::block_in_place(|| server.restart());
@@ -36,7 +36,7 @@ async fn postgres_is_unreachable_for_half_a_minute() {
     judged(async {
         let nodes = Nodes::start(1).await;
         nodes.wait_until_shared().await;
-        let writers = Writers::start(nodes.addresses(), &nodes.experiments);
+        let writers = Writers::through(&nodes.addresses(), &nodes.experiments);
         nodes.wait_for_arrivals_everywhere().await;
         nodes.gate().shut();
         SystemClock::start().sleep(OUTAGE).await;

@@ -55,7 +55,7 @@ impl Installation {
 
     pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::usual(folder.path());
+        let mut config = Config::defaults(folder.path());
         config.listen = ([127, 0, 0, 1], 0).into();
         config.admin_key = Some(ADMIN_KEY.to_owned());
         config.addresses.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];

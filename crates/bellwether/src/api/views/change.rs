@@ -12,19 +12,19 @@ use crate::domain::id::EndpointChangeId;
 pub struct ChangeView {
     revision: i64,
     #[serde(flatten)]
-    told: Told,
+    told: HistoryEntry,
 }
 
 #[derive(Debug, Serialize)]
 pub struct EndpointChangeView {
     id: EndpointChangeId,
     #[serde(flatten)]
-    told: Told,
+    told: HistoryEntry,
 }
 
 /// What every entry of a history tells.
 #[derive(Debug, Serialize)]
-struct Told {
+struct HistoryEntry {
     action: String,
     actor: Actor,
     occurred_at: Timestamp,
@@ -35,13 +35,13 @@ struct Told {
 impl ChangeView {
     pub fn of(change: &Change) -> Self {
         let Change { revision, action, actor, occurred_at, changes, reason } = change.clone();
-        Self { revision, told: Told { action, actor, occurred_at, changes, reason } }
+        Self { revision, told: HistoryEntry { action, actor, occurred_at, changes, reason } }
     }
 }
 
 impl EndpointChangeView {
     pub fn of(change: &EndpointChange) -> Self {
         let EndpointChange { id, action, actor, occurred_at, changes, reason } = change.clone();
-        Self { id, told: Told { action, actor, occurred_at, changes, reason } }
+        Self { id, told: HistoryEntry { action, actor, occurred_at, changes, reason } }
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
-use crate::domain::key::{Key, Role};
+use crate::domain::key::{ApiKey, Role};
 use crate::registry::IssuedKey;
 
 #[derive(Debug, Serialize)]
@@ -18,7 +18,7 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    pub fn of(key: &Key) -> Self {
+    pub fn of(key: &ApiKey) -> Self {
         Self {
             id: key.id,
             name: key.name.clone(),

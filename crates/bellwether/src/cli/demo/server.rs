@@ -11,7 +11,7 @@ use crate::domain::address::AddressPolicy;
 pub async fn start(data: &Path, listen: SocketAddr) -> Result<(Running, String), String> {
     let own_machine = "127.0.0.0/8".parse()?;
     let addresses = AddressPolicy { allow_networks: vec![own_machine], allow_http: false };
-    let config = Config { listen, addresses, ..Config::usual(data) };
+    let config = Config { listen, addresses, ..Config::defaults(data) };
     let server = app::start(config).await;
     let server = server.map_err(|error| format!("the server does not start: {error}; try another --listen"))?;
     let admin_key = server.admin_key().ok_or("the data folder has been used before")?.to_owned();

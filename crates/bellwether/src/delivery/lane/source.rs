@@ -51,7 +51,8 @@ impl Source {
 
     /// How long it is until another look into the database is due; `None`: none is.
     pub fn next_look(&self, window: &Window, now: Duration) -> Option<Duration> {
-        (window.is_behind() && self.pages.is_empty()).then(|| (self.looked_at + self.look_again).saturating_sub(now))
+        (window.is_out_of_step() && self.pages.is_empty())
+            .then(|| (self.looked_at + self.look_again).saturating_sub(now))
     }
 
     /// `is_probing`: what is due later is wanted too.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::breaker::{Breaker, Noted};
+use super::judgement::{self, Answered, Onward};
 use super::rate::Rate;
-use super::verdict::{self, Answered, Place};
 use super::window::{Limits, Retry, Taken, Window};
 use crate::delivery::transport::answer::Answer;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::{Endpoint, EndpointState};
-use crate::domain::health::{Health, Turn};
+use crate::domain::health::{Health, HealthChange};
 use crate::store::pending::Pending;
 
 /// A point on the lane's monotonic clock.
@@ -68,7 +68,7 @@ pub struct Settled {
     pub state: DeliveryState,
     pub failure_count: u32,
     pub due_at: Timestamp,
-    pub turn: Option<Turn>,
+    pub turn: Option<HealthChange>,
     /// The receiver wants nothing any more.
     pub is_gone: bool,
     /// The endpoint's health has changed.
@@ -228,41 +228,41 @@ impl State {
             lived: now.lived,
             random,
         };
-        let mut verdict = verdict::reach(&answered, &self.endpoint.settings, &mut self.breaker.health);
+        let mut judgement = judgement::reach(&answered, &self.endpoint.settings, &mut self.breaker.health);
         let (is_success, blames_event) = (answer.is_success(), answer.may_be_of_event());
-        self.breaker.probes += u32::from(*is_probe && !is_success && verdict.pause.is_none());
+        self.breaker.probes += u32::from(*is_probe && !is_success && judgement.pause.is_none());
         let noted =
-            Noted { pending: &taken.pending, is_probe: *is_probe, is_success, blames_event, pause: verdict.pause };
+            Noted { pending: &taken.pending, is_probe: *is_probe, is_success, blames_event, pause: judgement.pause };
         self.breaker.note(noted, now.mono, now.wall);
-        if let Some(Turn::Recovered { frees }) = &mut verdict.turn {
+        if let Some(HealthChange::Recovered { frees }) = &mut judgement.turn {
             *frees = self.breaker.close(now.mono);
         }
-        let delay = match verdict.place {
-            Place::Retry { after, .. } => Some(after),
+        let delay = match judgement.place {
+            Onward::Retry { after, .. } => Some(after),
             // Due as it was: the lane waits, and so does all of its experiment, also after a restart.
-            Place::Ended(_) | Place::Front { .. } => None,
+            Onward::Ended(_) | Onward::Front { .. } => None,
         };
         let number = taken.pending.attempt_count + 1;
         let due_at = delay.map_or(taken.pending.due_at, |delay| now.wall.plus(delay));
-        let failure_count = verdict.failure_count;
+        let failure_count = judgement.failure_count;
         let pending = Pending { attempt_count: number, failure_count, due_at, ..taken.pending.clone() };
-        let state = match verdict.place {
-            Place::Ended(state) => state,
+        let state = match judgement.place {
+            Onward::Ended(state) => state,
             _ => DeliveryState::Pending,
         };
-        match verdict.place {
-            Place::Ended(_) => self.breaker.forget(pending.id),
-            Place::Retry { after, is_asked: true } => self.breaker.ask(pending.id, now.mono + after),
+        match judgement.place {
+            Onward::Ended(_) => self.breaker.forget(pending.id),
+            Onward::Retry { after, is_asked: true } => self.breaker.ask(pending.id, now.mono + after),
             _ => {}
         }
         let window = self.window(*is_behind);
-        match verdict.place {
-            Place::Ended(_) => window.settle(taken, None, now.mono),
-            Place::Retry { after, .. } => window.settle(taken, Some(Retry { pending, delay: after }), now.mono),
-            Place::Front { is_holding } => window.put_back(taken, pending, is_holding, now.mono),
+        match judgement.place {
+            Onward::Ended(_) => window.settle(taken, None, now.mono),
+            Onward::Retry { after, .. } => window.settle(taken, Some(Retry { pending, delay: after }), now.mono),
+            Onward::Front { is_holding } => window.put_back(taken, pending, is_holding, now.mono),
         }
         let has_new_health = self.breaker.health != before;
-        let (turn, is_gone) = (verdict.turn, verdict.is_gone);
+        let (turn, is_gone) = (judgement.turn, judgement.is_gone);
         Settled { number, state, failure_count, due_at, turn, is_gone, has_new_health }
     }
 }

@@ -16,7 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::domain::endpoint::{Ordering, Settings};
 use crate::domain::id::{DeliveryId, ExperimentId};
-use crate::store::pending::{Pending, Place};
+use crate::store::pending::{Cursor, Pending};
 use pass::Pass;
 pub use pass::Wish;
 
@@ -176,8 +176,8 @@ impl Window {
         self.unrecorded.len()
     }
 
-    pub fn is_behind(&self) -> bool {
-        self.pass.is_behind
+    pub fn is_out_of_step(&self) -> bool {
+        self.pass.is_out_of_step
     }
 
     /// A hint that came with a commit.
@@ -187,7 +187,7 @@ impl Window {
         }
         if self.pass.is_under_way && self.pass.offers.len() < self.limits.capacity {
             self.pass.offers.push(pending);
-        } else if self.pass.is_behind || self.open() >= self.limits.capacity {
+        } else if self.pass.is_out_of_step || self.open() >= self.limits.capacity {
             self.fall_behind();
         } else {
             self.take_in(pending, now, Duration::ZERO);
@@ -348,7 +348,7 @@ impl Window {
             }
         }
         self.fall_behind();
-        self.pass.cursor = Place::START;
+        self.pass.cursor = Cursor::START;
         self.pass.is_void = self.pass.is_under_way;
     }
 
@@ -416,7 +416,7 @@ impl Window {
         self.ready_alone.clear();
         self.waiting.clear();
         self.page_failed();
-        self.pass.cursor = Place::START;
+        self.pass.cursor = Cursor::START;
         self.fall_behind();
         self.pass.low_water = self.limits.capacity;
     }

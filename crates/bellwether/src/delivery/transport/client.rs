@@ -14,7 +14,7 @@ use super::error::ErrorClass;
 use super::outbound::{Outbound, Timeouts};
 use super::pool::{Connection, Pool};
 use super::redaction::Redaction;
-pub use super::request::{Credentials, Key, Message};
+pub use super::request::{Credentials, Message, MessageKey};
 use super::request::{Signed, Template};
 use super::tls::Tls;
 use super::{http1, http2};

@@ -34,11 +34,11 @@ const FRAMING: [HeaderName; 8] = [
 pub struct Credentials {
     pub body: Secret,
     /// For the headers, in this order.
-    pub message: Vec<Key>,
+    pub message: Vec<MessageKey>,
 }
 
 #[derive(Debug, Clone)]
-pub struct Key {
+pub struct MessageKey {
     pub secret: Secret,
     pub signing_key: Option<SigningKey>,
     /// From when on it signs no more.

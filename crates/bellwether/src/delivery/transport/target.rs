@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bellwether_webhook::{Secret, SigningKey};
 use http::header::{HeaderName, HeaderValue};
 
-use super::client::{Client, Credentials, Key, Message, Target};
+use super::client::{Client, Credentials, Message, MessageKey, Target};
 use super::outbound::Outbound;
 use crate::domain::clock::Timestamp;
 use crate::domain::endpoint::{Endpoint, Sendable, Settings};
@@ -44,7 +44,7 @@ fn credentials(signing: &Signing, is_asymmetric: bool) -> Result<Credentials, Fi
     };
     let key = |keys: &Keys, until: Option<Timestamp>| {
         let signing_key = keys.seed.filter(|_| is_asymmetric).map(|seed| SigningKey::from_bytes(&seed));
-        Ok(Key { secret: secret(keys)?, signing_key, until })
+        Ok(MessageKey { secret: secret(keys)?, signing_key, until })
     };
     let all = signing.in_headers().map(|(keys, until)| key(keys, until)).collect::<Result<_, FieldError>>()?;
     Ok(Credentials { body: secret(&signing.current)?, message: all })

@@ -21,7 +21,7 @@ const OUTCOMES_ALONG: usize = 8;
 const OUTCOME_PATIENCE: Duration = Duration::from_millis(20);
 
 /// To be done after a commit.
-pub type Wake = Box<dyn FnOnce() + Send>;
+pub type AfterCommit = Box<dyn FnOnce() + Send>;
 
 /// What a job's closure came to. Either way its answer is kept for `answer`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,9 +108,9 @@ where
 
 /// Does what was to be done after a commit. These are hints, and what one that panics would have told is found by looking:
 /// it must not keep the answers back of what is on disk.
-pub fn wake_all(wakes: Vec<Wake>) {
-    for wake in wakes {
-        if catch_unwind(AssertUnwindSafe(wake)).is_err() {
+pub fn do_after_commit(after_commit: Vec<AfterCommit>) {
+    for then in after_commit {
+        if catch_unwind(AssertUnwindSafe(then)).is_err() {
             tracing::error!("what follows a commit failed; those who wait for it look by themselves");
         }
     }

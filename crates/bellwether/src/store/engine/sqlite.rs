@@ -110,8 +110,8 @@ fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<
     match committed {
         Ok(()) => {
             kill_point!("commit.after");
-            // Wakes first: whoever is answered may look at once for what was woken.
-            batch::wake_all(tx.take_wakes());
+            // Hints first: whoever is answered may look at once for what was woken.
+            batch::do_after_commit(tx.take_after_commit());
             batch::answer(batch, runtime, Ok(()));
         }
         // Nothing of the batch stands: a full disk or the like takes all of it. Alone, the small ones may still fit.
@@ -172,14 +172,14 @@ fn try_batch(tx: &mut SqliteTx, batch: &mut [Box<dyn Job>], fallback: Fallback) 
 }
 
 fn run_unsaved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
-    let (before, wakes) = (tx.rows_written(), tx.wakes());
+    let (before, noted) = (tx.rows_written(), tx.actions_noted());
     let ran = job.run(tx);
     kill_point!("batch.middle");
     tx.check_open()?;
     match ran {
         Ran::Kept => Ok(()),
         Ran::RolledBack if tx.rows_written() == before => {
-            tx.forget_since(wakes);
+            tx.forget_since(noted);
             Ok(())
         }
         Ran::RolledBack => Err(BatchError::MustBeSaved),
@@ -187,12 +187,12 @@ fn run_unsaved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
 }
 
 fn run_saved(tx: &mut SqliteTx, job: &mut dyn Job) -> Result<(), BatchError> {
-    let wakes = tx.wakes();
+    let noted = tx.actions_noted();
     tx.run("SAVEPOINT job")?;
     let ran = job.run(tx);
     tx.check_open()?;
     if ran == Ran::RolledBack {
-        tx.forget_since(wakes);
+        tx.forget_since(noted);
         tx.run("ROLLBACK TO job")?;
     }
     Ok(tx.run("RELEASE job")?)

@@ -26,7 +26,7 @@ const MOST_VALUES: usize = 1000;
 
 /// Carries all of these out, in this order or several as one statement: so none of them may look for what another writes.
 /// References between their rows hold, for these are checked at the end of each statement.
-pub fn together(tx: &mut dyn Tx, writes: &[Write]) -> Result<(), StoreError> {
+pub fn execute_all(tx: &mut dyn Tx, writes: &[Write]) -> Result<(), StoreError> {
     if !tx.dialect().joins_writes() {
         return writes.iter().try_for_each(|write| write.execute(tx));
     }

@@ -1,10 +1,11 @@
 //! Bodies that are not what they should be: malformed, of another type, too large, naming a field twice.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use http::Method;
 use serde_json::json;
 
 use super::refusals::{State, problem};
-use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Answer, Server, draft};
 
 async fn send(server: &Server, method: Method, path: &str, content_type: &str, body: Vec<u8>) -> Answer {

@@ -1,10 +1,11 @@
 //! Whatever is wrong with a request: a problem answer that says what, and nothing changed.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::refusals::{State, invalid, problem};
-use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Definitions, Server, draft};
 
 async fn experiments_are_refused_by_field(database: Database) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::store::{StoreError, Tx};
+use bellwether_testkit::clocks::JumpingClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::retention::live_two_hours;
 use super::{items, rename, subscribe_with};
-use crate::clocks::JumpingClock;
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";

@@ -1,11 +1,12 @@
 //! What somebody does by hand: have a delivery sent again, cancel one, test an endpoint.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::refusals::problem;
 use super::{delivery, items, rename, subscribe, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 /// It comes at once, though a later revision of the same experiment fails and holds back others.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bellwether::domain::clock::Clock;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +13,6 @@ use tokio::net::TcpStream;
 
 use super::items;
 use super::refusals::{invalid, problem};
-use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Server, config, draft};
 
 async fn connect(server: &Server) -> TcpStream {

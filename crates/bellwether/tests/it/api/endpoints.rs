@@ -1,11 +1,12 @@
 //! Endpoints: switched off and on, deleted, and close with their secrets.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::telemetry::Page;
 use super::{delivery, items, rename, subscribe, subscribe_with, why};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{ADMIN_KEY, Server, draft};
 
 async fn states(server: &Server, endpoint: &str) -> Vec<(i64, String)> {
@@ -114,7 +115,7 @@ async fn what_is_cancelled_on_its_way_is_not_tried_again(database: Database) {
     assert_eq!(first, 1);
 }
 
-fn revision(request: &crate::receiver::Received) -> i64 {
+fn revision(request: &bellwether_testkit::receiver::Received) -> i64 {
     request.headers.get("bellwether-revision").map_or(0, |text| text.parse().unwrap())
 }
 
@@ -167,9 +168,9 @@ async fn secrets_are_told_once_and_kept_encrypted(database: Database) {
     let id = server.experiment(draft("k")).await;
     let received = receiver.wait_for(2).await;
     for secret in [made.as_str(), own] {
-        let header = |name: &str, request: &crate::receiver::Received| request.header(name).to_owned();
+        let header = |name: &str, request: &bellwether_testkit::receiver::Received| request.header(name).to_owned();
         let secret = bellwether_webhook::Secret::parse(secret).unwrap();
-        let fits = |request: &crate::receiver::Received| {
+        let fits = |request: &bellwether_testkit::receiver::Received| {
             bellwether_webhook::verify_body_signature(&request.body, &secret).is_ok()
         };
         assert_eq!(

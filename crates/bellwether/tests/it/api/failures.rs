@@ -1,10 +1,11 @@
 //! Receivers that fail: retries, order, exhaustion, redirects, dropped connections, slowness.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Received, Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{items, rename, subscribe, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Received, Receiver, Reply};
 use crate::server::{Server, draft};
 
 /// The endpoint's only delivery, with its attempts, once it is in `state`.

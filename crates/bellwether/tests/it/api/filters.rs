@@ -1,10 +1,11 @@
 //! Who is told of what: each clause of a filter, and what the API says of an event that was not sent.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::Receiver;
 use serde_json::{Value, json};
 
 use super::{delivery, rename, subscribe, subscribe_with, why};
-use crate::databases::{Database, on_both};
-use crate::receiver::Receiver;
 use crate::server::{Definitions, Server, draft};
 
 async fn with_filter(server: &Server, url: &str, filter: Value) -> String {

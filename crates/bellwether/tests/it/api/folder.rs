@@ -5,10 +5,11 @@ use std::path::Path;
 
 use bellwether::app::{self, StartError};
 use bellwether::store::{StoreError, Tx};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use serde_json::json;
 
 use super::subscribe_with;
-use crate::databases::{Database, on_both};
 use crate::server::{Server, config, draft};
 
 fn mode(path: &Path) -> u32 {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bellwether::domain::clock::Clock;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Received, Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{delivery, items, rename, subscribe_with, why};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Received, Receiver, Reply};
 use crate::server::{Server, draft};
 
 const TURNS: [&str; 3] = ["webhook.endpoint.failing", "webhook.endpoint.recovered", "webhook.endpoint.disabled"];

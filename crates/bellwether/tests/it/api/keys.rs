@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bellwether::domain::clock::Clock;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::documented::{ROLES, Route, routes};
 use super::items;
 use super::telemetry::Page;
-use crate::databases::{Database, on_both};
 use crate::server::{ADMIN_KEY, Server};
 
 /// A key of this role: its id and its text.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bellwether::config::Config;
-use bellwether::domain::delivery::{Attempt, DeliveryState, Key, Outcome};
-use bellwether::domain::health::Turn;
+use bellwether::domain::delivery::{Attempt, DeliveryState, Outcome, Position};
+use bellwether::domain::health::HealthChange;
 use bellwether::domain::id::{DeliveryId, EndpointId};
 use bellwether::registry::Report;
 use bellwether::store::{Db, StoreError, Tx, endpoints, keys, lanes};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::receiver::PATIENCE;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::subscribe_with;
-use crate::databases::Database;
-use crate::receiver::PATIENCE;
 use crate::server::{ADMIN_KEY, Server, config, draft};
 use crate::store::{Held, at, column};
 
@@ -136,7 +136,7 @@ async fn outcomes_and_edits_of_an_endpoint_lock_in_one_order() {
     };
     begins.recv().await.unwrap();
     let (endpoint_id, fence) = (id, lane.fence);
-    let turn = Some(Turn::GivenUp { reason: "the test says so".into() });
+    let turn = Some(HealthChange::GivenUp { reason: "the test says so".into() });
     let report = Report {
         endpoint_id,
         fence,
@@ -182,8 +182,8 @@ pub fn outcome(lane: u32) -> Outcome {
         response_headers: None,
         response_body: None,
     };
-    let key = Key { lane, delivery: DeliveryId::of(77), experiment: 7, revision: 1, ..Key::START };
-    Outcome { key, attempt, state: DeliveryState::Pending, failure_count: 1, due_at: at(1), ended_at: None }
+    let key = Position { lane, delivery: DeliveryId::of(77), experiment: 7, revision: 1, ..Position::START };
+    Outcome { position: key, attempt, state: DeliveryState::Pending, failure_count: 1, due_at: at(1), ended_at: None }
 }
 
 /// Two nodes each revoke one of the last two admin keys at once.

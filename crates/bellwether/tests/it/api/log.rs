@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::receiver::PATIENCE;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::stream::Reader;
 use super::{items, rename};
-use crate::databases::Database;
-use crate::receiver::PATIENCE;
 use crate::server::{ADMIN_KEY, Server, config, draft};
 
 /// Another process on the same database, with the same secret key and a data folder of its own.

@@ -2,14 +2,14 @@
 
 use bellwether::domain::health::Health;
 use bellwether::registry::Report;
-use bellwether::store::Tx;
-use bellwether::store::lanes;
+use bellwether::store::{Tx, lanes};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::locks::{outcome, owned_lane};
 use super::{delivery, rename, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 use crate::store::at;
 

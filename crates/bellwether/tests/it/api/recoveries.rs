@@ -1,15 +1,15 @@
 //! Recovering what was exhausted, and replaying what was never owed: what is moved, how far it is, and stopping it.
 
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use bellwether::store::{StoreError, Tx};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::refusals::{invalid, problem};
 use super::{delivery, items, rename, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bellwether::app::{self, StartError};
 use bellwether::maintenance::{recovery, retention};
 use bellwether::store::{StoreError, Tx};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{PATIENCE, Receiver, Reply};
 use tokio::sync::watch;
 
 use super::{items, rename, subscribe};
-use crate::databases::{Database, on_both};
-use crate::receiver::{PATIENCE, Receiver, Reply};
 use crate::server::{ADMIN_KEY, Server, config, draft};
 
 async fn what_was_pending_arrives_after_a_restart_in_order(database: Database) {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::registry::Registry;
+use bellwether_testkit::clocks::JumpingClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{items, rename, subscribe_with};
-use crate::clocks::JumpingClock;
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 const HOUR: Duration = Duration::from_hours(1);

@@ -2,13 +2,14 @@
 
 use bellwether::domain::clock::Clock;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Received, Receiver};
 use bellwether_webhook::{Secret, Verifier, verify_body_signature};
 use serde_json::{Value, json};
 
 use super::refusals::{invalid, problem};
 use super::{rename, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Received, Receiver};
 use crate::server::{ADMIN_KEY, Server, draft};
 
 fn fits(request: &Received, verifier: &Verifier) -> bool {

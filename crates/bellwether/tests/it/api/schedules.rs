@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bellwether::domain::clock::Timestamp;
 use bellwether::store::{StoreError, experiments};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use serde_json::{Value, json};
 
-use crate::databases::{Database, on_both};
 use crate::server::{Definitions, Server};
 
 async fn next_run(server: &Server, id: i64) -> Option<Timestamp> {

@@ -1,12 +1,13 @@
 //! An experiment's whole life through the API, and every event of it at the receiver.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::Receiver;
 use bellwether_webhook::Event;
 use http::Method;
 use serde_json::{Value, json};
 
 use super::{items, log, rename, subscribe, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::Receiver;
 use crate::server::{ADMIN_KEY, Definitions, Server, draft};
 
 const CONFIGURATION: &str = "experiment.configuration.updated";
@@ -231,7 +232,7 @@ async fn the_log_is_read_in_pages(database: Database) {
     }
     let spelled = r#""experiment_key":"quote\" back\\slash "#.to_owned() + "\u{2028} \\u0001 💡\"";
     // Which experiment's events come first is nobody's promise.
-    let body_of = |request: &crate::receiver::Received| String::from_utf8(request.body.to_vec()).unwrap();
+    let body_of = |request: &bellwether_testkit::receiver::Received| String::from_utf8(request.body.to_vec()).unwrap();
     assert_eq!(
         received.iter().filter(|request| body_of(request).contains(&spelled)).count(),
         2,

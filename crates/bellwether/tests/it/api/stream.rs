@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::store::{StoreError, Tx, event_log, events, experiments, retention};
+use bellwether_testkit::clocks::JumpingClock;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::PATIENCE;
 use bellwether_webhook::EventType;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -13,9 +17,6 @@ use tokio::task::JoinSet;
 use super::refusals::{invalid, problem};
 use super::retention::live_two_hours;
 use super::{items, rename};
-use crate::clocks::JumpingClock;
-use crate::databases::{Database, on_both};
-use crate::receiver::PATIENCE;
 use crate::server::{ADMIN_KEY, Answer, Server, draft};
 use crate::store::event_of;
 

@@ -1,12 +1,13 @@
 //! What a monitoring system asks: metrics, and whether the process is ready.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use http::Method;
 use serde_json::json;
 
 use super::refusals::problem;
 use super::{items, rename, subscribe_with};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 pub struct Page(String);

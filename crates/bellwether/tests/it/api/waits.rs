@@ -1,10 +1,11 @@
 //! What a pending delivery waits for, as the API says it, and how those that ended did.
 
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use bellwether_testkit::receiver::{Receiver, Reply};
 use serde_json::{Value, json};
 
 use super::{delivery, items, rename, subscribe_with, why};
-use crate::databases::{Database, on_both};
-use crate::receiver::{Receiver, Reply};
 use crate::server::{Server, draft};
 
 async fn for_its_endpoint_its_retry_its_order_its_turn(database: Database) {

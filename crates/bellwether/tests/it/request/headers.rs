@@ -88,10 +88,10 @@ async fn every_key_in_force_signs() {
     let pair = SigningKey::from_bytes(&[7; 32]);
     let key = |text: &str, until: Option<i64>| {
         let until = until.map(|seconds| Timestamp::from_micros(NOW.as_micros() + seconds * 1_000_000));
-        Key { secret: secret(text), signing_key: None, until }
+        MessageKey { secret: secret(text), signing_key: None, until }
     };
     let keys = vec![
-        Key { signing_key: Some(pair.clone()), ..key("newest", None) },
+        MessageKey { signing_key: Some(pair.clone()), ..key("newest", None) },
         key("rotated away", Some(1)),
         key("past", Some(0)),
     ];

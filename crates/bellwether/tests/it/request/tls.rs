@@ -7,6 +7,7 @@ use bellwether::delivery::transport::error::ErrorClass;
 use bellwether::delivery::transport::settings::CertificateFiles;
 use bellwether::domain::endpoint::OwnTls;
 use bellwether::platform::clock::SystemClock;
+use bellwether_testkit::certificates::{Authority, Certificate};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
@@ -19,14 +20,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::*;
-use crate::certificates::{Authority, Certificate};
 
-impl Authority {
-    /// Trusting this authority, and looking names up where the receivers are.
-    fn outbound(&self, settings: OutboundSettings) -> Outbound {
-        let settings = OutboundSettings { ca_file: Some(self.file()), ..settings };
-        outbound(&settings).with_resolver(Names::with("hooks.test", &[&["127.0.0.1"]]))
-    }
+/// Trusting this authority, and looking names up where the receivers are.
+fn trusting(authority: &Authority, settings: OutboundSettings) -> Outbound {
+    let settings = OutboundSettings { ca_file: Some(authority.file()), ..settings };
+    outbound(&settings).with_resolver(Names::with("hooks.test", &[&["127.0.0.1"]]))
 }
 
 /// What a receiver saw of a request.
@@ -97,7 +95,7 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, saw: mpsc::UnboundedSen
 async fn a_private_authority_is_trusted_when_it_is_set() {
     let authority = Authority::make();
     let mut receiver = Receiver::start(&authority.certify("hooks.test"), &[], None).await;
-    let answer = send_once(receiver.url(), &authority.outbound(OutboundSettings::default())).await;
+    let answer = send_once(receiver.url(), &trusting(&authority, OutboundSettings::default())).await;
     assert_eq!(code(&answer), 204);
     assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_11, false));
     let names = Names::with("hooks.test", &[&["127.0.0.1"]]);
@@ -108,7 +106,7 @@ async fn a_private_authority_is_trusted_when_it_is_set() {
 #[tokio::test]
 async fn certificates_that_do_not_fit_are_refused() {
     let authority = Authority::make();
-    let outbound = authority.outbound(OutboundSettings::default());
+    let outbound = trusting(&authority, OutboundSettings::default());
     let wrong_name = authority.certify("other.test");
     for certificate in [wrong_name, Certificate::self_signed("hooks.test"), Authority::make().certify("hooks.test")] {
         let receiver = Receiver::start(&certificate, &[], None).await;
@@ -119,7 +117,7 @@ async fn certificates_that_do_not_fit_are_refused() {
 #[tokio::test]
 async fn a_receiver_without_tls_is_told() {
     let authority = Authority::make();
-    let outbound = authority.outbound(OutboundSettings::default());
+    let outbound = trusting(&authority, OutboundSettings::default());
     for raw in [
         Raw::start(|mut stream| async move {
             let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
@@ -140,11 +138,11 @@ async fn a_receiver_without_tls_is_told() {
 async fn a_certificate_is_shown_to_whoever_asks_for_one() {
     let authority = Authority::make();
     let mut receiver = Receiver::start(&authority.certify("hooks.test"), &[], Some(&authority)).await;
-    let answer = send_once(receiver.url(), &authority.outbound(OutboundSettings::default())).await;
+    let answer = send_once(receiver.url(), &trusting(&authority, OutboundSettings::default())).await;
     assert_failed(&answer, ErrorClass::Tls);
     let client_certificate = Some(authority.client_files("bellwether.test"));
     let settings = OutboundSettings { client_certificate, ..OutboundSettings::default() };
-    assert_eq!(code(&send_once(receiver.url(), &authority.outbound(settings)).await), 204);
+    assert_eq!(code(&send_once(receiver.url(), &trusting(&authority, settings)).await), 204);
     assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_11, true));
 }
 
@@ -154,7 +152,7 @@ async fn http_2_is_spoken_where_it_is_offered_over_one_connection() {
     let certificate = authority.certify("hooks.test");
     let mut receiver = Receiver::start(&certificate, &["h2", "http/1.1"], None).await;
     let target = Target { max_in_flight: 8, ..target(receiver.url()) };
-    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let client = Arc::new(Client::connect(target, &trusting(&authority, OutboundSettings::default())).unwrap());
     assert_eq!(code(&send(&client).await), 204);
     assert_eq!(receiver.seen.recv().await.unwrap(), (Version::HTTP_2, false));
     let mut sending = JoinSet::new();
@@ -171,7 +169,7 @@ async fn many_at_once_agree_on_http_2() {
     let authority = Authority::make();
     let mut receiver = Receiver::start(&authority.certify("hooks.test"), &["h2", "http/1.1"], None).await;
     let target = Target { max_in_flight: 8, ..target(receiver.url()) };
-    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let client = Arc::new(Client::connect(target, &trusting(&authority, OutboundSettings::default())).unwrap());
     let mut sending = JoinSet::new();
     for _ in 0..8 {
         let client = client.clone();
@@ -193,7 +191,7 @@ async fn many_at_once_fail_with_the_first_handshake() {
     let authority = Authority::make();
     let receiver = Receiver::start(&Certificate::self_signed("hooks.test"), &["h2"], None).await;
     let target = Target { max_in_flight: 8, ..target(receiver.url()) };
-    let client = Arc::new(Client::connect(target, &authority.outbound(OutboundSettings::default())).unwrap());
+    let client = Arc::new(Client::connect(target, &trusting(&authority, OutboundSettings::default())).unwrap());
     let mut sending = JoinSet::new();
     for _ in 0..8 {
         let client = client.clone();
@@ -245,7 +243,7 @@ async fn a_receiver_that_wants_http_1_1_gets_it() {
     })
     .await;
     let url = format!("https://hooks.test:{}/", raw.address.port());
-    let client = client(url, &authority.outbound(OutboundSettings::default()));
+    let client = client(url, &trusting(&authority, OutboundSettings::default()));
     for _ in 0..3 {
         assert_eq!(code(&send(&client).await), 204);
     }
@@ -274,7 +272,7 @@ async fn a_flood_over_http_2_is_cut_off() {
     })
     .await;
     let url = format!("https://hooks.test:{}/", raw.address.port());
-    let answer = send_once(url, &authority.outbound(OutboundSettings::default())).await;
+    let answer = send_once(url, &trusting(&authority, OutboundSettings::default())).await;
     assert!(matches!(answer, Answer::Failed { .. }), "{answer:?}");
     let sent = told.recv().await.unwrap();
     assert!(sent < 8 * 1024 * 1024, "{sent} bytes were taken");
@@ -285,7 +283,7 @@ async fn a_flood_over_http_2_is_cut_off() {
 async fn an_endpoint_has_certificates_of_its_own() {
     let (authority, other) = (Authority::make(), Authority::make());
     let mut receiver = Receiver::start(&other.certify("hooks.test"), &[], Some(&other)).await;
-    let outbound = authority.outbound(OutboundSettings::default());
+    let outbound = trusting(&authority, OutboundSettings::default());
     assert_failed(&send_once(receiver.url(), &outbound).await, ErrorClass::Tls);
     let files = other.client_files("bellwether.test");
     let read = |file: PathBuf| Some(std::fs::read_to_string(file).unwrap());

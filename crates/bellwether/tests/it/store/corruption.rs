@@ -2,9 +2,10 @@
 
 use bellwether::params;
 use bellwether::store::{Db, Dialect, StoreError, Tx, changes, definitions, experiments};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 
 use super::{change, new_experiment, read, with_definitions, write};
-use crate::databases::{Database, on_both};
 
 async fn by_hand(db: &Db, sql: &'static str) {
     assert_eq!(write(db, move |tx| tx.execute(sql, &[])).await.unwrap(), 1, "{sql} damages one row");

@@ -9,10 +9,11 @@ use bellwether::domain::metric::Metric;
 use bellwether::domain::warehouse::Warehouse;
 use bellwether::store::definitions::{self, Definition, Stored};
 use bellwether::store::{Db, StoreError};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use serde_json::{Value, json};
 
 use super::{at, definition, read, with_definitions, write};
-use crate::databases::{Database, on_both};
 
 fn metric(id: u128, fact: u128) -> Definition<Metric> {
     definition(

@@ -8,13 +8,14 @@ use bellwether::domain::event::Format;
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::domain::signing::{Keys, Signing};
 use bellwether::platform::secret::Vault;
-use bellwether::store::pending::{self, Look, Owed, Pending, Place};
+use bellwether::store::pending::{self, Cursor, Look, Owed, Pending};
 use bellwether::store::{Db, StoreError, deliveries, endpoints, experiments, lanes, outcomes, undelivered};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::{CountedIds, at, event_of, new_experiment, read, record, write};
-use crate::databases::{Database, on_both};
 
 pub fn endpoint(id: u128, url: &str) -> Endpoint {
     let settings: Settings =
@@ -152,8 +153,8 @@ pub fn delivery_ids(numbers: &[u128]) -> Vec<DeliveryId> {
 pub const OWED: Owed = Owed { endpoint: EndpointId::of(1), lane: 1, is_behind: false };
 
 /// Behind all deliveries of this revision.
-pub fn behind(experiment: i64, revision: i64) -> Place {
-    Place { experiment, revision, delivery: DeliveryId::of(u128::MAX) }
+pub fn behind(experiment: i64, revision: i64) -> Cursor {
+    Cursor { experiment, revision, delivery: DeliveryId::of(u128::MAX) }
 }
 
 async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Database) {
@@ -162,7 +163,7 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     let look = |after, limit| Look { owed: OWED, after, due_by: at(0), reach: 100, limit, format: Format::Eppo };
     let page = async |look| read(&db, move |tx| pending::read(tx, &look)).await.unwrap();
     let pending = async |after, limit| page(look(after, limit)).await;
-    let all = pending(Place::START, 100).await;
+    let all = pending(Cursor::START, 100).await;
     assert_eq!(ids(&all), delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!((all[4].attempt_count, all[4].due_at, all[4].event.revision), (0, at(102), 2));
     assert_eq!(all[4].event.data, r#"{"experiment_id":2,"experiment_key":"b"}"#);
@@ -177,12 +178,12 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
     assert!(pending(behind(2, 3), 9).await.is_empty());
     // With little reach there is one row more, which tells that there are more, and then the next experiment's turn.
     let reaching = async |after, reach| ids(&page(Look { reach, ..look(after, 100) }).await);
-    assert_eq!(reaching(Place::START, 1).await, delivery_ids(&[111, 121, 211, 221]));
-    assert_eq!(reaching(Place::START, 2).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
+    assert_eq!(reaching(Cursor::START, 1).await, delivery_ids(&[111, 121, 211, 221]));
+    assert_eq!(reaching(Cursor::START, 2).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
     assert_eq!(reaching(behind(1, 1), 1).await, delivery_ids(&[121, 131, 211, 221]));
     // A part that begins within an experiment, and pages that end within one.
-    assert_eq!(reaching(Place::START, 3).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
-    assert_eq!(ids(&page(Look { reach: 2, ..look(Place::START, 2) }).await), delivery_ids(&[111, 121]));
+    assert_eq!(reaching(Cursor::START, 3).await, delivery_ids(&[111, 121, 131, 211, 221, 231]));
+    assert_eq!(ids(&page(Look { reach: 2, ..look(Cursor::START, 2) }).await), delivery_ids(&[111, 121]));
     assert_eq!(ids(&page(Look { reach: 1, ..look(behind(1, 2), 2) }).await), delivery_ids(&[131, 211]));
     // One that was tried waits for its time; the others are due whatever the clock says.
     let failed = Outcome { due_at: at(1000), ..outcome(121, 1, DeliveryState::Pending) };
@@ -195,16 +196,16 @@ async fn what_is_owed_comes_in_order_of_experiment_and_revision(database: Databa
 }
 
 /// The place of a delivery of with_deliveries.
-pub fn place(number: u128) -> Place {
+pub fn place(number: u128) -> Cursor {
     let part = |of: u128| i64::try_from(of).unwrap();
-    Place { experiment: part(number / 100), revision: part(number / 10 % 10), delivery: delivery_id(number) }
+    Cursor { experiment: part(number / 100), revision: part(number / 10 % 10), delivery: delivery_id(number) }
 }
 
 pub fn outcome(delivery: u128, number: u32, state: DeliveryState) -> Outcome {
     let is_ended = state != DeliveryState::Pending;
     let lane = u32::try_from(delivery % 10).unwrap();
     Outcome {
-        key: Owed { endpoint: EndpointId::of(delivery % 10), lane, is_behind: false }.key(place(delivery)),
+        position: Owed { endpoint: EndpointId::of(delivery % 10), lane, is_behind: false }.position(place(delivery)),
         attempt: Attempt {
             number,
             started_at: at(500),

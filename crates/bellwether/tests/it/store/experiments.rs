@@ -6,15 +6,16 @@ use bellwether::domain::experiment::Experiment;
 use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, EventId, FactId, GroupId, MetricId, RunId, ScheduleId,
 };
-use bellwether::domain::lifecycle::{Decision, Outcome, Status};
+use bellwether::domain::lifecycle::{Decision, DecisionOutcome, Status};
 use bellwether::domain::metric::Metric;
 use bellwether::store::experiments::{self, Group};
 use bellwether::store::{Db, StoreError, changes, definitions, event_log, events};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::{at, change, configuration, definition, event_of, new_experiment, read, record, with_definitions, write};
-use crate::databases::{Database, on_both};
 
 async fn load(db: &Db, id: i64) -> Option<Experiment> {
     read(db, move |tx| experiments::get(tx, id)).await.unwrap()
@@ -37,8 +38,11 @@ async fn an_experiment_is_stored_whole(database: Database) {
     edited.configuration.schedule_id = Some(ScheduleId::of(5));
     edited.configuration.assignments_end_date = Some(Bound::Moment(at(1_000_001)));
     edited.status = Status::Concluded;
-    edited.decision =
-        Some(Decision { outcome: Outcome::Ship, winning_variation: Some("b".into()), reason: "\u{2028}".into() });
+    edited.decision = Some(Decision {
+        outcome: DecisionOutcome::Ship,
+        winning_variation: Some("b".into()),
+        reason: "\u{2028}".into(),
+    });
     (edited.revision, edited.version, edited.is_traffic_imbalance) = (7, 6, true);
     (edited.results_run_id, edited.results_updated_at, edited.updated_at) = (Some(RunId::of(3)), Some(at(20)), at(21));
     let stored = edited.clone();

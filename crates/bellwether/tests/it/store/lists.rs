@@ -7,11 +7,12 @@ use bellwether::domain::topic::Topic;
 use bellwether::store::deliveries::{self, Selection};
 use bellwether::store::pending::{self, Look, Owed};
 use bellwether::store::{Tx, event_log, events, experiments, outcomes};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use bellwether_webhook::EventType;
 
 use super::delivery::{OWED, behind, delivery_id, delivery_ids, event_id, outcome, place, with_deliveries};
 use super::{at, event_of, read, write};
-use crate::databases::{Database, on_both};
 
 async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     let db = database.open().await;
@@ -28,7 +29,7 @@ async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     assert_eq!(list(Selection { is_delivered: true, ..ten() }).await, delivery_ids(&[131]));
 
     let queued = async |endpoint: Option<u128>, queues: &'static [Queue], after: Option<u128>, limit: u32| {
-        let after = after.map(|number| OWED.key(place(number)));
+        let after = after.map(|number| OWED.position(place(number)));
         let list =
             move |tx: &mut dyn Tx| deliveries::list_queued(tx, endpoint.map(EndpointId::of), queues, after, limit);
         ids(read(&db, list).await.unwrap())

@@ -2,10 +2,10 @@
 
 use bellwether::domain::id::ExperimentId;
 use bellwether::store::{Db, event_log, experiments};
+use bellwether_testkit::databases::{Database, close};
 use bellwether_webhook::EventType;
 
 use super::*;
-use crate::databases::{Database, close};
 
 async fn add_event(db: &Db, id: ExperimentId) {
     let experiment = read(db, move |tx| experiments::get(tx, id)).await.unwrap().unwrap();

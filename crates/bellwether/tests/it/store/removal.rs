@@ -6,11 +6,12 @@ use bellwether::domain::delivery::{DeliveryState, Origin};
 use bellwether::domain::id::DeliveryId;
 use bellwether::platform::secret::Vault;
 use bellwether::store::{deliveries, event_log, experiments, outcomes, retention};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use tokio::task::JoinHandle;
 
 use super::delivery::{endpoint, event_id, outcome, save};
 use super::*;
-use crate::databases::{Database, on_both};
 
 const EVENT: EventId = event_id(110);
 const DELIVERY: DeliveryId = DeliveryId::of_event(EVENT, 1);

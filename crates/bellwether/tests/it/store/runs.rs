@@ -4,10 +4,11 @@ use bellwether::domain::actor::Actor;
 use bellwether::domain::id::{KeyId, RunId};
 use bellwether::domain::run::{LoggedStep, Mode, Results, Run, RunState, Window};
 use bellwether::store::{StoreError, runs};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 use serde_json::json;
 
 use super::{at, new_experiment, read, write};
-use crate::databases::{Database, on_both};
 
 fn queued(id: u128, experiment_id: i64) -> Run {
     Run {

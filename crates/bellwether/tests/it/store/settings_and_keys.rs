@@ -1,11 +1,12 @@
 //! Settings and API keys.
 
 use bellwether::domain::id::KeyId;
-use bellwether::domain::key::{Key, Role};
+use bellwether::domain::key::{ApiKey, Role};
 use bellwether::store::{StoreError, keys, settings};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 
 use super::{at, read, write};
-use crate::databases::{Database, on_both};
 
 async fn settings_are_written_over(database: Database) {
     let db = database.open().await;
@@ -15,8 +16,8 @@ async fn settings_are_written_over(database: Database) {
     assert_eq!(read(&db, |tx| settings::get(tx, "a")).await.unwrap().as_deref(), Some("$1 ? ''"));
 }
 
-fn key(id: u128, role: Role) -> Key {
-    Key {
+fn key(id: u128, role: Role) -> ApiKey {
+    ApiKey {
         id: KeyId::of(id),
         name: format!("key {id}"),
         role,
@@ -27,7 +28,7 @@ fn key(id: u128, role: Role) -> Key {
     }
 }
 
-fn shown(key: &Key) -> (KeyId, String, Role, Vec<u8>, Option<i64>, Option<i64>) {
+fn shown(key: &ApiKey) -> (KeyId, String, Role, Vec<u8>, Option<i64>, Option<i64>) {
     let micros = |time: Option<bellwether::domain::clock::Timestamp>| time.map(|time| time.as_micros());
     (key.id, key.name.clone(), key.role, key.hash.clone(), micros(key.expires_at), micros(key.last_used_at))
 }

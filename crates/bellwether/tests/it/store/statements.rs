@@ -3,10 +3,11 @@
 use bellwether::domain::delivery::Origin;
 use bellwether::domain::id::DeliveryId;
 use bellwether::params;
-use bellwether::store::{deliveries, experiments, together};
+use bellwether::store::{deliveries, execute_all, experiments};
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
 
 use super::*;
-use crate::databases::{Database, on_both};
 
 /// More endpoints want a change than a statement takes values.
 async fn an_event_is_owed_to_many(database: Database) {
@@ -19,7 +20,7 @@ async fn an_event_is_owed_to_many(database: Database) {
     write(&db, move |tx| {
         let mut writes = vec![changes::inserting(event.experiment_id, &change(1))?, events::inserting(&event)];
         writes.extend(deliveries::inserting(tx.dialect(), &event, Origin::Change, event.occurred_at, &owed));
-        together(tx, &writes)
+        execute_all(tx, &writes)
     })
     .await
     .unwrap();

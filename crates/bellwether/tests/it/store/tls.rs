@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bellwether::store::{Db, Location, PostgresServer, StoreError, Tx, settings};
+use bellwether_testkit::certificates::{Authority, Certificate};
+use bellwether_testkit::cluster;
+use bellwether_testkit::databases::{Database, close};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::read;
-use crate::certificates::{Authority, Certificate};
-use crate::cluster;
-use crate::databases::{Database, close};
 
 /// What a client sends who wants TLS: the length of the message, and a version that there is none of.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];

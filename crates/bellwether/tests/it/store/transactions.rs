@@ -6,11 +6,12 @@ use std::task::Poll;
 
 use bellwether::params;
 use bellwether::store::{Db, StoreError, Tx, experiments, query_as, settings};
+use bellwether_testkit::databases::{Database, close};
+use bellwether_testkit::on_both;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::{Answered, at, column, configuration, new_experiment, read, write};
-use crate::databases::{Database, close, on_both};
 
 async fn get(db: &Db, name: &str) -> Option<String> {
     let name = name.to_owned();

@@ -61,13 +61,13 @@ fn refused() -> Answer {
     Answer::Failed { class: ErrorClass::Connect, message: "refused".to_owned() }
 }
 
-type Place = (ExperimentId, i64);
+type Spot = (ExperimentId, i64);
 
 /// What was sent, when, and what came of it.
 #[derive(Debug, Clone, PartialEq)]
 struct Sent {
     second: u64,
-    place: Place,
+    place: Spot,
     is_success: bool,
 }
 
@@ -75,10 +75,10 @@ struct Sent {
 struct Lane {
     state: State,
     now: Duration,
-    database: BTreeMap<Place, Pending>,
+    database: BTreeMap<Spot, Pending>,
     sent: Vec<Sent>,
-    exhausted: Vec<Place>,
-    turns: Vec<Turn>,
+    exhausted: Vec<Spot>,
+    turns: Vec<HealthChange>,
 }
 
 impl Lane {
@@ -122,7 +122,7 @@ impl Lane {
     }
 
     /// Goes on until `second`, with a receiver that answers each delivery so at each moment.
-    fn run_until(&mut self, second: u64, receiver: impl Fn(Place, u64) -> Answer) {
+    fn run_until(&mut self, second: u64, receiver: impl Fn(Spot, u64) -> Answer) {
         let end = Duration::from_secs(second);
         while self.now < end {
             self.read();
@@ -140,7 +140,7 @@ impl Lane {
         }
     }
 
-    fn answer(&mut self, next: &Next, receiver: &impl Fn(Place, u64) -> Answer) {
+    fn answer(&mut self, next: &Next, receiver: &impl Fn(Spot, u64) -> Answer) {
         let place = (next.taken.pending.event.experiment_id, next.taken.pending.event.revision);
         let answer = receiver(place, self.now.as_secs());
         let now = Now { mono: self.now, wall: self.wall(), lived: self.now };
@@ -153,7 +153,7 @@ impl Lane {
             self.database.remove(&place);
             self.exhausted.extend((settled.state == DeliveryState::Exhausted).then_some(place));
         }
-        if settled.turn == Some(Turn::Recovered { frees: true }) {
+        if settled.turn == Some(HealthChange::Recovered { frees: true }) {
             let wall = self.wall();
             self.database.values_mut().for_each(|pending| pending.due_at = pending.due_at.min(wall));
         }
@@ -164,15 +164,15 @@ impl Lane {
         self.state.live.recorded(next.taken.pending.id);
     }
 
-    fn accepted(&self) -> Vec<Place> {
+    fn accepted(&self) -> Vec<Spot> {
         self.sent.iter().filter(|sent| sent.is_success).map(|sent| sent.place).collect()
     }
 
-    fn accepted_at(&self, place: Place) -> Option<u64> {
+    fn accepted_at(&self, place: Spot) -> Option<u64> {
         self.sent.iter().find(|sent| sent.place == place && sent.is_success).map(|sent| sent.second)
     }
 
-    fn attempts(&self, place: Place) -> usize {
+    fn attempts(&self, place: Spot) -> usize {
         self.sent.iter().filter(|sent| sent.place == place).count()
     }
 }
@@ -217,7 +217,7 @@ fn one_poisonous_event_among_good_ones_delays_none_of_them() {
         for schedule in [json!([1, 1, 1, 1, 1, 1, 1, 1, 1]), json!([5, 30, 120, 600, 1800, 7200, 18_000])] {
             let mut lane = Lane::with(json!({"retry_schedule": schedule}));
             lane.owe(1, 1);
-            let receiver = |place: Place, _| status(if place == (1, 1) { code } else { 204 });
+            let receiver = |place: Spot, _| status(if place == (1, 1) { code } else { 204 });
             lane.run_until(100, receiver);
             for second in (100..2000).step_by(10) {
                 lane.owe(second, 1);
@@ -237,7 +237,7 @@ fn one_poisonous_event_holds_its_own_experiment_for_a_minute() {
     for code in [422, 500] {
         for schedule in [json!([1, 1, 1, 1, 1, 1, 1, 1, 1]), json!([5, 30, 120, 600, 1800])] {
             let mut lane = Lane::with(json!({"retry_schedule": schedule}));
-            let receiver = |place: Place, _| status(if place == (1, 1) { code } else { 204 });
+            let receiver = |place: Spot, _| status(if place == (1, 1) { code } else { 204 });
             (1..=3).for_each(|revision| lane.owe(1, revision));
             lane.run_until(400, receiver);
             let at = [lane.accepted_at((1, 2)), lane.accepted_at((1, 3))];
@@ -251,7 +251,7 @@ fn one_poisonous_event_holds_its_own_experiment_for_a_minute() {
 fn a_receiver_that_fails_in_part_uses_up_no_schedule_before_its_time() {
     let mut lane = Lane::with(json!({}));
     let receiver =
-        |(experiment, _): Place, second| status(if experiment < 100 && second < HOUR / 2 { 500 } else { 204 });
+        |(experiment, _): Spot, second| status(if experiment < 100 && second < HOUR / 2 { 500 } else { 204 });
     (1..=7).for_each(|experiment| lane.owe(experiment, 1));
     let mut late = Vec::new();
     for second in (0..HOUR / 2).step_by(2) {
@@ -275,7 +275,7 @@ fn an_endpoint_that_fails_for_five_days_is_given_up_and_one_with_a_refused_event
     let mut dead = Lane::with(json!({}));
     dead.owe(1, 1);
     dead.run_until(5 * DAY + HOUR, |_, _| refused());
-    assert!(matches!(dead.turns.last(), Some(Turn::GivenUp { .. })), "{:?}", dead.turns);
+    assert!(matches!(dead.turns.last(), Some(HealthChange::GivenUp { .. })), "{:?}", dead.turns);
     let mut healthy = Lane::with(json!({"retry_schedule": vec![36_000; 30]}));
     healthy.owe(1, 1);
     healthy.run_until(10 * DAY, |_, _| status(422));

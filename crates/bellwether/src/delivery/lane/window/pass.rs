@@ -4,12 +4,12 @@ use rustc_hash::FxHashMap;
 
 use super::{Due, Leaving, Limits, Moment, StreamKey, Waiting, Window};
 use crate::domain::id::{DeliveryId, ExperimentId};
-use crate::store::pending::{Pending, Place};
+use crate::store::pending::{Cursor, Pending};
 
 /// What a window wants from the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    pub after: Place,
+    pub after: Cursor,
     /// Deliveries of one experiment; one more shows that there are more.
     pub reach: usize,
 }
@@ -26,11 +26,11 @@ enum Taking {
 
 /// Where the window stands against the database.
 pub(super) struct Pass {
-    pub(super) is_behind: bool,
+    pub(super) is_out_of_step: bool,
     pub(super) is_under_way: bool,
     /// The page under way begins too late, and is not to be used.
     pub(super) is_void: bool,
-    pub(super) cursor: Place,
+    pub(super) cursor: Cursor,
     pub(super) reach: usize,
     /// Whether this pass began at the start and left nothing out.
     pub(super) is_whole: bool,
@@ -50,10 +50,10 @@ impl Pass {
     /// A new window knows nothing, and so begins behind.
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            is_behind: true,
+            is_out_of_step: true,
             is_under_way: false,
             is_void: false,
-            cursor: Place::START,
+            cursor: Cursor::START,
             reach: limits.reach().0,
             is_whole: true,
             is_for_room: true,
@@ -68,10 +68,10 @@ impl Pass {
 impl Window {
     /// Something may be pending that this window was not offered.
     pub fn fall_behind(&mut self) {
-        if !self.pass.is_behind {
+        if !self.pass.is_out_of_step {
             self.pass.low_water = self.open() / 2;
         }
-        self.pass.is_behind = true;
+        self.pass.is_out_of_step = true;
         self.pass.is_whole = false;
         self.pass.is_in_vain = false;
     }
@@ -81,11 +81,11 @@ impl Window {
     pub fn next_page(&mut self, is_overdue: bool) -> Option<Wish> {
         let is_for_room = self.open() <= self.pass.low_water && !self.pass.is_in_vain;
         let has_room = is_for_room || (is_overdue && self.open() < self.limits.capacity);
-        if !self.pass.is_behind || self.pass.is_under_way || !has_room {
+        if !self.pass.is_out_of_step || self.pass.is_under_way || !has_room {
             return None;
         }
         self.pass.is_under_way = true;
-        if self.pass.cursor == Place::START {
+        if self.pass.cursor == Cursor::START {
             self.pass.is_whole = true;
             self.pass.is_for_room = is_for_room;
         }
@@ -109,10 +109,10 @@ impl Window {
                 self.pass.low_water = self.open() / 2;
             }
             Taking::All if is_last => {
-                self.pass.cursor = Place::START;
-                self.pass.is_behind = !self.pass.is_whole;
-                self.pass.is_in_vain = self.pass.is_behind && !is_taken;
-                if self.pass.is_behind {
+                self.pass.cursor = Cursor::START;
+                self.pass.is_out_of_step = !self.pass.is_whole;
+                self.pass.is_in_vain = self.pass.is_out_of_step && !is_taken;
+                if self.pass.is_out_of_step {
                     self.pass.low_water = self.open() / 2;
                     if self.pass.is_for_room && self.open() <= self.limits.capacity / 2 {
                         self.pass.reach = (self.pass.reach * 2).min(most);
@@ -133,7 +133,7 @@ impl Window {
         let mut skipped = None;
         let (mut experiment, mut count) = (None, 0);
         for pending in page {
-            let place = Place {
+            let place = Cursor {
                 experiment: pending.event.experiment_id,
                 revision: pending.event.revision,
                 delivery: pending.id,
@@ -178,9 +178,9 @@ impl Window {
     }
 
     /// Goes on with the next experiment, and comes back to this one in another pass.
-    fn skip(&mut self, place: Place) -> Option<ExperimentId> {
+    fn skip(&mut self, place: Cursor) -> Option<ExperimentId> {
         self.pass.is_whole = false;
-        self.pass.cursor = Place { revision: i64::MAX, ..place };
+        self.pass.cursor = Cursor { revision: i64::MAX, ..place };
         Some(place.experiment)
     }
 

@@ -320,7 +320,7 @@ fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
     assert!(window.take(now).is_none(), "1/2 may have been cancelled");
     window.settle(&taken, None, now);
     window.recorded(taken.pending.id);
-    assert!(window.is_behind() && window.held.is_empty());
+    assert!(window.is_out_of_step() && window.held.is_empty());
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
             let Some(wish) = window.next_page(true) else { break };
             window.page(page_of(&backlog, wish, 512), 512, Duration::ZERO, |_| Due::InOrder(Duration::ZERO));
         }
-        assert!(window.is_behind());
+        assert!(window.is_out_of_step());
         (window.open(), window.streams.len())
     };
     assert_eq!(fill(100), (1024, 64), "many go at once where there are many");
@@ -382,9 +382,9 @@ fn a_look_in_vain_waits_until_something_is_recorded() {
     window.pass.is_whole = false;
     let looks = std::iter::from_fn(|| look(&mut window, false)).take(50).count();
     assert!(looks <= 2, "the database was read {looks} times for what it could not know yet");
-    assert!(!window.is_behind() || look(&mut window, true).is_some(), "when it is time, it looks all the same");
+    assert!(!window.is_out_of_step() || look(&mut window, true).is_some(), "when it is time, it looks all the same");
     window.recorded(pending(1, 1).id);
-    assert!(!window.is_behind() || look(&mut window, false).is_some());
+    assert!(!window.is_out_of_step() || look(&mut window, false).is_some());
 }
 
 #[test]

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::tx::{Failure, PostgresTx, describe, is_repeatable, sort_error};
-use super::{Session, Target};
+use super::{Server, Session};
 use crate::kill_point;
 use crate::store::StoreError;
-use crate::store::engine::batch;
-use crate::store::engine::batch::{Job, Ran, Wake};
+use crate::store::engine::batch::{self, AfterCommit, Job, Ran};
 
 /// What a batch begins with. One that waits for a lock while it holds others could wait for ever, on two nodes: it gives
 /// way soon, and its jobs are carried out alone.
@@ -21,39 +20,39 @@ const BEGIN_TOGETHER: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
 const MOST_REPEATS: usize = 20;
 
 pub struct Connection {
-    target: Arc<Target>,
+    target: Arc<Server>,
     session: Session,
     runtime: Option<Handle>,
     tx: Option<PostgresTx>,
 }
 
 impl Connection {
-    pub fn to(target: Arc<Target>, session: Session, runtime: Option<Handle>) -> Self {
+    pub fn to(target: Arc<Server>, session: Session, runtime: Option<Handle>) -> Self {
         Self { target, session, runtime, tx: None }
     }
 
     /// Carries out a batch, under one commit if none of it fails in a way that takes the others with it.
     pub fn carry_out(&mut self, mut batch: Vec<Box<dyn Job>>) {
         if batch.len() > 1
-            && let Some((outcome, wakes)) = self.try_together(&mut batch)
+            && let Some((outcome, after_commit)) = self.try_in_one(&mut batch)
         {
-            // Wakes first: whoever is answered may look at once for what was woken.
-            batch::wake_all(wakes);
+            // Hints first: whoever is answered may look at once for what was woken.
+            batch::do_after_commit(after_commit);
             return batch::answer(batch, self.runtime.as_ref(), outcome);
         }
         batch.into_iter().for_each(|job| self.carry_out_alone(job));
     }
 
     /// `None`: nothing stands, and each is to be carried out alone.
-    fn try_together(&mut self, batch: &mut [Box<dyn Job>]) -> Option<(Result<(), StoreError>, Vec<Wake>)> {
+    fn try_in_one(&mut self, batch: &mut [Box<dyn Job>]) -> Option<(Result<(), StoreError>, Vec<AfterCommit>)> {
         let mut tx = self.tx.take()?;
         tx.begin(BEGIN_TOGETHER).ok()?;
         let all_ran = batch.iter_mut().all(|job| {
-            let wakes = tx.wakes.len();
+            let after_commit = tx.after_commit.len();
             tx.has_written = false;
             let ran = job.run(&mut tx);
             if ran == Ran::RolledBack {
-                tx.wakes.truncate(wakes);
+                tx.after_commit.truncate(after_commit);
             }
             tx.aborted_by.is_none() && (ran == Ran::Kept || !tx.has_written)
         });
@@ -67,9 +66,9 @@ impl Connection {
         match tx.client.batch_execute("COMMIT") {
             Ok(()) => {
                 kill_point!("commit.after");
-                let wakes = std::mem::take(&mut tx.wakes);
+                let after_commit = std::mem::take(&mut tx.after_commit);
                 self.tx = Some(tx);
-                Some((Ok(()), wakes))
+                Some((Ok(()), after_commit))
             }
             Err(error) if error.as_db_error().is_some() => {
                 self.tx = Some(tx);
@@ -83,9 +82,9 @@ impl Connection {
         let mut outcome = Err(StoreError::Unavailable("the database kept refusing the transaction".to_owned()));
         for _ in 0..MOST_REPEATS {
             match self.try_once(job.as_mut()) {
-                Attempt::Committed(wakes) => {
-                    // Wakes first: whoever is answered may look at once for what was woken.
-                    batch::wake_all(wakes);
+                Attempt::Committed(after_commit) => {
+                    // Hints first: whoever is answered may look at once for what was woken.
+                    batch::do_after_commit(after_commit);
                     return job.answer(Ok(()));
                 }
                 Attempt::Repeat(error) => outcome = Err(error),
@@ -126,9 +125,9 @@ impl Connection {
             }
             (Err(_), Some(error)) => Attempt::Failed(error),
             (Ok(()), None) => {
-                let wakes = if is_to_stand { std::mem::take(&mut tx.wakes) } else { Vec::new() };
+                let after_commit = if is_to_stand { std::mem::take(&mut tx.after_commit) } else { Vec::new() };
                 self.tx = Some(tx);
-                Attempt::Committed(wakes)
+                Attempt::Committed(after_commit)
             }
             (Err(_), None) if !is_to_stand => Attempt::Committed(Vec::new()),
             (Err(error), None) if error.as_db_error().is_some() => {
@@ -156,7 +155,7 @@ impl Connection {
 }
 
 enum Attempt {
-    Committed(Vec<Wake>),
+    Committed(Vec<AfterCommit>),
     Repeat(StoreError),
     Failed(StoreError),
 }

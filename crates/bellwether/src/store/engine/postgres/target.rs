@@ -36,7 +36,7 @@ pub enum Session {
     Reading,
     /// What runs by itself reads.
     Looking,
-    /// Migrations, which take as long as they take, and notices.
+    /// Migrations, which take as long as they take, and hints between nodes.
     Plain,
 }
 
@@ -62,12 +62,12 @@ impl Session {
     }
 }
 
-pub struct Target {
+pub struct Server {
     config: postgres::Config,
     tls: rustls::ClientConfig,
 }
 
-impl Target {
+impl Server {
     pub fn of(server: &PostgresServer) -> Result<Self, StoreError> {
         let mut config: postgres::Config =
             server.url.parse().map_err(|error| StoreError::Failed(format!("database_url cannot be read: {error}")))?;

@@ -8,7 +8,7 @@ use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Client, Statement};
 use rustc_hash::FxHashMap;
 
-use crate::store::engine::batch::Wake;
+use crate::store::engine::batch::AfterCommit;
 use crate::store::engine::value::Cells;
 use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
@@ -28,7 +28,7 @@ struct Prepared {
 pub struct PostgresTx {
     pub client: Client,
     prepared: FxHashMap<Box<str>, Prepared>,
-    pub wakes: Vec<Wake>,
+    pub after_commit: Vec<AfterCommit>,
     known: Known,
     pub failure: Option<Failure>,
     /// The first error of a statement: the server rolls back all of the transaction.
@@ -42,7 +42,7 @@ impl PostgresTx {
         Self {
             client,
             prepared: FxHashMap::default(),
-            wakes: Vec::new(),
+            after_commit: Vec::new(),
             known: Known::default(),
             failure: None,
             aborted_by: None,
@@ -52,7 +52,7 @@ impl PostgresTx {
 
     /// Begins a transaction, and forgets the last one.
     pub fn begin(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.wakes.clear();
+        self.after_commit.clear();
         self.known = Known::default();
         (self.failure, self.aborted_by, self.has_written) = (None, None, false);
         self.client.batch_execute(sql).map_err(|error| StoreError::Unavailable(describe(&error)))
@@ -119,8 +119,8 @@ impl Tx for PostgresTx {
         &mut self.known
     }
 
-    fn after_commit(&mut self, wake: Wake) {
-        self.wakes.push(wake);
+    fn after_commit(&mut self, then: AfterCommit) {
+        self.after_commit.push(then);
     }
 }
 

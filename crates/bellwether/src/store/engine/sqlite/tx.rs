@@ -5,7 +5,7 @@ use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, ErrorCode, Statement, params_from_iter};
 use rustc_hash::FxHashMap;
 
-use crate::store::engine::batch::Wake;
+use crate::store::engine::batch::AfterCommit;
 use crate::store::engine::value::Cells;
 use crate::store::{Cell, Dialect, Known, MOST_PREPARED, Row, StoreError, Tx, Value};
 
@@ -15,7 +15,7 @@ pub struct SqliteTx<'a> {
     prepared: Vec<Prepared<'a>>,
     /// Where each statement stands among those.
     places: FxHashMap<Box<str>, usize>,
-    wakes: Vec<Wake>,
+    after_commit: Vec<AfterCommit>,
     known: Known,
     last_error: Option<StoreError>,
 }
@@ -31,7 +31,7 @@ impl<'a> SqliteTx<'a> {
             connection,
             prepared: Vec::new(),
             places: FxHashMap::default(),
-            wakes: Vec::new(),
+            after_commit: Vec::new(),
             known: Known::default(),
             last_error: None,
         }
@@ -39,7 +39,7 @@ impl<'a> SqliteTx<'a> {
 
     /// Begins a transaction, and forgets the last one.
     pub fn begin(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.wakes.clear();
+        self.after_commit.clear();
         self.known = Known::default();
         self.last_error = None;
         self.run(sql)
@@ -71,18 +71,18 @@ impl<'a> SqliteTx<'a> {
         self.connection.total_changes()
     }
 
-    pub fn wakes(&self) -> usize {
-        self.wakes.len()
+    pub fn actions_noted(&self) -> usize {
+        self.after_commit.len()
     }
 
     /// What a closure that failed has left behind, beside its writes.
-    pub fn forget_since(&mut self, wakes: usize) {
-        self.wakes.truncate(wakes);
+    pub fn forget_since(&mut self, noted: usize) {
+        self.after_commit.truncate(noted);
         self.known = Known::default();
     }
 
-    pub fn take_wakes(&mut self) -> Vec<Wake> {
-        std::mem::take(&mut self.wakes)
+    pub fn take_after_commit(&mut self) -> Vec<AfterCommit> {
+        std::mem::take(&mut self.after_commit)
     }
 
     fn prepared(&mut self, sql: &str) -> rusqlite::Result<&mut Prepared<'a>> {
@@ -145,8 +145,8 @@ impl Tx for SqliteTx<'_> {
         &mut self.known
     }
 
-    fn after_commit(&mut self, wake: Wake) {
-        self.wakes.push(wake);
+    fn after_commit(&mut self, then: AfterCommit) {
+        self.after_commit.push(then);
     }
 }
 

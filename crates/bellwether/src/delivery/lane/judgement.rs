@@ -8,7 +8,7 @@ use crate::delivery::transport::error::ErrorClass;
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::DeliveryState;
 use crate::domain::endpoint::Settings;
-use crate::domain::health::{Failure, Health, LONGEST_PAUSE, Turn};
+use crate::domain::health::{Failure, Health, HealthChange, LONGEST_PAUSE};
 use crate::store::pending::Pending;
 
 /// How an attempt came about, and when it was answered.
@@ -30,7 +30,7 @@ pub struct Answered<'a> {
 
 /// Where the delivery goes from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Onward {
     Ended(DeliveryState),
     /// It is tried again after this time, and holds its experiment back for a while. `is_asked`: the receiver asked for it.
     Retry {
@@ -45,24 +45,24 @@ pub enum Place {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    pub place: Place,
+pub struct Judgement {
+    pub place: Onward,
     pub failure_count: u32,
     /// The lane is to send nothing for so long.
     pub pause: Option<Duration>,
-    pub turn: Option<Turn>,
+    pub turn: Option<HealthChange>,
     /// The receiver wants nothing any more.
     pub is_gone: bool,
 }
 
 /// `health` goes on to what it is after this answer.
-pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) -> Verdict {
+pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) -> Judgement {
     let failures = answered.pending.failure_count;
-    let place = Place::Front { is_holding: answered.answer.may_be_of_event() };
-    let stays = Verdict { place, failure_count: failures, pause: None, turn: None, is_gone: false };
+    let place = Onward::Front { is_holding: answered.answer.may_be_of_event() };
+    let stays = Judgement { place, failure_count: failures, pause: None, turn: None, is_gone: false };
     if answered.answer.is_success() {
-        return Verdict {
-            place: Place::Ended(DeliveryState::Delivered),
+        return Judgement {
+            place: Onward::Ended(DeliveryState::Delivered),
             turn: health.succeeded(answered.now),
             ..stays
         };
@@ -73,7 +73,7 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     };
     if code == Some(410) {
         let reason = "the receiver answered 410 Gone: it wants nothing any more".to_owned();
-        return Verdict { turn: Some(Turn::GivenUp { reason }), is_gone: true, ..stays };
+        return Judgement { turn: Some(HealthChange::GivenUp { reason }), is_gone: true, ..stays };
     }
     let asked = asked.and_then(|text| retry::asked_delay(text, answered.now)).map(|delay| delay.min(LONGEST_PAUSE));
     let pause = asked.filter(|delay| matches!(code, Some(429 | 503)) && !delay.is_zero());
@@ -95,23 +95,25 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     let asked = asked.unwrap_or_default();
     if !answered.is_charged {
         return match pause {
-            None if !asked.is_zero() => Verdict { place: Place::Retry { after: asked, is_asked: true }, turn, ..stays },
-            _ => Verdict { pause, turn, ..stays },
+            None if !asked.is_zero() => {
+                Judgement { place: Onward::Retry { after: asked, is_asked: true }, turn, ..stays }
+            }
+            _ => Judgement { pause, turn, ..stays },
         };
     }
     let failure_count = failures + 1;
     let place = match settings.retry_after(failure_count) {
-        None => Place::Ended(DeliveryState::Exhausted),
+        None => Onward::Ended(DeliveryState::Exhausted),
         Some(base) => {
             let delay = retry::with_jitter(base, (answered.random)());
             // While the lane pauses nothing of the experiment passes it, so it keeps its place at the front.
             match pause {
                 Some(pause) if pause >= delay => stays.place,
-                _ => Place::Retry { after: delay.max(asked), is_asked: asked >= delay },
+                _ => Onward::Retry { after: delay.max(asked), is_asked: asked >= delay },
             }
         }
     };
-    Verdict { place, failure_count, pause, turn, is_gone: false }
+    Judgement { place, failure_count, pause, turn, is_gone: false }
 }
 
 #[cfg(test)]
@@ -140,13 +142,13 @@ mod tests {
         }
     }
 
-    const fn retry(seconds: u64, is_asked: bool) -> Place {
-        Place::Retry { after: Duration::from_secs(seconds), is_asked }
+    const fn retry(seconds: u64, is_asked: bool) -> Onward {
+        Onward::Retry { after: Duration::from_secs(seconds), is_asked }
     }
 
-    const FRONT: Place = Place::Front { is_holding: false };
+    const FRONT: Onward = Onward::Front { is_holding: false };
 
-    fn judged(answer: &Answer, failures: u32, is_probe: bool, health: &mut Health) -> Verdict {
+    fn judged(answer: &Answer, failures: u32, is_probe: bool, health: &mut Health) -> Judgement {
         let event = Event {
             id: EventId::of(1),
             experiment_id: 1,
@@ -176,10 +178,10 @@ mod tests {
         let mut health = Health::default();
         let places: Vec<_> =
             (0..3).map(|failures| judged(&status(500, None), failures, false, &mut health).place).collect();
-        assert_eq!(places, [retry(10, false), retry(100, false), Place::Ended(DeliveryState::Exhausted)]);
+        assert_eq!(places, [retry(10, false), retry(100, false), Onward::Ended(DeliveryState::Exhausted)]);
         assert_eq!(health.failure_count, 3);
         let ended = judged(&status(204, None), 1, false, &mut health);
-        assert_eq!((ended.place, health), (Place::Ended(DeliveryState::Delivered), Health::default()));
+        assert_eq!((ended.place, health), (Onward::Ended(DeliveryState::Delivered), Health::default()));
     }
 
     #[test]
@@ -187,10 +189,10 @@ mod tests {
         let mut health =
             Health { failure_count: 5, failing_since: Some(NOW), probe_at: Some(NOW), ..Health::default() };
         let verdict = judged(&status(500, None), 1, true, &mut health);
-        assert_eq!((verdict.place, verdict.failure_count), (Place::Front { is_holding: true }, 1));
+        assert_eq!((verdict.place, verdict.failure_count), (Onward::Front { is_holding: true }, 1));
         assert_eq!(health.probe_at, Some(NOW.plus(Duration::from_secs(10))), "the second probe comes later");
         let verdict = judged(&status(200, None), 1, true, &mut health);
-        assert_eq!(verdict.turn, Some(Turn::Recovered { frees: true }));
+        assert_eq!(verdict.turn, Some(HealthChange::Recovered { frees: true }));
     }
 
     #[test]
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn gone_gives_the_endpoint_up_and_charges_nothing() {
         let verdict = judged(&status(410, None), 1, false, &mut Health::default());
-        assert!(verdict.is_gone && matches!(verdict.turn, Some(Turn::GivenUp { .. })));
+        assert!(verdict.is_gone && matches!(verdict.turn, Some(HealthChange::GivenUp { .. })));
         assert_eq!((verdict.place, verdict.failure_count), (FRONT, 1), "it is still owed, should it be enabled");
     }
 }

@@ -14,7 +14,7 @@ use crate::platform::telemetry::Counter;
 const MOST_HINTS: usize = 16_384;
 
 #[derive(Debug, Clone)]
-pub enum DeliveryWake {
+pub enum DeliveryHint {
     /// Freshly committed deliveries of one event.
     Owed { event: Arc<Event>, deliveries: Vec<(DeliveryId, EndpointId)> },
     /// Some endpoint is new, edited, enabled, disabled or deleted, or what it is owed was changed by hand.
@@ -24,7 +24,7 @@ pub enum DeliveryWake {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum RunWake {
+pub enum RunHint {
     Queued,
     /// A running one is to be stopped.
     Cancel(RunId),
@@ -34,9 +34,9 @@ pub enum RunWake {
 
 /// The senders' side.
 #[derive(Clone)]
-pub struct Wakes {
-    deliveries: mpsc::Sender<DeliveryWake>,
-    runs: mpsc::Sender<RunWake>,
+pub struct Hints {
+    deliveries: mpsc::Sender<DeliveryHint>,
+    runs: mpsc::Sender<RunHint>,
     lost: Arc<AtomicBool>,
     lost_count: Arc<Counter>,
     committed: Arc<Notify>,
@@ -45,9 +45,9 @@ pub struct Wakes {
 }
 
 /// The receivers' side, for the delivery engine and the pipeline.
-pub struct WakeReceivers {
-    pub deliveries: mpsc::Receiver<DeliveryWake>,
-    pub runs: mpsc::Receiver<RunWake>,
+pub struct HintReceivers {
+    pub deliveries: mpsc::Receiver<DeliveryHint>,
+    pub runs: mpsc::Receiver<RunHint>,
     /// Set when a delivery's hint was dropped; whoever finds it set clears it and looks into the database.
     pub lost: Arc<AtomicBool>,
     /// Told after every commit of an event, for the sequencer.
@@ -56,14 +56,14 @@ pub struct WakeReceivers {
     pub recovery: Arc<Notify>,
 }
 
-impl Wakes {
-    pub fn channel() -> (Self, WakeReceivers) {
+impl Hints {
+    pub fn channel() -> (Self, HintReceivers) {
         let (deliveries, deliveries_in) = mpsc::channel(MOST_HINTS);
         let (runs, runs_in) = mpsc::channel(MOST_HINTS);
         let lost = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(Notify::new());
         let recovery = Arc::new(Notify::new());
-        let receivers = WakeReceivers {
+        let receivers = HintReceivers {
             deliveries: deliveries_in,
             runs: runs_in,
             lost: lost.clone(),
@@ -74,9 +74,9 @@ impl Wakes {
         (Self { deliveries, runs, lost, lost_count, committed, recovery, log }, receivers)
     }
 
-    pub fn deliveries(&self, wake: DeliveryWake) {
+    pub fn deliveries(&self, hint: DeliveryHint) {
         self.committed.notify_one();
-        if self.deliveries.try_send(wake).is_err() {
+        if self.deliveries.try_send(hint).is_err() {
             self.lost.store(true, Ordering::Release);
             self.lost_count.add(1);
         }
@@ -103,8 +103,8 @@ impl Wakes {
         self.recovery.notify_one();
     }
 
-    pub fn runs(&self, wake: RunWake) {
+    pub fn runs(&self, hint: RunHint) {
         // The pipeline looks for queued runs by itself, every few seconds.
-        let _ = self.runs.try_send(wake);
+        let _ = self.runs.try_send(hint);
     }
 }

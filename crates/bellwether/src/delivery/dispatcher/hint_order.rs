@@ -1,5 +1,5 @@
-//! Hints in order: those that come with a commit may be taken at their word only where none before them is missing. And
-//! news for lanes of other nodes, gathered until somebody passes them on.
+//! The order of hints: those that come with a commit may be taken at their word only where none before them is missing. And
+//! what is for lanes of other nodes, gathered until somebody passes it on.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::store::pending::Pending;
 /// Experiments whose latest revision is remembered.
 const MOST_REVISIONS: usize = 65_536;
 
-pub struct Hints {
+pub struct HintOrder {
     /// Whether hints come in the order of their commits.
     are_ordered: bool,
     /// The latest revision that was hinted at, by experiment, where they do not.
@@ -22,7 +22,7 @@ pub struct Hints {
     has_changed: bool,
 }
 
-impl Hints {
+impl HintOrder {
     pub fn of(dialect: Dialect) -> Self {
         Self {
             are_ordered: dialect.numbers_events_in_transaction(),
@@ -58,12 +58,12 @@ impl Hints {
         self.has_changed = !self.are_ordered;
     }
 
-    pub fn has_news(&self) -> bool {
+    pub fn has_hints(&self) -> bool {
         self.has_changed || !self.elsewhere.is_empty()
     }
 
     /// What was noted since the last time: endpoints that something is owed to, or `None` for anything.
-    pub fn take_news(&mut self) -> Option<Vec<EndpointId>> {
+    pub fn take_hints(&mut self) -> Option<Vec<EndpointId>> {
         let endpoints = std::mem::take(&mut self.elsewhere);
         (!std::mem::take(&mut self.has_changed)).then(|| endpoints.into_iter().collect())
     }

@@ -29,6 +29,12 @@ if [ -n "$3" ]; then runuser -u "$3" -- "$4/pg_ctl" stop -s -m immediate -D "$2/
 rm -rf "$2" "$5"
 "#;
 
+/// A folder below the target folder that this test program was built in.
+fn scratch() -> PathBuf {
+    let program = std::env::current_exe().expect("the test program has a path");
+    program.ancestors().nth(3).expect("it lies in target/…/deps").join("tmp")
+}
+
 /// Where the server's sockets are. Starts it if it does not run.
 pub fn socket_folder() -> &'static Path {
     static SHARED: OnceLock<(PathBuf, File)> = OnceLock::new();
@@ -43,8 +49,8 @@ pub struct Own {
 
 impl Own {
     pub fn start(name: &str) -> Self {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        std::fs::create_dir_all(place).expect("the target folder can be written to");
+        let place = scratch();
+        std::fs::create_dir_all(&place).expect("the target folder can be written to");
         let in_use = place.join(format!("postgres.{name}.in-use"));
         let held = File::create(&in_use).expect("the lock file can be made");
         held.lock_shared().expect("the lock can be shared");
@@ -81,8 +87,8 @@ fn run(owner: Option<&str>, program: &Path, folder: &Path, arguments: &[&str]) {
 }
 
 fn join() -> (PathBuf, File) {
-    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    std::fs::create_dir_all(place).expect("the target folder can be written to");
+    let place = scratch();
+    std::fs::create_dir_all(&place).expect("the target folder can be written to");
     let in_use = place.join("postgres.in-use");
     let held = File::create(&in_use).expect("the lock file can be made");
     held.lock_shared().expect("the lock can be shared");

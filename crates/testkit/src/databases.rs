@@ -96,20 +96,21 @@ pub async fn close(db: Db) {
 }
 
 /// Makes two tests of each case: one on each database.
+#[macro_export]
 macro_rules! on_both {
     ($($case:ident),+ $(,)?) => {$(
         mod $case {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn sqlite() {
-                super::$case(crate::databases::Database::sqlite()).await;
+                super::$case($crate::databases::Database::sqlite()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                super::$case(crate::databases::Database::postgres()).await;
+                super::$case($crate::databases::Database::postgres()).await;
             }
         }
     )+};
 }
 
-pub(crate) use on_both;
+pub use on_both;
