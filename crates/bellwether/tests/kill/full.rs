@@ -11,6 +11,8 @@ use bellwether_testkit::receipts;
 use bellwether_webhook::Secret;
 use serde_json::json;
 
+use crate::scene::start_server;
+
 /// Pages of 4 KiB. The schema takes some of them.
 const PAGES: u32 = 220;
 const MOST_CHANGES: usize = 20_000;
@@ -41,7 +43,7 @@ async fn a_full_disk_refuses_and_forgets_nothing() {
     server.kill().unwrap();
 
     // There is room again.
-    let server = crate::start_server(folder.path());
+    let server = start_server(folder.path(), None);
     let log = server.api().event_log().await.unwrap();
     let logged: HashSet<(i64, i64)> = log.iter().map(|(experiment, revision, _)| (*experiment, *revision)).collect();
     assert_eq!(logged, accepted.iter().copied().collect());

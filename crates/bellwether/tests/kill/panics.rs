@@ -8,6 +8,8 @@ use bellwether_testkit::receipts;
 use bellwether_webhook::Secret;
 use serde_json::json;
 
+use crate::scene::start_server;
+
 const EXPERIMENTS: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -27,7 +29,7 @@ async fn a_request_that_panics_is_a_failed_attempt_and_nothing_else() {
     receipts::wait_for(&receiver, &api.event_log().await.unwrap(), 1).await;
     // What was answered is on disk when the server has stopped.
     server.stop().unwrap();
-    let server = crate::start_server(folder.path());
+    let server = start_server(folder.path(), None);
     let path = format!("/deliveries?endpoint={}", endpoint["id"].as_str().unwrap());
     let deliveries = server.api().get(&path).await.unwrap();
     let listed = deliveries["items"].as_array().unwrap();

@@ -11,7 +11,7 @@ use bellwether_testkit::receipts::{self, Logged, duplicates};
 use bellwether_testkit::writers::Changes;
 use serde_json::Value;
 
-use crate::EXPERIMENTS;
+use crate::scene::EXPERIMENTS;
 
 /// A crash sends again at most what was in flight, and what was answered and not yet on disk.
 const MOST_DUPLICATES_A_KILL: usize = 8 + 256;
