@@ -1,6 +1,7 @@
 //! The window against a model of the database: random commits, lost hints, answers, failures and records, in any order.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bellwether_webhook::EventType;
@@ -32,6 +33,25 @@ fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
     }
 }
 
+/// The same once more, outside the order.
+fn resent(experiment_id: ExperimentId, revision: i64, time: u32) -> Pending {
+    let pending = pending(experiment_id, revision);
+    let number = (u128::from(time) + 1) << 100 | (experiment_id as u128) << 64 | revision as u128;
+    Pending { id: DeliveryId::of(number), is_resent: true, ..pending }
+}
+
+/// Where one stands in the database.
+type Place = (ExperimentId, i64, DeliveryId);
+
+fn place_of(pending: &Pending) -> Place {
+    (pending.event.experiment_id, pending.event.revision, pending.id)
+}
+
+/// So many of one experiment.
+fn backlog_of(count: i64) -> BTreeMap<Place, Pending> {
+    (1..=count).map(|revision| pending(1, revision)).map(|pending| (place_of(&pending), pending)).collect()
+}
+
 fn retry(pending: Pending, seconds: u64) -> Retry {
     Retry { pending, delay: Duration::from_secs(seconds) }
 }
@@ -48,6 +68,8 @@ fn window(capacity: usize) -> Window {
 enum Step {
     /// A change of this experiment is committed; its hint comes, or is lost.
     Commit(ExperimentId, bool),
+    /// Somebody asks for the last event of this experiment once more.
+    Resend(ExperimentId),
     /// The database is read; the page arrives some steps later.
     Read,
     Arrive,
@@ -69,6 +91,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => (1_i64..6, prop::bool::weighted(0.8)).prop_map(|(experiment, comes)| Step::Commit(experiment, comes)),
+        1 => (1_i64..6).prop_map(Step::Resend),
         2 => Just(Step::Read),
         2 => Just(Step::Arrive),
         4 => Just(Step::Take),
@@ -86,10 +109,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const PAGE: usize = 4;
 
 /// As the store reads it.
-fn page_of(database: &BTreeMap<(ExperimentId, i64), Pending>, wish: Wish, limit: usize) -> Vec<Pending> {
+fn page_of(database: &BTreeMap<Place, Pending>, wish: Wish, limit: usize) -> Vec<Pending> {
     let mut count: HashMap<ExperimentId, usize> = HashMap::new();
-    let behind = database.range((wish.after.experiment, wish.after.revision.saturating_add(1))..);
-    let in_reach = behind.filter(|((experiment, _), _)| {
+    let after = (wish.after.experiment, wish.after.revision, wish.after.delivery);
+    let behind = database.range((Bound::Excluded(after), Bound::Unbounded));
+    let in_reach = behind.filter(|((experiment, ..), _)| {
         let count = count.entry(*experiment).or_insert(0);
         *count += 1;
         *count <= wish.reach + 1
@@ -97,12 +121,18 @@ fn page_of(database: &BTreeMap<(ExperimentId, i64), Pending>, wish: Wish, limit:
     in_reach.take(limit).map(|(_, pending)| pending.clone()).collect()
 }
 
+/// It goes after the others of its experiment, and before the next.
+fn is_in_order(taken: &Taken) -> bool {
+    matches!(taken.stream, Some(StreamKey::Experiment(_)))
+}
+
 struct Model {
     window: Window,
-    capacity: usize,
+    limits: Limits,
     now: Duration,
+    resent: u32,
     /// What the database shows as pending.
-    database: BTreeMap<(ExperimentId, i64), Pending>,
+    database: BTreeMap<Place, Pending>,
     revisions: HashMap<ExperimentId, i64>,
     page: Option<Vec<Pending>>,
     in_flight: Vec<Taken>,
@@ -110,9 +140,9 @@ struct Model {
     /// Failed, and to be tried again.
     unrecorded_retries: Vec<DeliveryId>,
     /// First acceptances, in order.
-    delivered: Vec<(ExperimentId, i64)>,
+    delivered: Vec<Place>,
     /// Those that failed once may come later than their followers.
-    failed: HashSet<(ExperimentId, i64)>,
+    failed: HashSet<Place>,
 }
 
 impl Model {
@@ -122,8 +152,16 @@ impl Model {
                 let revision = self.revisions.entry(*experiment).or_insert(0);
                 *revision += 1;
                 let new = pending(*experiment, *revision);
-                self.database.insert((*experiment, *revision), new.clone());
+                self.database.insert(place_of(&new), new.clone());
                 if *hint_comes { self.window.offer(new, self.now) } else { self.window.fall_behind() }
+            }
+            Step::Resend(experiment) => {
+                let Some(revision) = self.revisions.get(experiment) else { return };
+                let again = resent(*experiment, *revision, self.resent);
+                self.resent += 1;
+                self.database.insert(place_of(&again), again);
+                // As a hint to look.
+                self.window.fall_behind();
             }
             Step::Read => {
                 if let Some(wish) = self.window.next_page(true) {
@@ -132,7 +170,11 @@ impl Model {
             }
             Step::Arrive => {
                 if let Some(page) = self.page.take() {
-                    self.window.page(page, PAGE, self.now, |_| Due::InOrder(Duration::ZERO));
+                    // What has failed for long has let its experiment pass.
+                    self.window.page(page, PAGE, self.now, |pending| match pending.failure_count {
+                        0 | 1 => Due::InOrder(Duration::ZERO),
+                        _ => Due::Alone(Duration::from_secs(20)),
+                    });
                 }
             }
             Step::Take | Step::Probe => {
@@ -142,12 +184,12 @@ impl Model {
                     self.window.take_probe(|pending| Some((pending.event.revision, pending.event.experiment_id)))
                 };
                 if let Some(taken) = taken {
-                    let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+                    let place = place_of(&taken.pending);
                     assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
                     let same_experiment =
-                        |other: &&Taken| other.pending.event.experiment_id == place.0 && other.stream.is_some();
+                        |other: &&Taken| other.pending.event.experiment_id == place.0 && is_in_order(other);
                     assert!(
-                        taken.stream.is_none() || !self.in_flight.iter().any(|other| same_experiment(&other)),
+                        !is_in_order(&taken) || !self.in_flight.iter().any(|other| same_experiment(&other)),
                         "two of one experiment at once"
                     );
                     assert!(self.in_flight.iter().all(|other| other.pending.id != taken.pending.id), "twice in flight");
@@ -168,11 +210,11 @@ impl Model {
             Step::Clear => {
                 // A page that was read before is of no use any more; its passing is undone with it.
                 self.page = None;
-                self.window.clear(limits(self.capacity));
+                self.window.clear(self.limits);
             }
             Step::PutBack(is_holding) if !self.in_flight.is_empty() => {
                 let taken = self.in_flight.remove(0);
-                let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+                let place = place_of(&taken.pending);
                 // One that holds its experiment for too long may come later than its followers.
                 self.failed.extend(is_holding.then_some(place));
                 self.unrecorded_retries.push(taken.pending.id);
@@ -186,11 +228,13 @@ impl Model {
         }
     }
 
-    fn new(capacity: usize) -> Self {
+    fn new(capacity: usize, ordering: Ordering) -> Self {
+        let limits = Limits { ordering, ..limits(capacity) };
         Self {
-            window: window(capacity),
-            capacity,
+            window: Window::new(limits),
+            limits,
             now: Duration::ZERO,
+            resent: 0,
             database: BTreeMap::new(),
             revisions: HashMap::new(),
             page: None,
@@ -207,7 +251,7 @@ impl Model {
             return;
         }
         let taken = self.in_flight.remove(0);
-        let place = (taken.pending.event.experiment_id, taken.pending.event.revision);
+        let place = place_of(&taken.pending);
         if is_success {
             assert!(!self.delivered.contains(&place), "{place:?} was delivered twice without a crash");
             self.delivered.push(place);
@@ -217,6 +261,8 @@ impl Model {
             self.failed.insert(place);
             self.unrecorded_retries.push(taken.pending.id);
             let again = Pending { failure_count: taken.pending.failure_count + 1, ..taken.pending.clone() };
+            // As it stands in the database once that is on disk.
+            self.database.insert(place, again.clone());
             self.window.settle(&taken, Some(retry(again, 30)), self.now);
         }
     }
@@ -239,14 +285,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn everything_owed_is_sent_once_and_in_order(steps in steps(), capacity in prop_oneof![Just(3_usize), Just(8), Just(CAPACITY)]) {
-        let mut model = Model::new(capacity);
+    fn everything_owed_is_sent_once_and_in_order(
+        steps in steps(),
+        capacity in prop_oneof![Just(3_usize), Just(8), Just(CAPACITY)],
+        ordering in prop_oneof![3 => Just(Ordering::Experiment), 1 => Just(Ordering::None)],
+    ) {
+        let mut model = Model::new(capacity, ordering);
         steps.iter().for_each(|step| model.step(step));
         model.finish();
         let owed: usize = model.revisions.values().map(|last| usize::try_from(*last).unwrap()).sum();
-        prop_assert_eq!(model.delivered.len(), owed);
+        prop_assert_eq!(model.delivered.len(), owed + model.resent as usize);
+        if ordering == Ordering::None {
+            return Ok(());
+        }
         for experiment in model.revisions.keys() {
-            let in_order: Vec<_> = model.delivered.iter().filter(|place| place.0 == *experiment && !model.failed.contains(place)).collect();
+            let counts = |place: &&Place| {
+                place.0 == *experiment && !model.failed.contains(*place) && place.2 == pending(place.0, place.1).id
+            };
+            let in_order: Vec<_> = model.delivered.iter().filter(counts).collect();
             prop_assert!(in_order.windows(2).all(|pair| pair[0].1 < pair[1].1), "{:?}", in_order);
         }
     }
@@ -327,8 +383,9 @@ fn what_waits_is_forgotten_when_the_endpoint_is_set_up_anew() {
 fn memory_is_bounded_and_every_experiment_has_its_share() {
     let mut window = window(CAPACITY);
     let backlog = |experiments| -> BTreeMap<_, _> {
-        let places = (1..=experiments).flat_map(|experiment| (1..=2000).map(move |revision| (experiment, revision)));
-        places.map(|(experiment, revision)| ((experiment, revision), pending(experiment, revision))).collect()
+        let owed =
+            (1..=experiments).flat_map(|experiment| (1..=2000).map(move |revision| pending(experiment, revision)));
+        owed.map(|pending| (place_of(&pending), pending)).collect()
     };
     let mut fill = |experiments| {
         window.clear(limits(CAPACITY));
@@ -348,8 +405,7 @@ fn memory_is_bounded_and_every_experiment_has_its_share() {
 #[test]
 fn one_experiment_alone_is_read_in_longer_and_longer_pages() {
     let mut window = window(CAPACITY);
-    let backlog: BTreeMap<_, _> = (1..=2000).map(|revision| ((1, revision), pending(1, revision))).collect();
-    let mut database = backlog.clone();
+    let mut database = backlog_of(2000);
     let mut reaches = Vec::new();
     while !database.is_empty() {
         while let Some(wish) = window.next_page(false) {
@@ -359,7 +415,7 @@ fn one_experiment_alone_is_read_in_longer_and_longer_pages() {
         let taken = window.take(Duration::ZERO).unwrap();
         window.settle(&taken, None, Duration::ZERO);
         window.recorded(taken.pending.id);
-        database.remove(&(1, taken.pending.event.revision));
+        database.remove(&place_of(&taken.pending));
     }
     assert_eq!((reaches[0], reaches.iter().max()), (16, Some(&128)));
     assert!(reaches.len() < 60, "{} pages", reaches.len());
@@ -368,7 +424,7 @@ fn one_experiment_alone_is_read_in_longer_and_longer_pages() {
 #[test]
 fn a_look_in_vain_waits_until_something_is_recorded() {
     let mut window = window(CAPACITY);
-    let database: BTreeMap<_, _> = (1..=16).map(|revision| ((1, revision), pending(1, revision))).collect();
+    let database = backlog_of(16);
     let look = |window: &mut Window, is_overdue| {
         let wish = window.next_page(is_overdue)?;
         Some(window.page(page_of(&database, wish, 512), 512, Duration::ZERO, |_| Due::InOrder(Duration::ZERO)))
@@ -391,7 +447,7 @@ fn a_look_in_vain_waits_until_something_is_recorded() {
 fn what_stands_outside_the_order_keeps_nobody_behind_it_out() {
     for is_resent in [true, false] {
         let mut window = window(CAPACITY);
-        let mut database: BTreeMap<_, _> = (1..=100).map(|revision| ((1, revision), pending(1, revision))).collect();
+        let mut database = backlog_of(100);
         for tried in database.values_mut().take(80) {
             (tried.is_resent, tried.failure_count) = (is_resent, 3);
         }
