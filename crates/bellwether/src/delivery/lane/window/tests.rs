@@ -183,18 +183,7 @@ impl Model {
                 } else {
                     self.window.take_probe(|pending| Some((pending.event.revision, pending.event.experiment_id)))
                 };
-                if let Some(taken) = taken {
-                    let place = place_of(&taken.pending);
-                    assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
-                    let same_experiment =
-                        |other: &&Taken| other.pending.event.experiment_id == place.0 && is_in_order(other);
-                    assert!(
-                        !is_in_order(&taken) || !self.in_flight.iter().any(|other| same_experiment(&other)),
-                        "two of one experiment at once"
-                    );
-                    assert!(self.in_flight.iter().all(|other| other.pending.id != taken.pending.id), "twice in flight");
-                    self.in_flight.push(taken);
-                }
+                taken.into_iter().for_each(|taken| self.send(taken));
             }
             Step::Answer(is_success) => self.answer(*is_success),
             Step::Record => {
@@ -244,6 +233,16 @@ impl Model {
             delivered: Vec::new(),
             failed: HashSet::new(),
         }
+    }
+
+    fn send(&mut self, taken: Taken) {
+        let place = place_of(&taken.pending);
+        assert!(self.database.contains_key(&place), "{place:?} was sent after its end was recorded");
+        let same_experiment = |other: &Taken| other.pending.event.experiment_id == place.0 && is_in_order(other);
+        let is_second = is_in_order(&taken) && self.in_flight.iter().any(same_experiment);
+        assert!(!is_second, "two of one experiment at once");
+        assert!(self.in_flight.iter().all(|other| other.pending.id != taken.pending.id), "twice in flight");
+        self.in_flight.push(taken);
     }
 
     fn answer(&mut self, is_success: bool) {
