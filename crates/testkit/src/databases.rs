@@ -44,7 +44,7 @@ impl Database {
         maintain(cluster::socket_folder(), format!("ALTER DATABASE \"{}\" ALLOW_CONNECTIONS true", self.name()));
     }
 
-    fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.url.as_deref().and_then(|url| url.rsplit('/').next()).expect("a PostgreSQL database")
     }
 

@@ -5,10 +5,10 @@
 pub mod certificates;
 pub mod clocks;
 pub mod cluster;
+pub mod cutter;
 pub mod databases;
 pub mod event_log;
 pub mod gate;
 pub mod receipts;
 pub mod receiver;
-pub mod scissors;
 pub mod writers;

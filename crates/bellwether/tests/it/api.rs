@@ -3,6 +3,7 @@
 mod bad_bodies;
 mod bad_input;
 mod bad_rows;
+mod broken_commits;
 mod by_hand;
 mod documented;
 mod door;
@@ -24,7 +25,6 @@ mod schedules;
 mod story;
 mod stream;
 mod telemetry;
-mod unknown_outcomes;
 mod waits;
 
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
 //! The conformance suite: every function of the store and every promise of its transactions, on both databases.
 
+mod broken_commits;
 mod corruption;
 mod definitions;
 mod delivery;

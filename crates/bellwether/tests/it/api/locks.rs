@@ -9,7 +9,7 @@ use bellwether::domain::delivery::{Attempt, DeliveryState, Outcome, Position};
 use bellwether::domain::health::HealthChange;
 use bellwether::domain::id::{DeliveryId, EndpointId};
 use bellwether::registry::Report;
-use bellwether::store::{Db, StoreError, Tx, endpoints, keys, lanes};
+use bellwether::store::{Db, StoreError, Tx, endpoints, lanes};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::receiver::PATIENCE;
 use http::Method;
@@ -186,7 +186,16 @@ pub fn outcome(lane: u32) -> Outcome {
     Outcome { position: key, attempt, state: DeliveryState::Pending, failure_count: 1, due_at: at(1), ended_at: None }
 }
 
-/// Two nodes each revoke one of the last two admin keys at once.
+/// Has a transaction that has revoked a key wait in its commit for whoever holds this lock.
+const MEETING: [&str; 2] = [
+    "CREATE FUNCTION meet() RETURNS trigger AS $x$ BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END $x$ \
+     LANGUAGE plpgsql",
+    "CREATE CONSTRAINT TRIGGER meeting AFTER UPDATE ON keys DEFERRABLE INITIALLY DEFERRED FOR EACH ROW \
+     WHEN (NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION meet()",
+];
+
+/// Two nodes each revoke one of the last two admin keys at once. Neither commits before both have come as far as they come:
+/// without a lock of their own each would have seen that the other key is still in force.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_nodes_cannot_revoke_the_last_two_admin_keys() {
     let database = Database::postgres();
@@ -197,24 +206,32 @@ async fn two_nodes_cannot_revoke_the_last_two_admin_keys() {
     let made = first.post("/keys", json!({"name": "second", "role": "admin"})).await.expect(201);
     let (mine, other) = (ADMIN_KEY.split('_').nth(1).unwrap(), made["id"].as_str().unwrap().to_owned());
     let (mine, other_text) = (format!("key_{mine}"), made["key"].as_str().unwrap().to_owned());
-    // Its use is noted now, and not again while the test goes on.
+    // Their uses are noted now, and not again while the test goes on.
     second.call_as(&other_text, Method::GET, "/keys", Value::Null).await.expect(200);
-    let is_noted = |key: &Value| key["id"] == other.as_str() && key["last_used_at"].is_string();
-    first.eventually("/keys", |page| super::items(page).iter().any(is_noted)).await;
-    // Another node has revoked the one, and is about to see whether there is a last.
-    let revoked = other.parse().unwrap();
-    let held = Held::open(first.running().registry().db(), move |tx: &mut dyn Tx| {
-        keys::lock_admins(tx)?;
-        keys::revoke(tx, revoked, at(1)).map(drop)
-    })
-    .await;
-    let revoking = tokio::spawn(async move {
-        let answer = second.call_as(&other_text, Method::DELETE, &format!("/keys/{mine}"), Value::Null).await;
-        (second, answer)
-    });
-    held.commit_when_waited_for(first.running().registry().db()).await.unwrap();
-    let (second, answer) = revoking.await.unwrap();
-    assert_eq!(answer.expect(409)["type"], "urn:bellwether:problem:state");
+    let is_noted = |key: &Value| key["last_used_at"].is_string();
+    first.eventually("/keys", |page| super::items(page).iter().all(is_noted)).await;
+    let third = database.open().await;
+    crate::store::write(&third, |tx| MEETING.iter().try_for_each(|sql| tx.execute(sql, &[]).map(drop))).await.unwrap();
+    let held =
+        Held::open(&third, |tx: &mut dyn Tx| tx.query("SELECT pg_advisory_xact_lock(4711)", &[], &mut |_| Ok(())))
+            .await;
+    let meeting = async {
+        wait_until(&third, WAITING, "count", |count| count == 2).await;
+        held.release().await.unwrap();
+    };
+    let (others, own) = (format!("/keys/{other}"), format!("/keys/{mine}"));
+    let (one, another, ()) = tokio::join!(
+        first.call_as(ADMIN_KEY, Method::DELETE, &others, Value::Null),
+        second.call_as(&other_text, Method::DELETE, &own, Value::Null),
+        meeting,
+    );
+    let mut statuses = [one.status, another.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 409], "{one:?} {another:?}");
+    let refused = if one.status == 409 { one } else { another };
+    assert_eq!(refused.json()["type"], "urn:bellwether:problem:state");
+    let left = "SELECT CAST(COUNT(*) AS BIGINT) AS count FROM keys WHERE role = 'admin' AND revoked_at IS NULL";
+    assert_eq!(column::<i64>(&third, left, "count").await, [1]);
     second.stop().await;
     first.stop().await;
 }
