@@ -1,13 +1,15 @@
-//! The layout check: which way imports go, which module may name which library, and how large things may be.
+//! The layout check: which way imports go, which module may name which library, how large things may be, and whether the
+//! documents name files that are there.
 //!
 //! The tables below are the rules; ARCHITECTURE.md says why they are so.
 
 mod circles;
+mod documents;
 mod source;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use circles::Crate;
 use source::{SourcePath, Token, functions, paths, tokens};
@@ -43,42 +45,56 @@ const RESERVED: [(&str, &[&str]); 10] = [
 const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 70;
 
-/// Checks every Rust file of the workspace, and names all that breaks a rule.
+/// What was true once; it may name files that are gone.
+const HISTORY: &str = "CHANGELOG.md";
+
+/// Checks every Rust file and every document of the workspace, and names all that breaks a rule.
 pub fn check(workspace: &Path) -> Result<(), String> {
     let mut files = Vec::new();
-    for folder in ["benches", "crates", "xtask"] {
-        rust_files(&workspace.join(folder), &mut files)?;
-    }
+    collect_files(workspace, workspace, &mut files)?;
     files.sort();
     let mut broken = Vec::new();
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
-    for file in &files {
-        let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-        let shown = file.strip_prefix(workspace).unwrap_or(file).to_string_lossy().replace('\\', "/");
-        broken.extend(broken_rules(&shown, &text).into_iter().map(|(line, rule)| format!("{shown}:{line}: {rule}")));
-        if let Some(module) = Module::of(&shown) {
-            crates.entry(module.krate.to_owned()).or_default().add(&shown, &module.path, &tokens(&text));
+    let is_code = |file: &str| file.ends_with(".rs") && (file.starts_with("crates/") || file.starts_with("xtask/"));
+    for file in files.iter().filter(|file| is_code(file)) {
+        let text = read(workspace, file)?;
+        broken.extend(shown(file, broken_rules(file, &text)));
+        if let Some(module) = Module::of(file) {
+            crates.entry(module.krate.to_owned()).or_default().add(file, &module.path, &tokens(&text));
         }
     }
-    broken.extend(crates.values().flat_map(Crate::circles));
-    if files.is_empty() {
+    if crates.is_empty() {
         return Err(format!("there are no Rust files below {}", workspace.display()));
+    }
+    broken.extend(crates.values().flat_map(Crate::circles));
+    for file in files.iter().filter(|file| file.ends_with(".md") && *file != HISTORY) {
+        broken.extend(shown(file, documents::broken_names(file, &read(workspace, file)?, &files)));
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    if !folder.exists() {
-        return Ok(());
-    }
+fn read(workspace: &Path, file: &str) -> Result<String, String> {
+    fs::read_to_string(workspace.join(file)).map_err(|error| format!("{file} cannot be read: {error}"))
+}
+
+fn shown(file: &str, broken: Vec<(usize, String)>) -> impl Iterator<Item = String> {
+    broken.into_iter().map(move |(line, rule)| format!("{file}:{line}: {rule}"))
+}
+
+/// The files below a folder, from the workspace's root, without what is hidden, built or fetched.
+fn collect_files(workspace: &Path, folder: &Path, files: &mut Vec<String>) -> Result<(), String> {
     let unreadable = |error| format!("{} cannot be read: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let is_output = path.file_name().is_some_and(|name| name == "target" || name == "node_modules");
-        if path.is_dir() && !is_output {
-            rust_files(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') || name == "target" || name == "node_modules" {
+            continue;
+        }
+        if path.is_dir() {
+            collect_files(workspace, &path, files)?;
+        } else {
+            let inside = path.strip_prefix(workspace).unwrap_or(&path);
+            files.push(inside.to_string_lossy().replace('\\', "/"));
         }
     }
     Ok(())

@@ -12,12 +12,12 @@ struct Migration {
 /// Found by the build in the folder `migrations`.
 const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// `run_script` runs several statements at once on the connection of `tx`.
-pub fn bring_up_to_date(
-    tx: &mut dyn Tx,
-    mut run_script: impl FnMut(&str) -> Result<(), StoreError>,
+/// `run_script` runs several statements at once on the connection of the `Tx`.
+pub fn bring_up_to_date<T: Tx>(
+    tx: &mut T,
+    run_script: impl Fn(&mut T, &str) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    run_script("CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY)")?;
+    run_script(tx, "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY)")?;
     let sql = "SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations";
     let current = query_one(tx, "schema_migrations", sql, &[], |row| row.get("version"))?.unwrap_or(0);
     let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
@@ -31,11 +31,11 @@ pub fn bring_up_to_date(
             Dialect::Sqlite => migration.sqlite,
             Dialect::Postgres => migration.postgres,
         };
-        run_script("BEGIN")?;
-        let applied = run_script(script).and_then(|()| {
+        run_script(tx, "BEGIN")?;
+        let applied = run_script(tx, script).and_then(|()| {
             tx.execute("INSERT INTO schema_migrations (version) VALUES ($1)", params![migration.version])
         });
-        run_script(if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        run_script(tx, if applied.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         applied?;
     }
     Ok(())

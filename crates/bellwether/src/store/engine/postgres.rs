@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use super::batch::Job;
 use super::{migrate, threads};
-use crate::store::{Dialect, Known, PostgresServer, Row, StoreError, Tx, Value, Work};
+use crate::store::{PostgresServer, StoreError, Tx, Value, Work};
 use connection::Connection;
 pub(super) use target::{Server, Session};
 use tx::{PostgresTx, sort_error};
@@ -94,37 +94,5 @@ fn connection(
 fn migrate_alone(client: Client) -> Result<(), StoreError> {
     let mut tx = PostgresTx::on(client);
     tx.execute("SELECT pg_advisory_lock($1)", &[Value::Int(MIGRATION_LOCK)])?;
-    let client = std::cell::RefCell::new(tx);
-    let script = |sql: &str| client.borrow_mut().client.batch_execute(sql).map_err(|error| sort_error(&error));
-    migrate::bring_up_to_date(&mut Shared(&client, Known::default()), script)
-}
-
-/// Lets the migration run scripts and statements on one connection by turns.
-struct Shared<'a>(&'a std::cell::RefCell<PostgresTx>, Known);
-
-impl Tx for Shared<'_> {
-    fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
-        self.0.borrow_mut().execute(sql, params)
-    }
-
-    fn query(
-        &mut self,
-        sql: &str,
-        params: &[Value],
-        each: &mut dyn FnMut(&Row<'_>) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
-        self.0.borrow_mut().query(sql, params, each)
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect::Postgres
-    }
-
-    fn known(&mut self) -> &mut Known {
-        &mut self.1
-    }
-
-    fn after_commit(&mut self, then: Box<dyn FnOnce() + Send>) {
-        self.0.borrow_mut().after_commit(then);
-    }
+    migrate::bring_up_to_date(&mut tx, |tx, sql| tx.client.batch_execute(sql).map_err(|error| sort_error(&error)))
 }

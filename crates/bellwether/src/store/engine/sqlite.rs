@@ -29,7 +29,7 @@ pub fn open(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> 
 fn start(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let writer = connect(path)?;
     add_functions(&writer)?;
-    migrate::bring_up_to_date(&mut SqliteTx::on(&writer), |sql| writer.execute_batch(sql).map_err(sort_error))?;
+    migrate::bring_up_to_date(&mut SqliteTx::on(&writer), |_, sql| writer.execute_batch(sql).map_err(sort_error))?;
     let runtime = Handle::try_current().ok();
     // There is one node, and so no heartbeat.
     let Work { changes, outcomes, heartbeats: _, reads, looks } = work;

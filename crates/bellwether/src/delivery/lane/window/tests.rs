@@ -2,38 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::Arc;
 
-use bellwether_webhook::EventType;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::clock::Timestamp;
-use crate::domain::event::Event;
-use crate::domain::id::EventId;
-use crate::domain::topic::Topic;
+use crate::delivery::lane::state::tests::pending;
 
-fn pending(experiment_id: ExperimentId, revision: i64) -> Pending {
-    let number = (experiment_id as u128) << 64 | revision as u128;
-    Pending {
-        id: DeliveryId::of(number),
-        is_resent: false,
-        attempt_count: 0,
-        failure_count: 0,
-        due_at: Timestamp::from_micros(0),
-        event: Arc::new(Event {
-            id: EventId::of(number),
-            experiment_id,
-            revision,
-            topic: Topic::Experiment(EventType::StatusUpdated),
-            occurred_at: Timestamp::from_micros(0),
-            data: String::new(),
-            detailed: String::new(),
-        }),
-    }
-}
-
-/// The same once more, outside the order.
+/// Such a delivery once more, outside the order.
 fn resent(experiment_id: ExperimentId, revision: i64, time: u32) -> Pending {
     let pending = pending(experiment_id, revision);
     let number = (u128::from(time) + 1) << 100 | (experiment_id as u128) << 64 | revision as u128;
