@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod address;
+pub mod aggregation;
 pub mod change;
 pub mod clock;
 pub mod collection;
@@ -21,7 +22,9 @@ pub mod key;
 pub mod lifecycle;
 pub mod metric;
 pub mod recovery;
+pub mod results;
 pub mod run;
 pub mod signing;
 pub mod topic;
 pub mod warehouse;
+pub mod warning;

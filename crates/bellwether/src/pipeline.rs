@@ -5,10 +5,14 @@
 
 mod ad_hoc;
 mod analysis;
+pub mod columns;
+mod compute;
+mod counts;
 mod plan;
 mod run;
 mod session;
 mod steps;
+mod tables;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -171,8 +175,10 @@ impl Pipeline {
         };
         for (id, _) in running.into_iter().filter(|(id, node)| !is_under_way(*id, *node)) {
             let error = "the process that carried it out ended before the run did; run it again".to_owned();
-            if let Err(error) =
-                self.registry.end_run(id, Ending { results: None, error: Some(error), imbalance: None }).await
+            if let Err(error) = self
+                .registry
+                .end_run(id, Ending { results: None, error: Some(error), imbalance: None, warnings: Vec::new() })
+                .await
             {
                 tracing::error!(%error, run = %id, "a run that was left behind cannot be ended; trying again later");
             }

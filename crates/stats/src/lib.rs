@@ -5,10 +5,12 @@
 //! implementation.
 
 pub mod distribution;
+mod estimate;
 mod imbalance;
 mod lift;
 mod moments;
 
+pub use estimate::{Estimate, RatioMoments};
 pub use imbalance::{Arm, IMBALANCE_ALPHA, Imbalance, InvalidArms, MIN_EXPECTED_COUNT, imbalance};
-pub use lift::{DEFAULT_CONFIDENCE, Lift, LiftError, lift};
-pub use moments::Moments;
+pub use lift::{DEFAULT_CONFIDENCE, Difference, Lift, LiftError, difference, lift};
+pub use moments::{Moments, Passes};

@@ -1,17 +1,18 @@
-//! The relative lift of a treatment over control, with its uncertainty.
+//! A treatment beside the control: their difference, and the relative lift, each with its uncertainty.
 //!
 //! One comparison at a time, at a fixed sample size: no correction for several metrics or for looking early.
 
-use crate::Moments;
-use crate::distribution::{normal_quantile, two_sided_p};
+use crate::Estimate;
+use crate::distribution::two_sided_p;
+use crate::estimate::interval;
 
 /// The confidence level of intervals, unless an analysis plan sets another.
 pub const DEFAULT_CONFIDENCE: f64 = 0.95;
 
-/// A relative lift: 0.1 means the treatment's mean is 10 % above control's.
+/// A relative lift: 0.1 means that the treatment's value is above the control's by 10 % of the control's absolute value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lift {
-    /// mean of treatment / mean of control − 1.
+    /// (treatment − control) / |control|.
     pub lift: f64,
     /// The standard error of `lift`, always above 0.
     pub standard_error: f64,
@@ -21,61 +22,86 @@ pub struct Lift {
     pub p_value: f64,
 }
 
-/// Why there is no lift to speak of.
+/// The absolute difference, in the unit of the values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// treatment − control.
+    pub difference: f64,
+    pub standard_error: f64,
+    /// The two-sided z interval (low, high) around `difference`.
+    pub interval: (f64, f64),
+}
+
+/// Why two variations cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum LiftError {
     #[error("{arm} has {n} subjects; a variance needs at least 2: wait for more")]
     TooFewSubjects { arm: &'static str, n: u64 },
-    #[error("the mean of control is 0, so a lift relative to it does not exist: compare the means themselves")]
+    #[error("the control's mean is 0, so that nothing can be relative to it: look at the difference")]
     ControlMeanZero,
-    #[error("all subjects of both variations have the same value, so the lift has no standard error: wait for more")]
+    #[error(
+        "all subjects of both variations have the same value, so that the lift has no standard error: wait for more"
+    )]
     NoVariance,
-    #[error("the moments of {arm} are not finite numbers: look for infinite or overflowing values in the facts")]
+    #[error("the figures of {arm} are not finite numbers: look for very large values in the facts")]
     NotFinite { arm: &'static str },
     #[error("the confidence level is {0}; it lies between 0 and 1, both excluded: set one such as 0.95")]
     Confidence(f64),
 }
 
-/// The lift of `treatment` over `control` by the delta method on the ratio of two independent means, with a z interval
-/// at `confidence` (usually [`DEFAULT_CONFIDENCE`]).
+/// The lift of `treatment` over `control` by the delta method on the ratio of two independent estimates, with a z
+/// interval at `confidence` (usually [`DEFAULT_CONFIDENCE`]).
 ///
-/// se² = vt / (nt · mc²) + vc · mt² / (nc · mc⁴), with sample variances over n − 1 (Deng, Knoblich & Lu 2018, "Applying
-/// the Delta Method in Metric Analytics", KDD, section 2.2). A negative mean of control turns the sign of the lift, as
-/// the quotient does.
-pub fn lift(treatment: &Moments, control: &Moments, confidence: f64) -> Result<Lift, LiftError> {
-    if !(confidence > 0.0 && confidence < 1.0) {
-        return Err(LiftError::Confidence(confidence));
-    }
-    let treatment_variance_of_mean = variance_of_mean("the treatment", treatment)?;
-    let control_variance_of_mean = variance_of_mean("the control", control)?;
-    if control.mean == 0.0 {
+/// se² = vt / c² + vc · t² / c⁴, with t, c the estimates and vt, vc the variances of those (Deng, Knoblich & Lu 2018,
+/// "Applying the Delta Method in Metric Analytics", KDD, section 2.2). It is relative to the absolute value of the
+/// control's, so that its sign is that of the difference.
+pub fn lift(treatment: &Estimate, control: &Estimate, confidence: f64) -> Result<Lift, LiftError> {
+    let (treatment_error, control_error) = errors(treatment, control, confidence)?;
+    if control.is_zero {
         return Err(LiftError::ControlMeanZero);
     }
-    let ratio = treatment.mean / control.mean;
-    // Relative errors are added before the scale is applied, so that mc⁴ can neither overflow nor vanish.
-    let variance = treatment_variance_of_mean / control.mean / control.mean
-        + control_variance_of_mean / control.mean / control.mean * ratio * ratio;
-    let standard_error = libm::sqrt(variance);
-    if !standard_error.is_finite() {
+    let scale = control.value.abs();
+    let ratio = treatment.value / scale;
+    // Relative errors are squared after the scale is applied, so that c⁴ can neither overflow nor vanish.
+    let standard_error = libm::hypot(treatment_error / scale, control_error / scale * ratio);
+    let lift = (treatment.value - control.value) / scale;
+    if !standard_error.is_finite() || !lift.is_finite() {
         return Err(LiftError::NotFinite { arm: "both variations" });
     }
     if standard_error == 0.0 {
         return Err(LiftError::NoVariance);
     }
-    let lift = ratio - 1.0;
-    let reach = normal_quantile(0.5 + confidence / 2.0) * standard_error;
     Ok(Lift {
         lift,
         standard_error,
-        interval: (lift - reach, lift + reach),
+        interval: interval(lift, standard_error, confidence),
         p_value: two_sided_p(lift / standard_error),
     })
 }
 
-fn variance_of_mean(arm: &'static str, moments: &Moments) -> Result<f64, LiftError> {
-    let variance = moments.variance().ok_or(LiftError::TooFewSubjects { arm, n: moments.n })?;
-    if !variance.is_finite() || !moments.mean.is_finite() {
+/// The difference of `treatment` and `control`, two independent estimates, with a z interval at `confidence`. It exists
+/// where the lift does not, for a control of 0. Its standard error is 0 where all subjects have the same value.
+pub fn difference(treatment: &Estimate, control: &Estimate, confidence: f64) -> Result<Difference, LiftError> {
+    let (treatment_error, control_error) = errors(treatment, control, confidence)?;
+    let difference = treatment.value - control.value;
+    let standard_error = libm::hypot(treatment_error, control_error);
+    if !standard_error.is_finite() || !difference.is_finite() {
+        return Err(LiftError::NotFinite { arm: "both variations" });
+    }
+    Ok(Difference { difference, standard_error, interval: interval(difference, standard_error, confidence) })
+}
+
+fn errors(treatment: &Estimate, control: &Estimate, confidence: f64) -> Result<(f64, f64), LiftError> {
+    if !(confidence > 0.0 && confidence < 1.0) {
+        return Err(LiftError::Confidence(confidence));
+    }
+    Ok((standard_error("the treatment", treatment)?, standard_error("the control", control)?))
+}
+
+fn standard_error(arm: &'static str, estimate: &Estimate) -> Result<f64, LiftError> {
+    let error = estimate.standard_error().ok_or(LiftError::TooFewSubjects { arm, n: estimate.n })?;
+    if !error.is_finite() || !estimate.value.is_finite() {
         return Err(LiftError::NotFinite { arm });
     }
-    Ok(variance / moments.n as f64)
+    Ok(error)
 }

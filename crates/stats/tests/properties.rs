@@ -1,6 +1,6 @@
 //! What must hold for all inputs: merging, and indifference to units.
 
-use bellwether_stats::{Arm, IMBALANCE_ALPHA, Moments, imbalance, lift};
+use bellwether_stats::{Arm, Estimate, IMBALANCE_ALPHA, Moments, RatioMoments, imbalance, lift};
 use proptest::prelude::*;
 
 fn near(left: f64, right: f64, scale: f64) -> bool {
@@ -43,8 +43,8 @@ proptest! {
 
     #[test]
     fn lift_knows_no_unit_of_value(treatment in positive_sample(), control in positive_sample(), scale in 1e-6..1e6_f64) {
-        let scaled = |m: Moments| Moments { n: m.n, mean: m.mean * scale, m2: m.m2 * scale * scale };
-        let plain = lift(&treatment, &control, 0.9).unwrap();
+        let scaled = |m: Moments| Estimate::from(&Moments { mean: m.mean * scale, m2: m.m2 * scale * scale, max_abs: m.max_abs * scale, mean_abs: m.mean_abs * scale, ..m });
+        let plain = lift(&(&treatment).into(), &(&control).into(), 0.9).unwrap();
         let other = lift(&scaled(treatment), &scaled(control), 0.9).unwrap();
         prop_assert!(near(plain.lift, other.lift, 1.0));
         prop_assert!(near(plain.standard_error, other.standard_error, 0.0));
@@ -53,11 +53,20 @@ proptest! {
 
     #[test]
     fn the_interval_holds_the_lift_and_agrees_with_p(treatment in positive_sample(), control in positive_sample()) {
-        let lift = lift(&treatment, &control, 0.95).unwrap();
+        let lift = lift(&(&treatment).into(), &(&control).into(), 0.95).unwrap();
         let (low, high) = lift.interval;
         prop_assert!(low < lift.lift && lift.lift < high);
         if (lift.p_value - 0.05).abs() > 1e-9 {
             prop_assert_eq!(lift.p_value < 0.05, low > 0.0 || high < 0.0);
         }
+    }
+
+    #[test]
+    fn a_ratio_over_one_for_each_subject_is_the_mean(values in prop::collection::vec(-1e3..1e3_f64, 2..40)) {
+        let mean = Estimate::from(&Moments::of(values.iter().copied()));
+        let pairs: Vec<_> = values.iter().map(|value| (*value, 1.0)).collect();
+        let ratio = RatioMoments::of(&pairs).estimate().unwrap();
+        prop_assert!(near(ratio.value, mean.value, 1e-3));
+        prop_assert!(near(ratio.standard_error().unwrap(), mean.standard_error().unwrap(), 1e-3));
     }
 }

@@ -26,25 +26,31 @@ impl Dialect {
         }
     }
 
-    /// A literal for microseconds since 1970-01-01T00:00:00Z, of the type [`Dialect::to_timestamp`] gives.
-    pub fn timestamp(self, microseconds: i64) -> String {
+    /// A literal that is read back as exactly this number.
+    pub fn number(self, value: f64) -> String {
         match self {
-            Dialect::DataFusion => format!("to_timestamp_micros({microseconds})"),
+            Dialect::DataFusion => format!("CAST('{value:e}' AS DOUBLE)"),
         }
     }
 
-    /// `expr`, a timestamp, date or ISO 8601 text, as a timestamp in UTC with microseconds. Text without an offset is
-    /// UTC. Text that is no time fails the query.
-    pub fn to_timestamp(self, expr: &str) -> String {
-        match self {
-            Dialect::DataFusion => format!("CAST(({expr}) AS TIMESTAMP(6))"),
-        }
-    }
-
-    /// `expr` as a double. Text that is no number fails the query.
+    /// `expr` as a double.
     pub fn to_double(self, expr: &str) -> String {
         match self {
             Dialect::DataFusion => format!("CAST(({expr}) AS DOUBLE)"),
+        }
+    }
+
+    /// `expr` as a double; null where it is a text that is no number.
+    pub fn try_double(self, expr: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("TRY_CAST(({expr}) AS DOUBLE)"),
+        }
+    }
+
+    /// `expr`, a double, itself; the query fails where it is infinite or NaN, and says that `place` holds it.
+    pub fn finite(self, expr: &str, place: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("finite({expr}, {})", self.text(place)),
         }
     }
 
@@ -55,17 +61,18 @@ impl Dialect {
         }
     }
 
-    /// The UTC day of a timestamp, as a date.
-    pub fn day(self, timestamp: &str) -> String {
+    /// `expr`, a timestamp, date or text, as the integer of microseconds since 1970-01-01T00:00:00Z: times are integers in
+    /// all generated statements. Without an offset it is UTC. Null where it is a text that is no time.
+    pub fn micros(self, expr: &str) -> String {
         match self {
-            Dialect::DataFusion => format!("CAST(({timestamp}) AS DATE)"),
+            Dialect::DataFusion => format!("CAST(TRY_CAST({expr} AS TIMESTAMP(6)) AS BIGINT)"),
         }
     }
 
-    /// A timestamp moved by `microseconds`.
-    pub fn later(self, timestamp: &str, microseconds: i64) -> String {
+    /// How many characters a text has.
+    pub fn length(self, expr: &str) -> String {
         match self {
-            Dialect::DataFusion => format!("(({timestamp}) + INTERVAL '{microseconds} microseconds')"),
+            Dialect::DataFusion => format!("character_length({expr})"),
         }
     }
 
@@ -81,26 +88,42 @@ impl Dialect {
         }
     }
 
+    /// An aggregate: how many rows meet `condition`.
+    pub fn count_if(self, condition: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("COUNT(*) FILTER (WHERE {condition})"),
+        }
+    }
+
     /// An aggregate: how many distinct values.
     pub fn count_distinct(self, expr: &str) -> String {
         match self {
-            Dialect::DataFusion => format!("count(DISTINCT ({expr}))"),
+            Dialect::DataFusion => format!("COUNT(DISTINCT {expr})"),
         }
     }
 
-    /// An aggregate for many groups, such as one per subject: the sum as a decimal with 10 digits after the point, which
-    /// no order of addition changes. Each value is rounded to those digits; beyond ±10^28 the query fails.
-    pub fn decimal_sum(self, expr: &str) -> String {
+    /// An aggregate: the value at the earliest time, of several at that time the smallest. Nulls do not count.
+    pub fn first(self, value: &str, time: &str) -> String {
         match self {
-            Dialect::DataFusion => format!("sum(CAST(({expr}) AS DECIMAL(38, 10)))"),
+            Dialect::DataFusion => {
+                format!("FIRST_VALUE({value} ORDER BY {time}, {value}) FILTER (WHERE {value} IS NOT NULL)")
+            }
         }
     }
 
-    /// An aggregate for few groups, such as one per variation: the sum of doubles, correctly rounded, which no order of
-    /// addition changes. Null without values.
+    /// An aggregate: the value at the latest time, of several at that time the greatest. Nulls do not count.
+    pub fn last(self, value: &str, time: &str) -> String {
+        match self {
+            Dialect::DataFusion => {
+                format!("FIRST_VALUE({value} ORDER BY {time} DESC, {value} DESC) FILTER (WHERE {value} IS NOT NULL)")
+            }
+        }
+    }
+
+    /// An aggregate: the sum of doubles, correctly rounded, which no order of addition changes. Null without values.
     pub fn exact_sum(self, expr: &str) -> String {
         match self {
-            Dialect::DataFusion => format!("exact_sum(({expr}))"),
+            Dialect::DataFusion => format!("exact_sum({expr})"),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod cells;
 mod failure;
+mod finite;
 mod statement;
 mod sum;
 
@@ -26,7 +27,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{AggregateUDF, LogicalPlan};
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
@@ -368,6 +369,7 @@ fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, Data
         catalog.register_schema(SCRATCH_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
     }
     context.register_udaf(AggregateUDF::from(sum::ExactSumFunction::default()));
+    context.register_udf(ScalarUDF::from(finite::FiniteFunction::default()));
     Ok(context)
 }
 

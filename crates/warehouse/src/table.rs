@@ -101,6 +101,11 @@ impl Table {
         self.required(row, column, "an integer", Cell::as_int)
     }
 
+    /// As [`Table::int`], `None` for null.
+    pub fn optional_int(&self, row: usize, column: &str) -> Result<Option<i64>, TableError> {
+        self.optional(row, column, "an integer or null", Cell::as_int)
+    }
+
     /// A number; integers are widened (exact below 2^53).
     pub fn float(&self, row: usize, column: &str) -> Result<f64, TableError> {
         self.required(row, column, "a number", Cell::as_float)

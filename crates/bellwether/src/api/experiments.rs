@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
@@ -12,9 +13,10 @@ use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, defau
 use super::views::change::ChangeView;
 use super::views::experiment::{AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView};
 use crate::domain::actor::Principal;
+use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::configuration::Configuration;
 use crate::domain::error::Refusal;
-use crate::domain::experiment;
+use crate::domain::experiment::{self, Attachment};
 use crate::domain::id::{CollectionId, ExperimentId, MetricId};
 use crate::domain::lifecycle::{Decision, Status};
 use crate::store::{changes, experiments};
@@ -106,6 +108,12 @@ pub struct AttachMetric {
     metric_id: MetricId,
     #[serde(default)]
     is_primary: bool,
+    #[serde(default)]
+    timeframe: Option<Timeframe>,
+    #[serde(default)]
+    winsorization: Option<Winsorization>,
+    #[serde(default)]
+    minimum_detectable_effect: Option<f64>,
 }
 
 pub async fn attach_metric(
@@ -113,29 +121,20 @@ pub async fn attach_metric(
     command: Command,
     Body(body): Body<AttachMetric>,
 ) -> Answer<MaybeCreated<Experiment>> {
-    let effect = api
-        .registry
-        .attach_metric(command.actor, command.id, body.metric_id, body.is_primary, command.if_match)
-        .await?;
+    let AttachMetric { metric_id, is_primary, timeframe, winsorization, minimum_detectable_effect } = body;
+    let attachment = Attachment { is_primary, timeframe, winsorization, minimum_detectable_effect };
+    let effect = api.registry.attach_metric(command.actor, command.id, metric_id, attachment, command.if_match).await?;
     Ok(MaybeCreated { answer: answer(&effect.value), is_created: effect.is_changed })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EditAttachedMetric {
-    is_primary: bool,
 }
 
 pub async fn edit_attached_metric(
     State(api): State<Shared>,
     command: Command,
     Ids((_, metric)): Ids<(String, String)>,
-    Body(body): Body<EditAttachedMetric>,
+    Body(edit): Body<Map<String, Value>>,
 ) -> Answer<Experiment> {
-    let effect = api
-        .registry
-        .set_primary_metric(command.actor, command.id, parse_id(&metric)?, body.is_primary, command.if_match)
-        .await?;
+    let effect =
+        api.registry.edit_attachment(command.actor, command.id, parse_id(&metric)?, edit, command.if_match).await?;
     Ok(answer(&effect.value))
 }
 

@@ -12,7 +12,8 @@ use super::views::run::{RequestedRunView, RunInFull, RunView, StepView};
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::id::RunId;
-use crate::domain::run::{Mode, Results, Traffic};
+use crate::domain::results::{Results, Traffic};
+use crate::domain::run::Mode;
 use crate::store::{experiments, runs};
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use bellwether_warehouse::{Cell, Column};
+use bellwether_warehouse::{Cell, Column, Dialect};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,12 +18,11 @@ use crate::domain::id::{AssignmentSourceId, WarehouseId};
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::Warehouse;
 use crate::pipeline::QueryError;
-use crate::registry::Defined;
+use crate::pipeline::columns::Columns;
+use crate::registry::{Defined, warehouse_config};
 use crate::store::definitions;
 
 const MOST_ROWS: usize = 100;
-/// Columns that an error names.
-const MOST_NAMED: usize = 30;
 
 /// A definition that may have to be tried out before it is stored.
 pub trait Tried: Defined {
@@ -41,14 +40,15 @@ impl Tried for Schedule {}
 impl Tried for AssignmentSource {
     async fn try_out(&self, api: &Api) -> Result<(), Problem> {
         let Some(columns) = api.columns_of(self.warehouse_id, &self.sql).await? else { return Ok(()) };
+        let columns = Columns { dialect: columns.0, source: "the SQL".to_owned(), columns: &columns.1 };
         let named = &self.columns;
         let mut errors = FieldErrors::default();
-        require(&mut errors, &columns, "columns.subject", &named.subject);
-        require(&mut errors, &columns, "columns.timestamp", &named.timestamp);
-        require(&mut errors, &columns, "columns.experiment_key", &named.experiment_key);
-        require(&mut errors, &columns, "columns.variation", &named.variation);
+        note(&mut errors, "columns.subject", columns.key(&named.subject));
+        note(&mut errors, "columns.timestamp", columns.time(&named.timestamp));
+        note(&mut errors, "columns.experiment_key", columns.key(&named.experiment_key));
+        note(&mut errors, "columns.variation", columns.key(&named.variation));
         for (i, column) in named.properties.iter().enumerate() {
-            require(&mut errors, &columns, &format!("columns.properties[{i}]"), column);
+            note(&mut errors, &format!("columns.properties[{i}]"), columns.property(column));
         }
         Ok(errors.finish()?)
     }
@@ -57,32 +57,33 @@ impl Tried for AssignmentSource {
 impl Tried for FactSource {
     async fn try_out(&self, api: &Api) -> Result<(), Problem> {
         let Some(columns) = api.columns_of(self.warehouse_id, &self.sql).await? else { return Ok(()) };
+        let columns = Columns { dialect: columns.0, source: "the SQL".to_owned(), columns: &columns.1 };
         let mut errors = FieldErrors::default();
-        require(&mut errors, &columns, "timestamp_column", &self.timestamp_column);
+        note(&mut errors, "timestamp_column", columns.time(&self.timestamp_column));
         for (i, entity) in self.entities.iter().enumerate() {
-            require(&mut errors, &columns, &format!("entities[{i}].column"), &entity.column);
+            note(&mut errors, &format!("entities[{i}].column"), columns.key(&entity.column));
         }
         for (i, fact) in self.facts.iter().enumerate() {
-            fact.column.iter().for_each(|column| require(&mut errors, &columns, &format!("facts[{i}].column"), column));
+            // Whether it has to be a number, its metrics will say.
+            let value = fact.column.as_ref().map(|column| columns.value(column, false));
+            value.into_iter().for_each(|value| note(&mut errors, &format!("facts[{i}].column"), value));
         }
         for (i, property) in self.properties.iter().enumerate() {
-            require(&mut errors, &columns, &format!("properties[{i}].column"), &property.column);
+            note(&mut errors, &format!("properties[{i}].column"), columns.property(&property.column));
         }
         Ok(errors.finish()?)
     }
 }
 
-fn require(errors: &mut FieldErrors, columns: &[Column], field: &str, name: &str) {
-    errors.check(columns.iter().any(|column| column.name == name), field, || {
-        let known: Vec<_> = columns.iter().take(MOST_NAMED).map(|column| column.name.as_str()).collect();
-        let more = if columns.len() > MOST_NAMED { ", …" } else { "" };
-        format!("the SQL has no column '{name}'; its columns are: {}{more}", known.join(", "))
-    });
+fn note<T>(errors: &mut FieldErrors, field: &str, outcome: Result<T, String>) {
+    if let Err(reason) = outcome {
+        errors.add(field, reason);
+    }
 }
 
 impl Api {
     /// The columns of a source's SQL. `None` where its tables are not there yet: a source may come before its data.
-    async fn columns_of(&self, warehouse: WarehouseId, sql: &str) -> Result<Option<Vec<Column>>, Problem> {
+    async fn columns_of(&self, warehouse: WarehouseId, sql: &str) -> Result<Option<(Dialect, Vec<Column>)>, Problem> {
         if cfg!(not(feature = "embedded")) {
             return Ok(None);
         }
@@ -90,7 +91,10 @@ impl Api {
         // A warehouse that is not there is refused by the registry, with the field's name.
         let Some(warehouse) = found else { return Ok(None) };
         match self.queries.check(&warehouse.body.engine, &self.scratch_name(), sql).await {
-            Ok(columns) => Ok(Some(columns)),
+            Ok(columns) => {
+                let dialect = warehouse_config(&warehouse.body.engine, &[]).dialect();
+                Ok(Some((dialect, columns)))
+            }
             Err(QueryError::Missing(_)) => Ok(None),
             Err(QueryError::Sql(reason)) => Err(Refusal::invalid("sql", reason).into()),
             Err(error @ QueryError::Busy) => Err(Problem::busy(error.to_string())),

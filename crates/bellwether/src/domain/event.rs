@@ -89,7 +89,13 @@ impl Event {
             is_failure: meta_data.status == RunStatus::Failure,
             is_imbalance: meta_data.is_traffic_imbalance,
             is_data_updated: meta_data.is_data_updated,
+            has_warnings: self.has_warnings(),
         })
+    }
+
+    fn has_warnings(&self) -> bool {
+        let read: Option<Detailed> = serde_json::from_str(&self.detailed).ok();
+        read.and_then(|data| data.run).is_some_and(|run| !run.warnings.is_empty())
     }
 
     pub fn data_in(&self, format: Format) -> &str {
@@ -106,6 +112,18 @@ struct EventData {
     #[serde(default)]
     experiment_key: String,
     meta_data: Option<MetaData>,
+}
+
+/// What only the detailed form tells, read back. Events of before have no warnings.
+#[derive(Deserialize)]
+struct Detailed {
+    run: Option<DetailedRun>,
+}
+
+#[derive(Deserialize)]
+struct DetailedRun {
+    #[serde(default)]
+    warnings: Vec<serde::de::IgnoredAny>,
 }
 
 fn meta_data(run: &Run) -> MetaData {
@@ -138,6 +156,7 @@ fn detailed(number: u64, key: &str, meta_data: Option<&MetaData>, change: &Chang
             "mode": run.mode,
             "window": run.window,
             "imbalance_p_value": run.imbalance_p_value,
+            "warnings": run.warning_names(),
         });
         data.raw("run", &bellwether_webhook::ecma::stringify(&value));
     }

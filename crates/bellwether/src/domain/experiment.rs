@@ -1,11 +1,13 @@
 //! An experiment: its configuration, where it stands, and what is attached to it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::aggregation::{Timeframe, Winsorization};
 use super::clock::Timestamp;
 use super::configuration::Configuration;
 use super::id::{ExperimentId, GroupId, MetricId, RunId};
 use super::lifecycle::{Decision, Status};
+use super::metric::MetricSettings;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
@@ -25,10 +27,35 @@ pub struct Experiment {
 }
 
 /// A metric on an experiment, alone or as a part of an attached collection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttachedMetric {
     pub metric_id: MetricId,
     pub name: String,
     pub group_id: Option<GroupId>,
     pub is_primary: bool,
+    pub settings: MetricSettings,
+}
+
+/// What a user sets on an attached metric.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attachment {
+    pub is_primary: bool,
+    pub timeframe: Option<Timeframe>,
+    pub winsorization: Option<Winsorization>,
+    pub minimum_detectable_effect: Option<f64>,
+}
+
+impl Attachment {
+    pub fn settings(&self) -> MetricSettings {
+        let Self { is_primary: _, timeframe, winsorization, minimum_detectable_effect } = self.clone();
+        MetricSettings { timeframe, winsorization, minimum_detectable_effect }
+    }
+}
+
+impl From<&AttachedMetric> for Attachment {
+    fn from(attached: &AttachedMetric) -> Self {
+        let MetricSettings { timeframe, winsorization, minimum_detectable_effect } = attached.settings.clone();
+        Self { is_primary: attached.is_primary, timeframe, winsorization, minimum_detectable_effect }
+    }
 }

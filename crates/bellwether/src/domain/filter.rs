@@ -32,6 +32,8 @@ pub enum RunCondition {
     Failure,
     Imbalance,
     DataUpdated,
+    /// The run warns of something.
+    Warning,
 }
 
 /// What of an event a filter looks at.
@@ -139,6 +141,7 @@ impl RunCondition {
         match self {
             Self::Failure => run.is_failure,
             Self::Imbalance => run.is_imbalance,
+            Self::Warning => run.has_warnings,
             Self::DataUpdated => run.is_data_updated,
         }
     }
@@ -269,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_first_unmet_clause_is_named() {
-        let run = RunFacts { is_failure: false, is_imbalance: true, is_data_updated: false };
+        let run = RunFacts { is_failure: false, is_imbalance: true, is_data_updated: false, has_warnings: false };
         let tags = ["growth".to_owned()];
         let facts = Facts {
             topic: Topic::Experiment(EventType::CalculatedMetricsUpdated),

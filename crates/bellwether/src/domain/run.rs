@@ -1,4 +1,4 @@
-//! A run: one execution of the data pipeline for one experiment, its window, its states and what it found.
+//! A run: one execution of the data pipeline for one experiment, its window and its states. What it found is in `results`.
 //!
 //! ```text
 //! queued ──▶ running ──▶ success │ failure
@@ -13,7 +13,8 @@ use super::actor::Actor;
 use super::clock::Timestamp;
 use super::configuration::Configuration;
 use super::error::{Conflict, Refusal};
-use super::id::{ExperimentId, MetricId, RunId};
+use super::id::{ExperimentId, RunId};
+use super::warning::{Warning, WarningName};
 
 /// How far back an incremental run looks, for facts and assignments that came late.
 pub const LATENESS: Duration = Duration::from_hours(48);
@@ -128,6 +129,7 @@ pub struct Run {
     pub is_data_updated: bool,
     pub is_traffic_imbalance: bool,
     pub imbalance_p_value: Option<f64>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Run {
@@ -137,7 +139,14 @@ impl Run {
             is_failure: self.state != RunState::Success,
             is_imbalance: self.is_traffic_imbalance,
             is_data_updated: self.is_data_updated,
+            has_warnings: !self.warnings.is_empty(),
         }
+    }
+
+    /// The names of what it warns of, each once.
+    pub fn warning_names(&self) -> Vec<WarningName> {
+        let is_there = |name: &WarningName| self.warnings.iter().any(|warning| warning.name == *name);
+        WarningName::ALL.into_iter().filter(is_there).collect()
     }
 
     /// From start to end, without the time in the queue; 0 if it has not ended.
@@ -151,62 +160,11 @@ impl Run {
 pub struct LoggedStep {
     pub name: String,
     pub sql: String,
+    /// The table that its rows are kept as for later steps; `None`: they were fetched.
+    pub kept_as: Option<String>,
     pub rows: Option<u64>,
     pub duration_us: Option<u64>,
     pub error: Option<String>,
-}
-
-/// What a run found; the published form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Results {
-    pub run_id: RunId,
-    pub metrics: Vec<MetricResult>,
-    pub traffic: Traffic,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetricResult {
-    pub metric_id: MetricId,
-    pub name: String,
-    pub is_primary: bool,
-    /// Why there are no figures for this metric, if there are none.
-    pub error: Option<String>,
-    pub variations: Vec<VariationResult>,
-}
-
-/// Means are per subject; `lift` is relative to the control, and absent for the control itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VariationResult {
-    pub key: String,
-    pub subjects: u64,
-    pub mean: f64,
-    pub lift: Option<f64>,
-    pub standard_error: Option<f64>,
-    pub interval: Option<[f64; 2]>,
-    pub p_value: Option<f64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Traffic {
-    pub is_imbalance: bool,
-    pub p_value: Option<f64>,
-    /// Subjects that were seen in more than one variation, and so count in none.
-    pub excluded: u64,
-    pub variations: Vec<VariationTraffic>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VariationTraffic {
-    pub key: String,
-    pub weight: f64,
-    pub subjects: u64,
-}
-
-impl Results {
-    /// Whether the figures are the same, whichever run found them.
-    pub fn same_figures(&self, other: &Self) -> bool {
-        self.metrics == other.metrics && self.traffic == other.traffic
-    }
 }
 
 /// What of a run an event tells.
@@ -215,6 +173,7 @@ pub struct RunFacts {
     pub is_failure: bool,
     pub is_imbalance: bool,
     pub is_data_updated: bool,
+    pub has_warnings: bool,
 }
 
 #[cfg(test)]

@@ -1,29 +1,49 @@
-//! From aggregates to results: traffic, imbalance, lifts. Pure; the formulas are in `bellwether_stats`.
+//! From aggregates to results: traffic, imbalance, means, lifts. Pure; the formulas are in `bellwether_stats`.
 
-use bellwether_stats::{Arm, IMBALANCE_ALPHA, Imbalance, Lift, Moments, imbalance, lift};
+use bellwether_stats::{
+    Arm, Estimate, IMBALANCE_ALPHA, Imbalance, LiftError, RatioMoments, difference, imbalance, lift,
+};
 use bellwether_warehouse::{Table, TableError};
 
+use super::steps::AgedBefore;
+use super::tables::{Column, Subjects};
 use crate::domain::configuration::Variation;
-use crate::domain::run::{Traffic, VariationResult, VariationTraffic};
+use crate::domain::results::{Traffic, VariationResult, VariationTraffic};
 
-/// Subjects of each active variation, and whether they are as the weights say.
-pub fn traffic(variations: &[&Variation], table: &Table) -> Result<Traffic, TableError> {
+/// Subjects of each active variation, whether they are as the weights say, and how many are old enough by each of `limits`.
+pub fn traffic(
+    variations: &[&Variation],
+    limits: &[Vec<AgedBefore>],
+    table: &Table,
+) -> Result<(Traffic, Subjects), TableError> {
     let mut excluded = 0;
-    let mut counted: Vec<VariationTraffic> = variations
-        .iter()
-        .map(|variation| VariationTraffic { key: variation.key.clone(), weight: variation.weight, subjects: 0 })
-        .collect();
+    let mut subjects = Subjects {
+        all: vec![0; variations.len()],
+        aged: limits.iter().map(|limit| (limit.clone(), vec![0; variations.len()])).collect(),
+    };
     for row in 0..table.rows.len() {
-        let subjects = table.int(row, "subjects")?.unsigned_abs();
-        match table.optional_text(row, "variation")? {
-            None => excluded = subjects,
-            Some(key) => {
-                if let Some(there) = counted.iter_mut().find(|there| there.key == key) {
-                    there.subjects = subjects;
-                }
+        let count = table.int(row, "subjects")?.unsigned_abs();
+        let Some(arm) = table.optional_int(row, "arm")? else {
+            excluded = count;
+            continue;
+        };
+        let arm = usize::try_from(arm).unwrap_or(usize::MAX);
+        if let Some(all) = subjects.all.get_mut(arm) {
+            *all = count;
+            for (place, (_, aged)) in subjects.aged.iter_mut().enumerate() {
+                aged[arm] = table.int(row, &format!("aged_{place}"))?.unsigned_abs();
             }
         }
     }
+    let counted: Vec<VariationTraffic> = variations
+        .iter()
+        .zip(&subjects.all)
+        .map(|(variation, subjects)| VariationTraffic {
+            key: variation.key.clone(),
+            weight: variation.weight,
+            subjects: *subjects,
+        })
+        .collect();
     let arms: Vec<_> =
         counted.iter().map(|variation| Arm { weight: variation.weight, subjects: variation.subjects }).collect();
     let verdict = imbalance(&arms, IMBALANCE_ALPHA).unwrap_or(Imbalance {
@@ -31,54 +51,97 @@ pub fn traffic(variations: &[&Variation], table: &Table) -> Result<Traffic, Tabl
         p_value: None,
         is_imbalance: false,
     });
-    Ok(Traffic { is_imbalance: verdict.is_imbalance, p_value: verdict.p_value, excluded, variations: counted })
+    let traffic =
+        Traffic { is_imbalance: verdict.is_imbalance, p_value: verdict.p_value, excluded, variations: counted };
+    Ok((traffic, subjects))
 }
 
-/// Number and mean of each variation's values, by key.
-pub fn means(table: &Table) -> Result<Vec<(String, u64, f64)>, TableError> {
-    (0..table.rows.len())
-        .map(|row| {
-            let subjects = table.int(row, "subjects")?.unsigned_abs();
-            let total = table.optional_float(row, "total")?.unwrap_or(0.0);
-            let mean = if subjects == 0 { 0.0 } else { total / subjects as f64 };
-            Ok((table.text(row, "variation")?.to_owned(), subjects, mean))
+/// One metric's figure in one arm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// `None`: a ratio without a denominator.
+    pub estimate: Option<Estimate>,
+    pub subjects: u64,
+    pub total: f64,
+    pub denominator_total: Option<f64>,
+}
+
+/// Of a simple metric.
+pub fn means(column: &Column) -> Vec<Figure> {
+    column
+        .moments
+        .iter()
+        .enumerate()
+        .map(|(arm, moments)| Figure {
+            estimate: Some(moments.into()),
+            subjects: moments.n,
+            total: column.total(arm),
+            denominator_total: None,
         })
         .collect()
 }
 
-/// The moments of each variation, from both passes.
-pub fn moments(means: &[(String, u64, f64)], squares: &Table) -> Result<Vec<(String, Moments)>, TableError> {
-    let mut found: Vec<_> =
-        means.iter().map(|(key, n, mean)| (key.clone(), Moments { n: *n, mean: *mean, m2: 0.0 })).collect();
-    for row in 0..squares.rows.len() {
-        let key = squares.text(row, "variation")?;
-        let sum = squares.optional_float(row, "squares")?.unwrap_or(0.0);
-        if let Some((_, moments)) = found.iter_mut().find(|(there, _)| there == key) {
-            moments.m2 = sum;
-        }
-    }
-    Ok(found)
+/// Of a ratio, with the co-moments of its sides.
+pub fn ratios(numerator: &Column, denominator: &Column, co_moments: &[f64]) -> Vec<Figure> {
+    co_moments
+        .iter()
+        .enumerate()
+        .map(|(arm, co_moment)| {
+            let moments = RatioMoments {
+                numerator: numerator.moments[arm],
+                denominator: denominator.moments[arm],
+                co_moment: *co_moment,
+            };
+            Figure {
+                estimate: moments.estimate(),
+                subjects: moments.denominator.n,
+                total: numerator.total(arm),
+                denominator_total: Some(denominator.total(arm)),
+            }
+        })
+        .collect()
 }
 
-/// Each active variation against the control. Where a lift cannot be had, it is absent; the means stand.
-pub fn compare(variations: &[&Variation], moments: &[(String, Moments)], confidence: f64) -> Vec<VariationResult> {
-    let of = |key: &str| moments.iter().find(|(there, _)| there == key).map(|(_, moments)| *moments);
-    let control = variations.iter().find(|variation| variation.is_control).and_then(|variation| of(&variation.key));
+/// Each active variation, and against the control. Where a lift cannot be had it says why; the means stand.
+pub fn compare(variations: &[&Variation], figures: &[Figure], confidence: f64) -> Vec<VariationResult> {
+    let pair = |interval: (f64, f64)| [interval.0, interval.1];
+    let control = variations.iter().position(|variation| variation.is_control);
+    let control = control.and_then(|arm| figures.get(arm));
     variations
         .iter()
-        .map(|variation| {
-            let own = of(&variation.key).unwrap_or(Moments { n: 0, mean: 0.0, m2: 0.0 });
-            let against = control.filter(|_| !variation.is_control);
-            let found: Option<Lift> = against.and_then(|control| lift(&own, &control, confidence).ok());
-            VariationResult {
+        .zip(figures)
+        .map(|(variation, figure)| {
+            let mut result = VariationResult {
                 key: variation.key.clone(),
-                subjects: own.n,
-                mean: own.mean,
-                lift: found.as_ref().map(|found| found.lift),
-                standard_error: found.as_ref().map(|found| found.standard_error),
-                interval: found.as_ref().map(|found| [found.interval.0, found.interval.1]),
-                p_value: found.as_ref().map(|found| found.p_value),
+                subjects: figure.subjects,
+                mean: figure.estimate.map(|estimate| estimate.value),
+                standard_deviation: figure.estimate.and_then(|estimate| estimate.standard_deviation),
+                mean_interval: figure.estimate.and_then(|estimate| estimate.interval(confidence)).map(pair),
+                total: Some(figure.total),
+                denominator_total: figure.denominator_total,
+                ..VariationResult::default()
+            };
+            let Some(control) = control.filter(|_| !variation.is_control) else { return result };
+            let (Some(own), Some(control)) = (&figure.estimate, &control.estimate) else {
+                let reason = "the sum of a denominator is 0, so that there is no ratio: wait for facts";
+                result.no_lift_reason = Some(reason.to_owned());
+                return result;
+            };
+            if let Ok(found) = difference(own, control, confidence) {
+                result.difference = Some(found.difference);
+                result.difference_standard_error = Some(found.standard_error);
+                result.difference_interval = Some(pair(found.interval));
             }
+            match lift(own, control, confidence) {
+                Ok(found) => {
+                    result.lift = Some(found.lift);
+                    result.standard_error = Some(found.standard_error);
+                    result.interval = Some(pair(found.interval));
+                    result.p_value = Some(found.p_value);
+                }
+                Err(error) => result.no_lift_reason = Some(LiftError::to_string(&error)),
+            }
+            result
         })
         .collect()
 }
@@ -86,6 +149,7 @@ pub fn compare(variations: &[&Variation], moments: &[(String, Moments)], confide
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bellwether_stats::Moments;
     use bellwether_warehouse::Cell;
 
     fn variations() -> Vec<Variation> {
@@ -97,32 +161,54 @@ mod tests {
     }
 
     fn counted(control: i64, treatment: i64, mixed: i64) -> Table {
-        let row = |variation, subjects| vec![variation, Cell::Int(subjects)];
+        let row = |arm, subjects| vec![arm, Cell::Int(subjects), Cell::Int(subjects / 2)];
         Table {
-            columns: vec!["variation".into(), "subjects".into()],
-            rows: vec![
-                row(Cell::Text("control".into()), control),
-                row(Cell::Text("treatment".into()), treatment),
-                row(Cell::Null, mixed),
-            ],
+            columns: vec!["arm".into(), "subjects".into(), "aged_0".into()],
+            rows: vec![row(Cell::Int(0), control), row(Cell::Int(1), treatment), row(Cell::Null, mixed)],
         }
+    }
+
+    fn figure(values: &[f64]) -> Figure {
+        let moments = Moments::of(values.iter().copied());
+        Figure { estimate: Some((&moments).into()), subjects: moments.n, total: moments.sum(), denominator_total: None }
     }
 
     #[test]
     fn the_trials_arms_are_an_imbalance_against_equal_weights_and_not_against_their_own() {
         let mut variations = variations();
-        let equal = traffic(&variations.iter().collect::<Vec<_>>(), &counted(260, 185, 3)).unwrap();
+        let limits = [Vec::new()];
+        let (equal, subjects) =
+            traffic(&variations.iter().collect::<Vec<_>>(), &limits, &counted(260, 185, 3)).unwrap();
         assert!(equal.is_imbalance && equal.excluded == 3);
+        assert_eq!((subjects.all, subjects.aged[0].1.clone()), (vec![260, 185], vec![130, 92]));
         (variations[0].weight, variations[1].weight) = (260.0, 185.0);
-        assert!(!traffic(&variations.iter().collect::<Vec<_>>(), &counted(260, 185, 0)).unwrap().is_imbalance);
+        let (own, _) = traffic(&variations.iter().collect::<Vec<_>>(), &limits, &counted(260, 185, 0)).unwrap();
+        assert!(!own.is_imbalance);
     }
 
     #[test]
-    fn a_variation_without_subjects_has_no_lift_and_the_control_never() {
+    fn where_there_is_no_lift_it_says_why_and_the_difference_may_stand() {
         let variations = variations();
-        let moments = [("control".to_owned(), Moments::of([1.0, 2.0, 3.0]))];
-        let compared = compare(&variations.iter().collect::<Vec<_>>(), &moments, 0.95);
-        assert_eq!((compared[0].subjects, compared[0].mean, compared[0].lift), (3, 2.0, None));
-        assert_eq!((compared[1].subjects, compared[1].lift), (0, None));
+        let of = |control: &[f64], treatment: &[f64]| {
+            let figures = [figure(control), figure(treatment)];
+            compare(&variations.iter().collect::<Vec<_>>(), &figures, 0.95).remove(1)
+        };
+        let none = of(&[1.0, 2.0, 3.0], &[]);
+        assert_eq!((none.subjects, none.lift, none.difference), (0, None, None));
+        assert!(none.no_lift_reason.unwrap().contains("at least 2"));
+        let from_zero = of(&[-1.0, 1.0], &[1.0, 2.0]);
+        assert_eq!((from_zero.lift, from_zero.difference), (None, Some(1.5)));
+        assert!(from_zero.no_lift_reason.unwrap().contains("the control's mean is 0"));
+        let found = of(&[1.0, 2.0, 3.0], &[2.0, 3.0, 4.0]);
+        assert_eq!((found.lift, found.no_lift_reason), (Some(0.5), None));
+    }
+
+    #[test]
+    fn a_ratio_without_a_denominator_has_no_mean() {
+        let variations = variations();
+        let none = Figure { estimate: None, subjects: 3, total: 5.0, denominator_total: Some(0.0) };
+        let compared = compare(&variations.iter().collect::<Vec<_>>(), &[figure(&[1.0, 2.0]), none], 0.95);
+        assert_eq!((compared[1].mean, compared[1].total), (None, Some(5.0)));
+        assert!(compared[1].no_lift_reason.as_ref().unwrap().contains("denominator"));
     }
 }

@@ -1,37 +1,61 @@
 //! What a run needs to know before its first query: the definitions that the experiment refers to, as they are now.
 
-use crate::domain::definition::{AssignmentSource, FactSource};
+use crate::domain::aggregation::{Aggregation, Comparison};
+use crate::domain::definition::{AssignmentSource, DesiredChange, FactSource};
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
-use crate::domain::id::{MetricId, WarehouseId};
-use crate::domain::metric::{Metric, Operation};
+use crate::domain::id::{FactSourceId, MetricId, WarehouseId};
+use crate::domain::metric::{Display, Metric};
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::registry::{Error, Registry};
+use crate::store::definitions::Definition;
 use crate::store::{Tx, definitions, experiments};
 
 pub struct Plan {
     pub assignments: AssignmentSource,
     pub engine: Engine,
     pub metrics: Vec<PlannedMetric>,
+    /// Each fact source that a metric needs, once.
+    pub sources: Vec<PlannedSource>,
 }
 
+#[derive(Debug, Clone, PartialEq)]
 pub struct PlannedMetric {
     pub id: MetricId,
     pub name: String,
     pub is_primary: bool,
-    /// Why it cannot be computed, found before any query.
-    pub measure: Result<Measure, String>,
+    pub desired_change: DesiredChange,
+    pub display: Display,
+    pub minimum_detectable_effect: Option<f64>,
+    /// One, or a numerator and a denominator; or why it cannot be computed, found before any query.
+    pub measures: Result<Vec<Measure>, String>,
 }
 
-/// Where a metric's facts come from, and what becomes of them.
-#[derive(Debug, Clone)]
+/// An aggregation, and the columns that it is of.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Measure {
+    /// Its place among the plan's sources.
+    pub source: usize,
+    /// `None`: each row counts 1.
+    pub value_column: Option<String>,
+    pub filters: Vec<ColumnFilter>,
+    pub aggregation: Aggregation,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnFilter {
+    pub column: String,
+    pub comparison: Comparison,
+    pub values: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedSource {
+    pub id: FactSourceId,
+    pub name: String,
     pub sql: String,
     pub subject_column: String,
     pub timestamp_column: String,
-    /// `None`: each row counts 1.
-    pub value_column: Option<String>,
-    pub operation: Operation,
 }
 
 impl Plan {
@@ -47,69 +71,118 @@ impl Plan {
                         "it is not set or its source is gone; set it, then run again",
                     )
                 };
-                let source = source_id
+                let assignments = source_id
                     .map_or(Ok(None), |source| definitions::get::<AssignmentSource>(tx, source))?
                     .ok_or_else(missing)?;
-                let warehouse = definitions::get::<Warehouse>(tx, source.body.warehouse_id)?
-                    .ok_or_else(|| Refusal::not_found("warehouse", source.body.warehouse_id))?;
+                let warehouse = definitions::get::<Warehouse>(tx, assignments.body.warehouse_id)?
+                    .ok_or_else(|| Refusal::not_found("warehouse", assignments.body.warehouse_id))?;
+                let mut planning =
+                    Planning { assignments: assignments.body, warehouse: warehouse.id, sources: Vec::new() };
                 let mut metrics: Vec<PlannedMetric> = Vec::new();
                 for attached in experiments::attached_metrics(tx, id)? {
-                    // A metric may be attached by itself and with groups; it is computed once.
+                    // A metric may be attached by itself and with groups; it is computed once, as it is set first.
                     if let Some(there) = metrics.iter_mut().find(|there| there.id == attached.metric_id) {
                         there.is_primary |= attached.is_primary;
                         continue;
                     }
-                    let measure = measure(tx, attached.metric_id, &source.body, warehouse.id)?;
-                    metrics.push(PlannedMetric {
+                    let metric = definitions::get::<Metric>(tx, attached.metric_id)?;
+                    let metric = metric.map(|metric| attached.settings.applied_to(&metric.body));
+                    let mut planned = PlannedMetric {
                         id: attached.metric_id,
                         name: attached.name,
                         is_primary: attached.is_primary,
-                        measure,
-                    });
+                        desired_change: DesiredChange::default(),
+                        display: Display::default(),
+                        minimum_detectable_effect: None,
+                        measures: Err("the metric is gone".to_owned()),
+                    };
+                    if let Some(metric) = &metric {
+                        planning.plan(tx, metric, &mut planned)?;
+                    }
+                    metrics.push(planned);
                 }
-                Ok(Self { assignments: source.body, engine: warehouse.body.engine, metrics })
+                let Planning { assignments, sources, .. } = planning;
+                Ok(Self { assignments, engine: warehouse.body.engine, metrics, sources })
             })
             .await
     }
 }
 
-fn measure(
-    tx: &mut dyn Tx,
-    id: MetricId,
-    assignments: &AssignmentSource,
+struct Planning {
+    assignments: AssignmentSource,
     warehouse: WarehouseId,
-) -> Result<Result<Measure, String>, Error> {
-    let Some(metric) = definitions::get::<Metric>(tx, id)? else { return Ok(Err("the metric is gone".to_owned())) };
-    let Some(source) = definitions::source_of_fact(tx, metric.body.numerator.fact_id)? else {
-        return Ok(Err("the metric's fact is gone; edit the metric".to_owned()));
-    };
-    Ok(measure_of(&metric.body, &source.body, assignments, warehouse))
+    sources: Vec<PlannedSource>,
 }
 
-fn measure_of(
-    metric: &Metric,
-    source: &FactSource,
-    assignments: &AssignmentSource,
-    warehouse: WarehouseId,
-) -> Result<Measure, String> {
-    if source.warehouse_id != warehouse {
-        return Err(format!(
-            "its fact source '{}' lies in another warehouse than the assignments; both must be in one",
-            source.name
-        ));
+impl Planning {
+    fn plan(&mut self, tx: &mut dyn Tx, metric: &Metric, planned: &mut PlannedMetric) -> Result<(), Error> {
+        planned.display = metric.display;
+        planned.minimum_detectable_effect = metric.minimum_detectable_effect;
+        let mut measures = Ok(Vec::new());
+        for (_, aggregation) in metric.aggregations() {
+            let measure = match definitions::source_of_fact(tx, aggregation.fact_id)? {
+                None => Err("the metric's fact is gone; edit the metric".to_owned()),
+                Some(source) => {
+                    if measures.as_ref().is_ok_and(Vec::is_empty) {
+                        let fact = source.body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
+                        let usual = fact.map_or_else(DesiredChange::default, |fact| fact.desired_change);
+                        planned.desired_change = metric.desired_change.unwrap_or(usual);
+                    }
+                    self.measure(&source, aggregation)
+                }
+            };
+            measures = measures.and_then(|mut measures| {
+                measures.push(measure?);
+                Ok(measures)
+            });
+        }
+        planned.measures = measures;
+        Ok(())
     }
-    let column = source.entities.iter().find(|entity| entity.entity_id == assignments.entity_id);
-    let column = column.ok_or_else(|| {
-        format!("its fact source '{}' has no column for the entity of the assignments; add one", source.name)
-    })?;
-    let fact = source.facts.iter().find(|fact| fact.id == Some(metric.numerator.fact_id));
-    let fact =
-        fact.ok_or_else(|| format!("its fact source '{}' no longer has the fact; edit the metric", source.name))?;
-    Ok(Measure {
-        sql: source.sql.clone(),
-        subject_column: column.column.clone(),
-        timestamp_column: source.timestamp_column.clone(),
-        value_column: fact.column.clone(),
-        operation: metric.numerator.operation,
-    })
+
+    fn measure(&mut self, source: &Definition<FactSource>, aggregation: &Aggregation) -> Result<Measure, String> {
+        let body = &source.body;
+        if body.warehouse_id != self.warehouse {
+            return Err(format!(
+                "its fact source '{}' lies in another warehouse than the assignments; both must be in one",
+                body.name
+            ));
+        }
+        let entity = self.assignments.entity_id;
+        let column = body.entities.iter().find(|there| there.entity_id == entity);
+        let column = column.ok_or_else(|| {
+            format!("its fact source '{}' has no column for the entity of the assignments; add one", body.name)
+        })?;
+        let fact = body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
+        let fact =
+            fact.ok_or_else(|| format!("its fact source '{}' no longer has the fact; edit the metric", body.name))?;
+        let filters = aggregation.filters.iter().map(|filter| {
+            let property = body.properties.iter().find(|property| property.name == filter.property);
+            let property = property.ok_or_else(|| {
+                format!(
+                    "its fact source '{}' no longer has the property '{}'; edit the metric",
+                    body.name, filter.property
+                )
+            })?;
+            let (column, values) = (property.column.clone(), filter.values.clone());
+            Ok(ColumnFilter { column, comparison: filter.operation, values })
+        });
+        let filters = filters.collect::<Result<_, String>>()?;
+        let source = self.place(source, &column.column);
+        Ok(Measure { source, value_column: fact.column.clone(), filters, aggregation: aggregation.clone() })
+    }
+
+    fn place(&mut self, source: &Definition<FactSource>, subject_column: &str) -> usize {
+        let place = self.sources.iter().position(|there| there.id == source.id);
+        place.unwrap_or_else(|| {
+            self.sources.push(PlannedSource {
+                id: source.id,
+                name: source.body.name.clone(),
+                sql: source.body.sql.clone(),
+                subject_column: subject_column.to_owned(),
+                timestamp_column: source.body.timestamp_column.clone(),
+            });
+            self.sources.len() - 1
+        })
+    }
 }

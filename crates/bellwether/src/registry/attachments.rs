@@ -2,17 +2,18 @@
 //! primary is configuration.
 
 use bellwether_webhook::EventType;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
+use super::edit::overlay;
 use super::record::Action;
 use super::{Effect, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::collection::Collection;
 use crate::domain::configuration::FieldChange;
-use crate::domain::error::{Conflict, Refusal};
-use crate::domain::experiment::{AttachedMetric, Experiment};
+use crate::domain::error::{Conflict, Refusal, Validate};
+use crate::domain::experiment::{AttachedMetric, Attachment, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId};
-use crate::domain::metric::Metric;
+use crate::domain::metric::{Metric, MetricSettings};
 use crate::store::experiments::{self, Group};
 use crate::store::{Tx, definitions};
 
@@ -26,26 +27,31 @@ impl Registry {
         actor: Actor,
         id: ExperimentId,
         metric_id: MetricId,
-        is_primary: bool,
+        attachment: Attachment,
         if_match: Option<String>,
     ) -> Result<Effect<Experiment>> {
+        attachment.settings().validate()?;
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let attached = experiments::attached_metrics(tx, id)?;
             if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none())
             {
-                if there.is_primary == is_primary {
+                if Attachment::from(there) == attachment {
                     return Ok(Effect { value: experiment, is_changed: false });
                 }
-                let detail = format!("{metric_id} is attached already; PATCH it to change is_primary");
+                let detail = format!("{metric_id} is attached already; PATCH it to change what is set on it");
                 return Err(Refusal::conflict(Conflict::Taken, detail).into());
             }
             let name = check_metric(tx, &experiment, metric_id, "metric_id")?;
             check_count(attached.len() + 1)?;
-            if is_primary {
+            check_settings(tx, metric_id, &attachment.settings())?;
+            if attachment.is_primary {
                 experiments::set_primary(tx, id, None)?;
             }
-            experiments::attach(tx, id, metric_id, None, is_primary)?;
-            let to = json!({"metric_id": metric_id, "name": name, "is_primary": is_primary});
+            experiments::attach(tx, id, metric_id, None, attachment.is_primary, &attachment.settings())?;
+            let mut to = json!({"metric_id": metric_id, "name": name, "is_primary": attachment.is_primary});
+            if attachment.settings() != MetricSettings::default() {
+                to["settings"] = json!(attachment.settings());
+            }
             let changes = vec![FieldChange { field: "metrics".into(), from: json!(null), to }];
             context.advance(
                 tx,
@@ -80,34 +86,39 @@ impl Registry {
         .await
     }
 
-    /// Makes a metric the primary one, or not. An experiment has at most one.
-    pub async fn set_primary_metric(
+    /// Edits what is set on an attached metric: whether it is the primary one, of which an experiment has at most one, and
+    /// what it measures otherwise than the metric says. All of it is configuration: one edit, one event.
+    pub async fn edit_attachment(
         &self,
         actor: Actor,
         id: ExperimentId,
         metric_id: MetricId,
-        is_primary: bool,
+        edit: Map<String, Value>,
         if_match: Option<String>,
     ) -> Result<Effect<Experiment>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let there = find_attached(tx, id, metric_id)?;
-            if there.is_primary == is_primary {
+            let before = Attachment::from(&there);
+            let after: Attachment = overlay(&before, edit.clone())?;
+            after.settings().validate()?;
+            check_settings(tx, metric_id, &after.settings())?;
+            let mut changes = Vec::new();
+            if after.is_primary != before.is_primary {
+                let primary = experiments::attached_metrics(tx, id)?.into_iter().find(|metric| metric.is_primary);
+                experiments::set_primary(tx, id, after.is_primary.then_some(&there))?;
+                let from = json!(primary.map(|metric| metric.metric_id));
+                let to = json!(after.is_primary.then_some(metric_id));
+                changes.push(FieldChange { field: "primary_metric_id".into(), from, to });
+            }
+            if after.settings() != before.settings() {
+                experiments::set_settings(tx, id, &there, &after.settings())?;
+                changes.extend(settings_changes(&there, &before.settings(), &after.settings()));
+            }
+            if changes.is_empty() {
                 return Ok(Effect { value: experiment, is_changed: false });
             }
-            let before = experiments::attached_metrics(tx, id)?.into_iter().find(|metric| metric.is_primary);
-            experiments::set_primary(tx, id, is_primary.then_some(&there))?;
-            let changes = vec![FieldChange {
-                field: "primary_metric_id".into(),
-                from: json!(before.map(|metric| metric.metric_id)),
-                to: json!(is_primary.then_some(metric_id)),
-            }];
-            context.advance(
-                tx,
-                &mut experiment,
-                &actor,
-                Action::new(EventType::ConfigurationUpdated, "primary_metric_set", changes),
-                None,
-            )?;
+            let action = Action::new(EventType::ConfigurationUpdated, "attached_metric_edited", changes);
+            context.advance(tx, &mut experiment, &actor, action, None)?;
             Ok(Effect { value: experiment, is_changed: true })
         })
         .await
@@ -132,7 +143,7 @@ impl Registry {
             experiments::insert_group(tx, id, &group)?;
             for metric_id in &collection.body.metric_ids {
                 check_metric(tx, &experiment, *metric_id, "collection_id")?;
-                experiments::attach(tx, id, *metric_id, Some(group.id), false)?;
+                experiments::attach(tx, id, *metric_id, Some(group.id), false, &MetricSettings::default())?;
             }
             let to = json!({"group_id": group.id, "collection_id": collection_id, "name": group.name, "metric_ids": collection.body.metric_ids});
             let changes = vec![FieldChange { field: "collections".into(), from: json!(null), to }];
@@ -165,6 +176,32 @@ impl Registry {
         })
         .await
     }
+}
+
+/// What differs, each under the metric's name and the field: like `metrics.met_….timeframe`.
+fn settings_changes(attached: &AttachedMetric, before: &MetricSettings, after: &MetricSettings) -> Vec<FieldChange> {
+    let fields = |of: &MetricSettings| serde_json::to_value(of).unwrap_or_default();
+    let (before, after) = (fields(before), fields(after));
+    let all = ["timeframe", "winsorization", "minimum_detectable_effect"].into_iter();
+    all.filter(|field| before[*field] != after[*field])
+        .map(|field| FieldChange {
+            field: format!("metrics.{}.{field}", attached.metric_id),
+            from: before[field].clone(),
+            to: after[field].clone(),
+        })
+        .collect()
+}
+
+/// Whether the metric can be measured so.
+fn check_settings(tx: &mut dyn Tx, metric_id: MetricId, settings: &MetricSettings) -> Result<()> {
+    let Some(metric) = definitions::get::<Metric>(tx, metric_id)? else { return Ok(()) };
+    let can_be_winsorized = metric.body.aggregations().any(|(_, aggregation)| aggregation.operation.is_amount());
+    if settings.winsorization.is_some() && !can_be_winsorized {
+        let operation = metric.body.numerator.operation.as_str();
+        let reason = format!("it was given, but the metric's operation, '{operation}', makes no amount: leave it out");
+        return Err(Refusal::invalid("winsorization", reason).into());
+    }
+    Ok(())
 }
 
 /// The metric on this experiment, its own attachment before one that came with a group.

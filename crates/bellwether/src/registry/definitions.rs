@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
 use super::{Context, Effect, Error, Registry, Result};
+use crate::domain::aggregation::Aggregation;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
-use crate::domain::id::FactId;
+use crate::domain::id::{EntityId, FactId};
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions::{self, Definition, Stored};
@@ -247,29 +248,55 @@ impl Defined for Metric {
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();
         require::<Entity>(tx, &mut errors, "entity_id", self.entity_id)?;
-        match definitions::source_of_fact(tx, self.numerator.fact_id)? {
-            None => errors.add(
-                "numerator.fact_id",
-                format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", self.numerator.fact_id),
-            ),
-            Some(source) => errors.check(
-                source.body.entities.iter().any(|entity| entity.entity_id == self.entity_id),
-                "entity_id",
-                || {
-                    format!(
-                        "the fact's source '{}' has no column for this entity; its entities are: {}",
-                        source.body.name,
-                        list_entities(&source.body)
-                    )
-                },
-            ),
+        for (field, aggregation) in self.aggregations() {
+            match definitions::source_of_fact(tx, aggregation.fact_id)? {
+                None => errors.add(
+                    format!("{field}.fact_id"),
+                    format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", aggregation.fact_id),
+                ),
+                Some(source) => check_aggregation(&mut errors, field, aggregation, self.entity_id, &source.body),
+            }
         }
         Ok(errors.finish()?)
     }
 }
 
-fn list_entities(source: &FactSource) -> String {
-    source.entities.iter().map(|entity| entity.entity_id.to_string()).collect::<Vec<_>>().join(", ")
+/// Whether the source of an aggregation's fact has what the aggregation asks for.
+fn check_aggregation(
+    errors: &mut FieldErrors,
+    field: &str,
+    aggregation: &Aggregation,
+    entity: EntityId,
+    source: &FactSource,
+) {
+    errors.check(source.entities.iter().any(|there| there.entity_id == entity), "entity_id", || {
+        let entities: Vec<_> = source.entities.iter().map(|there| there.entity_id.to_string()).collect();
+        format!(
+            "the fact's source '{}' has no column for this entity; its entities are: {}",
+            source.name,
+            entities.join(", ")
+        )
+    });
+    let operation = aggregation.operation;
+    let is_of_rows = source.facts.iter().any(|fact| fact.id == Some(aggregation.fact_id) && fact.column.is_none());
+    errors.check(!is_of_rows || operation.works_on_rows(), &format!("{field}.operation"), || {
+        format!(
+            "'{}' was given, but the fact has no column, so that each row counts 1; use 'count'",
+            operation.as_str()
+        )
+    });
+    for (i, filter) in aggregation.filters.iter().enumerate() {
+        let is_known = source.properties.iter().any(|property| property.name == filter.property);
+        errors.check(is_known, &format!("{field}.filters[{i}].property"), || {
+            let known: Vec<_> = source.properties.iter().map(|property| property.name.as_str()).collect();
+            format!(
+                "the fact's source '{}' has no property '{}'; its properties are: {}",
+                source.name,
+                filter.property,
+                known.join(", ")
+            )
+        });
+    }
 }
 
 impl Defined for Collection {

@@ -15,7 +15,9 @@ use crate::domain::error::{Conflict, Refusal};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::lifecycle::Status;
-use crate::domain::run::{LATENESS, LoggedStep, Mode, Results, Run, RunState, Window};
+use crate::domain::results::Results;
+use crate::domain::run::{LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::warning::Warning;
 use crate::store::{StoreError, Tx, experiments, runs};
 
 /// When an experiment is looked at again that cannot be read, or whose schedule cannot.
@@ -37,6 +39,8 @@ pub struct Ending {
     pub error: Option<String>,
     /// The imbalance test's verdict and p-value, if it was reached; it may have been though the run failed later.
     pub imbalance: Option<(bool, Option<f64>)>,
+    /// What it warns of, as far as it got.
+    pub warnings: Vec<Warning>,
 }
 
 impl Registry {
@@ -102,6 +106,7 @@ impl Registry {
             run.is_traffic_imbalance =
                 ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
             run.imbalance_p_value = ending.imbalance.and_then(|(_, p_value)| p_value);
+            run.warnings = ending.warnings.clone();
             experiment.is_traffic_imbalance = run.is_traffic_imbalance;
             let mut changes = Vec::new();
             if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
@@ -212,6 +217,7 @@ impl Context {
             is_data_updated: false,
             is_traffic_imbalance: experiment.is_traffic_imbalance,
             imbalance_p_value: None,
+            warnings: Vec::new(),
         };
         runs::save(tx, &run)?;
         let hints = self.hints.clone();

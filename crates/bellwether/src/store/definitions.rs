@@ -216,7 +216,12 @@ impl Stored for Metric {
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {
-        vec![("entity_id", self.entity_id.into()), ("fact_id", self.numerator.fact_id.into())]
+        let denominator = self.denominator.as_ref().map(|denominator| denominator.fact_id);
+        vec![
+            ("entity_id", self.entity_id.into()),
+            ("fact_id", self.numerator.fact_id.into()),
+            ("denominator_fact_id", denominator.into()),
+        ]
     }
 }
 

@@ -8,6 +8,7 @@ use crate::domain::configuration::Configuration;
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
 use crate::domain::lifecycle::Status;
+use crate::domain::metric::MetricSettings;
 use crate::params;
 
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
@@ -153,7 +154,7 @@ pub fn due_for_run(tx: &mut dyn Tx, now: Timestamp, limit: u32) -> Result<Vec<Ex
 }
 
 pub fn attached_metrics(tx: &mut dyn Tx, id: ExperimentId) -> Result<Vec<AttachedMetric>, StoreError> {
-    let sql = "SELECT m.metric_id, m.group_id, m.is_primary, d.name FROM experiment_metrics m JOIN metrics d ON d.id = m.metric_id \
+    let sql = "SELECT m.metric_id, m.group_id, m.is_primary, m.settings, d.name FROM experiment_metrics m JOIN metrics d ON d.id = m.metric_id \
                WHERE m.experiment_id = $1 ORDER BY m.position, m.metric_id";
     query_as(tx, "experiment_metrics", sql, params![id], |row| {
         let group: String = row.get("group_id")?;
@@ -163,6 +164,7 @@ pub fn attached_metrics(tx: &mut dyn Tx, id: ExperimentId) -> Result<Vec<Attache
             name: row.get("name")?,
             group_id: group_id.map_err(|reason| row.corrupt("group_id", reason))?,
             is_primary: row.get("is_primary")?,
+            settings: row.optional_json("settings")?.unwrap_or_default(),
         })
     })
 }
@@ -178,11 +180,26 @@ pub fn attach(
     metric: MetricId,
     group: Option<GroupId>,
     is_primary: bool,
+    settings: &MetricSettings,
 ) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO experiment_metrics (experiment_id, group_id, metric_id, position, is_primary) \
-         SELECT $1, $2, $3, COALESCE(MAX(position), 0) + 1, $4 FROM experiment_metrics WHERE experiment_id = $1",
-        params![id, group_text(group), metric, is_primary],
+        "INSERT INTO experiment_metrics (experiment_id, group_id, metric_id, position, is_primary, settings) \
+         SELECT $1, $2, $3, COALESCE(MAX(position), 0) + 1, $4, $5 FROM experiment_metrics WHERE experiment_id = $1",
+        params![id, group_text(group), metric, is_primary, to_json(settings)?],
+    )
+    .map(drop)
+}
+
+/// Writes what the experiment sets for an attached metric.
+pub fn set_settings(
+    tx: &mut dyn Tx,
+    id: ExperimentId,
+    attached: &AttachedMetric,
+    settings: &MetricSettings,
+) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE experiment_metrics SET settings = $4 WHERE experiment_id = $1 AND metric_id = $2 AND group_id = $3",
+        params![id, attached.metric_id, group_text(attached.group_id), to_json(settings)?],
     )
     .map(drop)
 }

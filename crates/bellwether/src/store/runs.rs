@@ -3,11 +3,12 @@
 use super::engine::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
 use crate::domain::id::{ExperimentId, NodeId, RunId};
-use crate::domain::run::{LoggedStep, Mode, Results, Run, RunState, Window};
+use crate::domain::results::Results;
+use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value";
+                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings";
 
 fn decode(row: &Row) -> Result<Run, StoreError> {
     Ok(Run {
@@ -25,6 +26,7 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
         is_data_updated: row.get("is_data_updated")?,
         is_traffic_imbalance: row.get("is_traffic_imbalance")?,
         imbalance_p_value: row.get("imbalance_p_value")?,
+        warnings: row.optional_json("warnings")?.unwrap_or_default(),
     })
 }
 
@@ -32,11 +34,11 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
 pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-         error, is_data_updated, is_traffic_imbalance, imbalance_p_value) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO UPDATE SET \
+         error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO UPDATE SET \
          state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
          is_data_updated = excluded.is_data_updated, is_traffic_imbalance = excluded.is_traffic_imbalance, \
-         imbalance_p_value = excluded.imbalance_p_value",
+         imbalance_p_value = excluded.imbalance_p_value, warnings = excluded.warnings",
         params![
             run.id,
             run.experiment_id,
@@ -52,7 +54,8 @@ pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
             run.error.clone(),
             run.is_data_updated,
             run.is_traffic_imbalance,
-            run.imbalance_p_value
+            run.imbalance_p_value,
+            to_json(&run.warnings)?
         ],
     )
     .map(drop)
@@ -119,15 +122,25 @@ pub fn list(
 /// Writes one statement of the run's log, when it begins and again when it has ended.
 pub fn save_step(tx: &mut dyn Tx, run: RunId, position: u32, step: &LoggedStep) -> Result<(), StoreError> {
     tx.execute(
-        "INSERT INTO run_steps (run_id, position, name, sql, row_count, duration_us, error) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+        "INSERT INTO run_steps (run_id, position, name, sql, row_count, duration_us, error, kept_as) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (run_id, position) DO UPDATE SET row_count = excluded.row_count, duration_us = excluded.duration_us, error = excluded.error",
-        params![run, position, &step.name, &step.sql, step.rows, step.duration_us, step.error.clone()],
+        params![
+            run,
+            position,
+            &step.name,
+            &step.sql,
+            step.rows,
+            step.duration_us,
+            step.error.clone(),
+            step.kept_as.clone()
+        ],
     )
     .map(drop)
 }
 
 pub fn steps(tx: &mut dyn Tx, run: RunId) -> Result<Vec<LoggedStep>, StoreError> {
-    let sql = "SELECT name, sql, row_count, duration_us, error FROM run_steps WHERE run_id = $1 ORDER BY position";
+    let sql =
+        "SELECT name, sql, row_count, duration_us, error, kept_as FROM run_steps WHERE run_id = $1 ORDER BY position";
     query_as(tx, "run_steps", sql, params![run], |row| {
         Ok(LoggedStep {
             name: row.get("name")?,
@@ -135,6 +148,7 @@ pub fn steps(tx: &mut dyn Tx, run: RunId) -> Result<Vec<LoggedStep>, StoreError>
             rows: row.get("row_count")?,
             duration_us: row.get("duration_us")?,
             error: row.get("error")?,
+            kept_as: row.get("kept_as")?,
         })
     })
 }

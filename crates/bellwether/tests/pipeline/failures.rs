@@ -93,7 +93,7 @@ async fn a_statement_that_fails_stands_in_the_log_with_its_error() {
     let mut here = Installation::start().await;
     let (study, experiment, _) = published(&mut here).await;
     study
-        .set_assignments("SELECT subject, variation, CAST(subject AS BIGINT) / 0 AS at, experiment FROM assignments")
+        .set_assignments("SELECT subject, variation, to_timestamp_seconds(CAST(subject AS BIGINT) / 0) AS at, experiment FROM assignments")
         .await;
     let ended = here.run(experiment).await;
     assert_eq!(ended.run["state"], "failure", "{}", ended.run);

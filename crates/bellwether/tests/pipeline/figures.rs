@@ -135,13 +135,15 @@ async fn each_operation_gives_what_is_computed_by_hand() {
     assert_eq!(here.run(experiment).await.meta_data()["is_data_updated"], true, "a fact has changed");
 }
 
-/// Two statements for the subjects, three for each metric, each with what it did.
-fn assert_log(steps: &Value, metrics: usize) {
+/// Three statements for the subjects. Then for each fact source one that counts, one that joins, and two passes over what
+/// was joined. Each with what it did.
+fn assert_log(steps: &Value, sources: usize) {
     let steps = steps.as_array().unwrap();
-    assert_eq!(steps.len(), 2 + 3 * metrics);
+    assert_eq!(steps.len(), 3 + 4 * sources);
     for step in steps {
         assert!(step["sql"].as_str().unwrap().starts_with("SELECT "), "{step}");
         assert!(step["rows"].is_u64() && step["duration_us"].is_u64() && step["error"].is_null(), "{step}");
     }
-    assert_eq!((&steps[0]["name"], &steps[0]["rows"]), (&json!("subjects"), &json!(7)), "with the one in both");
+    assert_eq!((&steps[1]["name"], &steps[1]["rows"]), (&json!("subjects"), &json!(7)), "with the one in both");
+    assert_eq!((&steps[1]["kept_as"], &steps[2]["kept_as"]), (&json!("subjects"), &Value::Null));
 }

@@ -1,13 +1,19 @@
-//! The aggregate function `exact_sum(double)`: [`ExactSum`] in SQL.
+//! The aggregate function `exact_sum(double)`: the correctly rounded sum in SQL, which no order of addition changes, for
+//! few groups as for millions. A sum beyond the greatest double is an error.
+//!
+//! A group holds two doubles that do not overlap, whose sum is exact (Shewchuk 1997, Discrete Comput. Geom. 18, 305–363).
+//! Where two are not enough, the group gets an [`ExactSum`] of its own.
 
-use crate::exact_sum::ExactSum;
-use datafusion::arrow::array::{ArrayRef, AsArray};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
-use std::sync::Arc;
+
+use crate::exact_sum::ExactSum;
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct ExactSumFunction {
@@ -37,43 +43,214 @@ impl AggregateUDFImpl for ExactSumFunction {
         if arguments.is_distinct {
             return Err(DataFusionError::Plan("exact_sum takes no DISTINCT; select the distinct values first".into()));
         }
-        Ok(Box::new(RunningSum::default()))
+        Ok(Box::new(OneSum::default()))
+    }
+
+    fn groups_accumulator_supported(&self, arguments: AccumulatorArgs) -> bool {
+        !arguments.is_distinct
+    }
+
+    fn create_groups_accumulator(&self, _arguments: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(Sums::default()))
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(vec![Arc::new(Field::new(format!("{}[sum]", arguments.name), DataType::Binary, true))])
+        let field = |part: &str, kind| Arc::new(Field::new(format!("{}[{part}]", arguments.name), kind, true));
+        Ok(vec![field("high", DataType::Float64), field("low", DataType::Float64), field("limbs", DataType::Binary)])
     }
 }
 
+/// The sums of groups by their index.
 #[derive(Debug, Default)]
-struct RunningSum(ExactSum);
+struct Sums {
+    /// The sum, rounded. NaN as long as the group has no value.
+    high: Vec<f64>,
+    /// What `high` lacks of the exact sum.
+    low: Vec<f64>,
+    /// In place of both, for the groups whose exact sum two doubles do not hold.
+    limbs: Vec<Option<Box<ExactSum>>>,
+    promoted: usize,
+}
 
-impl Accumulator for RunningSum {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for array in values {
-            array.as_primitive::<Float64Type>().iter().flatten().for_each(|value| self.0.add(value));
+/// A sum and what rounding took from it, exactly (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B).
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let sum = a + b;
+    let part = sum - a;
+    (sum, (a - (sum - part)) + (b - part))
+}
+
+impl Sums {
+    fn resize(&mut self, groups: usize) {
+        self.high.resize(groups, f64::NAN);
+        self.low.resize(groups, 0.0);
+        self.limbs.resize_with(groups, || None);
+    }
+
+    #[inline]
+    fn add(&mut self, group: usize, value: f64) {
+        let high = self.high[group];
+        if high.is_nan() {
+            (self.high[group], self.low[group]) = (value, 0.0);
+            if !value.is_finite() {
+                self.promote(group, &[value]);
+            }
+            return;
+        }
+        if let Some(limbs) = &mut self.limbs[group] {
+            limbs.add(value);
+            return;
+        }
+        let (sum, rest) = two_sum(self.low[group], value);
+        let (sum, low) = two_sum(high, sum);
+        if rest == 0.0 && sum.is_finite() {
+            (self.high[group], self.low[group]) = (sum, low);
+        } else {
+            self.promote(group, &[high, self.low[group], value]);
+        }
+    }
+
+    fn promote(&mut self, group: usize, parts: &[f64]) {
+        let mut limbs = Box::new(ExactSum::default());
+        parts.iter().for_each(|part| limbs.add(*part));
+        self.limbs[group] = Some(limbs);
+        (self.high[group], self.low[group]) = (0.0, 0.0);
+        self.promoted += 1;
+    }
+
+    /// Takes the groups out, in the order of their indexes.
+    fn take(&mut self, emit_to: EmitTo) -> impl Iterator<Item = (f64, f64, Option<Box<ExactSum>>)> {
+        let high = emit_to.take_needed(&mut self.high);
+        let low = emit_to.take_needed(&mut self.low);
+        let limbs = emit_to.take_needed(&mut self.limbs);
+        self.promoted -= limbs.iter().flatten().count();
+        high.into_iter().zip(low).zip(limbs).map(|((high, low), limbs)| (high, low, limbs))
+    }
+}
+
+impl GroupsAccumulator for Sums {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.resize(total_num_groups);
+        let values = values[0].as_primitive::<Float64Type>();
+        if values.null_count() == 0 && opt_filter.is_none() {
+            for (group, value) in group_indices.iter().zip(values.values()) {
+                self.add(*group, *value);
+            }
+            return Ok(());
+        }
+        for (row, group) in group_indices.iter().enumerate() {
+            let is_wanted = opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            if is_wanted && values.is_valid(row) {
+                self.add(*group, values.value(row));
+            }
         }
         Ok(())
     }
 
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64(self.0.value()))
+    fn merge_batch(&mut self, states: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.resize(total_num_groups);
+        let (high, low) = (states[0].as_primitive::<Float64Type>(), states[1].as_primitive::<Float64Type>());
+        let limbs = states[2].as_binary::<i32>();
+        for (row, group) in group_indices.iter().copied().enumerate() {
+            if limbs.is_valid(row) {
+                let other = decode(limbs.value(row))?;
+                if self.limbs[group].is_none() {
+                    let own = [self.high[group], self.low[group]];
+                    self.promote(group, if own[0].is_nan() { &[] } else { &own });
+                }
+                self.limbs[group].iter_mut().for_each(|own| own.merge(&other));
+            } else if high.is_valid(row) {
+                self.add(group, high.value(row));
+                self.add(group, low.value(row));
+            }
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let values = self.take(emit_to).map(|(high, _, limbs)| match limbs {
+            Some(limbs) => finite(limbs.value()),
+            None => Ok((!high.is_nan()).then_some(high)),
+        });
+        Ok(Arc::new(values.collect::<Result<Float64Array>>()?))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (mut highs, mut lows, mut all_limbs) = (Vec::new(), Vec::new(), Vec::new());
+        for (high, low, limbs) in self.take(emit_to) {
+            highs.push((!high.is_nan()).then_some(high));
+            lows.push((!high.is_nan()).then_some(low));
+            all_limbs.push(limbs.map(|limbs| limbs.encode()));
+        }
+        let limbs: BinaryArray = all_limbs.iter().map(|limbs| limbs.as_deref()).collect();
+        Ok(vec![Arc::new(Float64Array::from(highs)), Arc::new(Float64Array::from(lows)), Arc::new(limbs)])
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let mut each = Sums::default();
+        let rows: Vec<usize> = (0..values[0].len()).collect();
+        each.update_batch(values, &rows, opt_filter, rows.len())?;
+        each.state(EmitTo::All)
     }
 
     fn size(&self) -> usize {
-        size_of_val(self)
+        self.high.capacity() * size_of::<f64>()
+            + self.low.capacity() * size_of::<f64>()
+            + self.limbs.capacity() * size_of::<Option<Box<ExactSum>>>()
+            + self.promoted * size_of::<ExactSum>()
+    }
+}
+
+/// The same for a query without groups.
+#[derive(Debug, Default)]
+struct OneSum(Sums);
+
+impl OneSum {
+    fn of_rows(&mut self, rows: usize, add: impl FnOnce(&mut Sums, &[usize]) -> Result<()>) -> Result<()> {
+        add(&mut self.0, &vec![0; rows])
+    }
+}
+
+impl Accumulator for OneSum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.of_rows(values[0].len(), |sums, groups| sums.update_batch(values, groups, None, 1))
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.resize(1);
+        ScalarValue::try_from_array(&self.0.evaluate(EmitTo::All)?, 0)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.size()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Binary(Some(self.0.encode()))])
+        self.0.resize(1);
+        self.0.state(EmitTo::All)?.iter().map(|part| ScalarValue::try_from_array(part, 0)).collect()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        for encoded in states.iter().flat_map(|array| array.as_binary::<i32>().iter().flatten()) {
-            let sum = ExactSum::decode(encoded)
-                .ok_or_else(|| DataFusionError::Internal(format!("a partial sum of {} bytes", encoded.len())))?;
-            self.0.merge(&sum);
-        }
-        Ok(())
+        self.of_rows(states[0].len(), |sums, groups| sums.merge_batch(states, groups, 1))
+    }
+}
+
+fn decode(encoded: &[u8]) -> Result<ExactSum> {
+    ExactSum::decode(encoded)
+        .ok_or_else(|| DataFusionError::Internal(format!("a partial sum of {} bytes", encoded.len())))
+}
+
+fn finite(sum: Option<f64>) -> Result<Option<f64>> {
+    match sum {
+        Some(sum) if !sum.is_finite() => Err(DataFusionError::Execution(format!(
+            "a sum is {sum}: it is beyond {:e}, the greatest number that there is; divide the values, or leave the wrong ones out",
+            f64::MAX
+        ))),
+        sum => Ok(sum),
     }
 }

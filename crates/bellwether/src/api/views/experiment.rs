@@ -2,11 +2,13 @@
 
 use serde::Serialize;
 
+use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
 use crate::domain::lifecycle::{Decision, Status};
+use crate::domain::metric::MetricSettings;
 use crate::store::experiments::Group;
 
 #[derive(Debug, Serialize)]
@@ -60,12 +62,16 @@ pub struct AttachedMetricView {
     name: String,
     group_id: Option<GroupId>,
     is_primary: bool,
+    timeframe: Option<Timeframe>,
+    winsorization: Option<Winsorization>,
+    minimum_detectable_effect: Option<f64>,
 }
 
 impl AttachedMetricView {
     pub fn of(attached: AttachedMetric) -> Self {
-        let AttachedMetric { metric_id, name, group_id, is_primary } = attached;
-        Self { metric_id, name, group_id, is_primary }
+        let AttachedMetric { metric_id, name, group_id, is_primary, settings } = attached;
+        let MetricSettings { timeframe, winsorization, minimum_detectable_effect } = settings;
+        Self { metric_id, name, group_id, is_primary, timeframe, winsorization, minimum_detectable_effect }
     }
 }
 

@@ -6,6 +6,7 @@ use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::warning::Warning;
 
 #[derive(Debug, Serialize)]
 pub struct RunView {
@@ -25,6 +26,7 @@ pub struct RunView {
     is_data_updated: bool,
     is_traffic_imbalance: bool,
     imbalance_p_value: Option<f64>,
+    warnings: Vec<Warning>,
 }
 
 impl RunView {
@@ -47,6 +49,7 @@ impl RunView {
             is_data_updated: run.is_data_updated,
             is_traffic_imbalance: run.is_traffic_imbalance,
             imbalance_p_value: run.imbalance_p_value,
+            warnings: run.warnings.clone(),
         }
     }
 }
@@ -71,6 +74,7 @@ pub struct RunInFull {
 pub struct StepView {
     name: String,
     sql: String,
+    kept_as: Option<String>,
     rows: Option<u64>,
     duration_us: Option<u64>,
     error: Option<String>,
@@ -78,7 +82,7 @@ pub struct StepView {
 
 impl StepView {
     pub fn of(step: LoggedStep) -> Self {
-        let LoggedStep { name, sql, rows, duration_us, error } = step;
-        Self { name, sql, rows, duration_us, error }
+        let LoggedStep { name, sql, kept_as, rows, duration_us, error } = step;
+        Self { name, sql, kept_as, rows, duration_us, error }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     say, tables, trial,
 };
 use crate::cli::api_client::{ApiClient, ApiError};
-use crate::domain::run::Results;
+use crate::domain::results::Results;
 
 /// How long one event may take before the story goes on without it; longer than the first retry.
 const PATIENCE: Duration = Duration::from_secs(8);

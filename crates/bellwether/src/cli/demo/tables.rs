@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::domain::run::{MetricResult, Traffic, VariationResult};
+use crate::domain::results::{MetricResult, Traffic, VariationResult};
 
 /// A table of a metric's variations, one line each.
 pub fn metric(metric: &MetricResult) -> String {
@@ -32,7 +32,7 @@ fn cells(variation: &VariationResult) -> [String; 7] {
     [
         variation.key.clone(),
         variation.subjects.to_string(),
-        format!("{:.4}", variation.mean),
+        shown(variation.mean.map(|mean| format!("{mean:.4}"))),
         shown(variation.lift.map(|lift| format!("{lift:+.6}"))),
         shown(variation.standard_error.filter(|_| variation.lift.is_some()).map(|error| format!("{error:.6}"))),
         shown(variation.interval.map(|[low, high]| format!("[{low:+.6}, {high:+.6}]"))),
@@ -54,7 +54,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::run::Results;
+    use crate::domain::results::Results;
 
     #[test]
     fn figures_stand_in_columns() {

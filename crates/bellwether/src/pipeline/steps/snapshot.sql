@@ -1,108 +1,158 @@
--- subjects: Kept("subjects")
-SELECT subject, MIN(variation) AS variation, MIN(assigned_at) AS assigned_at, MIN(variation) <> MAX(variation) AS is_mixed
-FROM (SELECT CAST(("user""id") AS VARCHAR) AS subject, CAST(("v") AS VARCHAR) AS variation, CAST(("at") AS TIMESTAMP(6)) AS assigned_at
+-- census of assignments: Fetched
+SELECT variation, COUNT(*) AS row_count,
+COUNT(*) FILTER (WHERE subject IS NULL) AS without_subject,
+COUNT(*) FILTER (WHERE subject IS NOT NULL AND assigned_at IS NULL) AS without_time,
+COUNT(*) FILTER (WHERE subject IS NOT NULL AND NOT (assigned_at >= 0 AND assigned_at < 86400000000)) AS outside_window,
+COUNT(*) FILTER (WHERE assigned_at >= 262800000000) AS in_future,
+COUNT(*) FILTER (WHERE assigned_at % 86400000000 <> 0) AS off_midnight,
+MIN(assigned_at) AS earliest, MAX(assigned_at) AS latest,
+SUM(COUNT(*)) OVER () AS all_rows
+FROM (SELECT "user""id" AS subject, "v" AS variation, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS assigned_at
 FROM (
 SELECT * FROM a -- all of it
 ) AS "assignments"
-WHERE CAST(("e") AS VARCHAR) = 'it''s; DROP') AS rows_of_experiment
-WHERE subject IS NOT NULL AND variation IN ('a''b', 'control')
-AND assigned_at >= to_timestamp_micros(0) AND assigned_at < to_timestamp_micros(86400000000)
+WHERE "e" = 'it''s; DROP') AS rows_of_experiment
+GROUP BY variation
+ORDER BY CASE WHEN variation IN ('a''b', 'control', 'old') THEN 0 ELSE 1 END, row_count DESC, variation
+LIMIT 23;
+
+-- keys of assignments: Fetched
+SELECT "e" AS experiment_key, COUNT(*) AS row_count
+FROM (
+SELECT * FROM a -- all of it
+) AS "assignments"
+GROUP BY "e"
+ORDER BY row_count DESC, experiment_key
+LIMIT 20;
+
+-- subjects: Kept("subjects")
+SELECT subject, MIN(arm) AS arm, MIN(assigned_at) AS assigned_at, MIN(arm) <> MAX(arm) AS is_mixed
+FROM (SELECT "user""id" AS subject, CASE "v" WHEN 'a''b' THEN 0 WHEN 'control' THEN 1 END AS arm, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS assigned_at
+FROM (
+SELECT * FROM a -- all of it
+) AS "assignments"
+WHERE "e" = 'it''s; DROP') AS rows_of_experiment
+WHERE subject IS NOT NULL AND arm IS NOT NULL AND assigned_at >= 0 AND assigned_at < 86400000000
 GROUP BY subject;
 
 -- traffic: Fetched
-SELECT CASE WHEN is_mixed THEN NULL ELSE variation END AS variation, COUNT(*) AS subjects
+SELECT CASE WHEN is_mixed THEN NULL ELSE arm END AS arm, COUNT(*) AS subjects
 FROM bellwether."subjects"
-GROUP BY CASE WHEN is_mixed THEN NULL ELSE variation END;
+GROUP BY CASE WHEN is_mixed THEN NULL ELSE arm END;
 
--- Revenue: values: Kept("values_0")
-SELECT s.variation AS variation, COALESCE(m.value, CAST((0) AS DOUBLE)) AS value
-FROM bellwether."subjects" AS s LEFT JOIN (
-SELECT f.subject AS subject, CAST((sum(CAST((f.value) AS DECIMAL(38, 10)))) AS DOUBLE) AS value
-FROM bellwether."subjects" AS a JOIN (SELECT CAST(("user") AS VARCHAR) AS subject, CAST(("at") AS TIMESTAMP(6)) AS happened_at, CAST(("amount") AS DOUBLE) AS value
+-- traffic: Fetched
+SELECT CASE WHEN is_mixed THEN NULL ELSE arm END AS arm, COUNT(*) AS subjects, COUNT(*) FILTER (WHERE assigned_at <= -1036800000000) AS aged_0
+FROM bellwether."subjects"
+GROUP BY CASE WHEN is_mixed THEN NULL ELSE arm END;
+
+-- Orders: census of facts: Fetched
+SELECT COUNT(*) AS row_count,
+COUNT(*) FILTER (WHERE "user" IS NULL) AS without_subject,
+COUNT(*) FILTER (WHERE "user" IS NOT NULL AND CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) IS NULL) AS without_time,
+COUNT(*) FILTER (WHERE FALSE) AS by_day,
+COUNT(*) FILTER (WHERE CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) % 86400000000 <> 0) AS off_midnight,
+COUNT(*) FILTER (WHERE CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) >= 262800000000) AS in_future,
+0 AS unreadable_values,
+MAX(CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT)) AS latest
 FROM (
-SELECT * FROM facts
-) AS "facts") AS f
-ON f.subject = a.subject AND f.happened_at >= a.assigned_at
-WHERE NOT a.is_mixed AND f.happened_at < to_timestamp_micros(172800000000)
-GROUP BY f.subject) AS m ON m.subject = s.subject
-WHERE NOT s.is_mixed;
+SELECT * FROM orders
+) AS "facts";
 
--- Revenue: totals: Fetched
-SELECT variation, COUNT(*) AS subjects, exact_sum((value)) AS total
-FROM bellwether."values_0"
-GROUP BY variation;
-
--- Revenue: squares: Fetched
-SELECT variation, exact_sum(((value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)) * (value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)))) AS squares
-FROM bellwether."values_0"
-GROUP BY variation;
-
--- Orders: values: Kept("values_1")
-SELECT s.variation AS variation, COALESCE(m.value, CAST((0) AS DOUBLE)) AS value
-FROM bellwether."subjects" AS s LEFT JOIN (
-SELECT f.subject AS subject, CAST((COUNT(f.value)) AS DOUBLE) AS value
-FROM bellwether."subjects" AS a JOIN (SELECT CAST(("user") AS VARCHAR) AS subject, CAST(("at") AS TIMESTAMP(6)) AS happened_at, CAST((1) AS DOUBLE) AS value
+-- Orders: values: Kept("values_0")
+SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, exact_sum(x0) AS v0, CAST((NULLIF(COUNT(x1), 0)) AS DOUBLE) AS v1, exact_sum(x2) / CAST((NULLIF(COUNT(x2), 0)) AS DOUBLE) AS v2, CAST((NULLIF(COUNT(DISTINCT x3), 0)) AS DOUBLE) AS v3, FIRST_VALUE(x0 ORDER BY at, x0) FILTER (WHERE x0 IS NOT NULL) AS v4, FIRST_VALUE(x0 ORDER BY at DESC, x0 DESC) FILTER (WHERE x0 IS NOT NULL) AS v5, CASE WHEN COUNT(x1) > 0 THEN CAST('1e0' AS DOUBLE) END AS v6, CASE WHEN COUNT(x4) > 0 THEN CAST('1e0' AS DOUBLE) END AS v7, CASE WHEN COUNT(x5) > 0 THEN CAST('1e0' AS DOUBLE) END AS v8, CASE WHEN exact_sum(x6) >= CAST('1e2' AS DOUBLE) THEN CAST('1e0' AS DOUBLE) END AS v9, MIN(x7) AS v10
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.at < a.assigned_at AS is_before, f.at >= 172800000000 AS is_after,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x0,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 THEN 1 END AS x1,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 604800000000 AND a.assigned_at <= -432000000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x2,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= (a.assigned_at - a.assigned_at % 86400000000) + 86400000000 AND f.at < (a.assigned_at - a.assigned_at % 86400000000) + 2592000000000 AND f.c1 IN ('DE', 'AT') THEN f.c1 END AS x3,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 259200000000 THEN 1 END AS x4,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= a.assigned_at + 1209600000000 AND a.assigned_at <= -1036800000000 THEN 1 END AS x5,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 1209600000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x6,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.c0 IS NOT NULL THEN CAST((greatest(f.at - a.assigned_at, 0)) AS DOUBLE) / CAST('1e6' AS DOUBLE) END AS x7
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at,
+CAST(("amount") AS DOUBLE) AS c0,
+"country" AS c1
 FROM (
-SELECT * FROM facts
+SELECT * FROM orders
 ) AS "facts") AS f
-ON f.subject = a.subject AND f.happened_at >= a.assigned_at
-WHERE NOT a.is_mixed AND f.happened_at < to_timestamp_micros(172800000000)
-GROUP BY f.subject) AS m ON m.subject = s.subject
-WHERE NOT s.is_mixed;
+ON CAST((f.subject) AS VARCHAR) = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+GROUP BY subject;
+
+-- Orders: bounds: Fetched
+SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY (COALESCE(v.v0, CAST('0e0' AS DOUBLE)))) AS upper_2
+FROM bellwether."subjects" AS a LEFT JOIN bellwether."values_0" AS v ON v.subject = a.subject
+WHERE NOT a.is_mixed;
 
 -- Orders: totals: Fetched
-SELECT variation, COUNT(*) AS subjects, exact_sum((value)) AS total
-FROM bellwether."values_1"
-GROUP BY variation;
+SELECT arm, SUM(facts) AS facts, SUM(before_assignment) AS before_assignment, SUM(after_end) AS after_end,
+COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, exact_sum(abs(v0)) AS s0,
+COUNT(v1) AS n1, exact_sum(v1) AS t1, MAX(abs(v1)) AS g1, exact_sum(abs(v1)) AS s1,
+COUNT(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS n2, exact_sum(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS t2, MAX(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS g2, exact_sum(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS s2,
+COUNT(v2) AS n3, exact_sum(v2) AS t3, MAX(abs(v2)) AS g3, exact_sum(abs(v2)) AS s3,
+COUNT(v3) AS n4, exact_sum(v3) AS t4, MAX(abs(v3)) AS g4, exact_sum(abs(v3)) AS s4,
+COUNT(v4) AS n5, exact_sum(v4) AS t5, MAX(abs(v4)) AS g5, exact_sum(abs(v4)) AS s5,
+COUNT(v5) AS n6, exact_sum(v5) AS t6, MAX(abs(v5)) AS g6, exact_sum(abs(v5)) AS s6,
+COUNT(v6) AS n7, exact_sum(v6) AS t7, MAX(abs(v6)) AS g7, exact_sum(abs(v6)) AS s7,
+COUNT(v7) AS n8, exact_sum(v7) AS t8, MAX(abs(v7)) AS g8, exact_sum(abs(v7)) AS s8,
+COUNT(v8) AS n9, exact_sum(v8) AS t9, MAX(abs(v8)) AS g9, exact_sum(abs(v8)) AS s9,
+COUNT(v9) AS n10, exact_sum(v9) AS t10, MAX(abs(v9)) AS g10, exact_sum(abs(v9)) AS s10,
+COUNT(v10) AS n11, exact_sum(v10) AS t11, MAX(abs(v10)) AS g11, exact_sum(abs(v10)) AS s11
+FROM bellwether."values_0"
+GROUP BY arm;
 
--- Orders: squares: Fetched
-SELECT variation, exact_sum(((value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)) * (value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)))) AS squares
-FROM bellwether."values_1"
-GROUP BY variation;
+-- Orders: deviations: Fetched
+SELECT arm,
+exact_sum((v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d0, exact_sum((v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q0,
+exact_sum((v1 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d1, exact_sum((v1 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v1 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q1,
+exact_sum((CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d2, exact_sum((CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q2,
+exact_sum((v2 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d3, exact_sum((v2 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v2 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q3,
+exact_sum((v3 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d4, exact_sum((v3 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v3 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q4,
+exact_sum((v4 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d5, exact_sum((v4 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v4 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q5,
+exact_sum((v5 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d6, exact_sum((v5 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v5 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q6,
+exact_sum((v6 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d7, exact_sum((v6 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v6 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q7,
+exact_sum((v7 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d8, exact_sum((v7 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v7 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q8,
+exact_sum((v8 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d9, exact_sum((v8 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v8 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q9,
+exact_sum((v9 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d10, exact_sum((v9 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v9 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q10,
+exact_sum((v10 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d11, exact_sum((v10 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v10 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q11,
+COUNT(*) FILTER (WHERE (v0 IS NOT NULL OR v1 IS NOT NULL)) AS e0, exact_sum(CASE WHEN (v0 IS NOT NULL OR v1 IS NOT NULL) THEN (COALESCE(v0, CAST('0e0' AS DOUBLE)) - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (COALESCE(v1, CAST('0e0' AS DOUBLE)) - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) END) AS p0
+FROM bellwether."values_0"
+GROUP BY arm;
 
--- Basket: values: Kept("values_2")
-SELECT s.variation AS variation, COALESCE(m.value, CAST((0) AS DOUBLE)) AS value
-FROM bellwether."subjects" AS s LEFT JOIN (
-SELECT f.subject AS subject, CAST((sum(CAST((f.value) AS DECIMAL(38, 10)))) AS DOUBLE) / COUNT(f.value) AS value
-FROM bellwether."subjects" AS a JOIN (SELECT CAST(("user") AS VARCHAR) AS subject, CAST(("at") AS TIMESTAMP(6)) AS happened_at, CAST(("amount") AS DOUBLE) AS value
+-- Orders: census of facts: Fetched
+SELECT COUNT(*) AS row_count,
+COUNT(*) FILTER (WHERE "user" IS NULL) AS without_subject,
+COUNT(*) FILTER (WHERE "user" IS NOT NULL AND CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) IS NULL) AS without_time,
+COUNT(*) FILTER (WHERE TRUE) AS by_day,
+COUNT(*) FILTER (WHERE CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) % 86400000000 <> 0) AS off_midnight,
+COUNT(*) FILTER (WHERE CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) >= 262800000000) AS in_future,
+0 AS unreadable_values,
+MAX(CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT)) AS latest
 FROM (
-SELECT * FROM facts
-) AS "facts") AS f
-ON f.subject = a.subject AND f.happened_at >= a.assigned_at
-WHERE NOT a.is_mixed AND f.happened_at < to_timestamp_micros(172800000000)
-GROUP BY f.subject) AS m ON m.subject = s.subject
-WHERE NOT s.is_mixed;
+SELECT * FROM orders
+) AS "facts";
 
--- Basket: totals: Fetched
-SELECT variation, COUNT(*) AS subjects, exact_sum((value)) AS total
-FROM bellwether."values_2"
-GROUP BY variation;
-
--- Basket: squares: Fetched
-SELECT variation, exact_sum(((value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)) * (value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)))) AS squares
-FROM bellwether."values_2"
-GROUP BY variation;
-
--- Bought: values: Kept("values_3")
-SELECT s.variation AS variation, COALESCE(m.value, CAST((0) AS DOUBLE)) AS value
-FROM bellwether."subjects" AS s LEFT JOIN (
-SELECT f.subject AS subject, CASE WHEN COUNT(f.value) > 0 THEN CAST((1) AS DOUBLE) ELSE CAST((0) AS DOUBLE) END AS value
-FROM bellwether."subjects" AS a JOIN (SELECT CAST(("user") AS VARCHAR) AS subject, CAST(("at") AS TIMESTAMP(6)) AS happened_at, CAST((1) AS DOUBLE) AS value
+-- Orders: values: Kept("values_0")
+SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, CAST((NULLIF(COUNT(x0), 0)) AS DOUBLE) AS v0
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.at < (a.assigned_at - a.assigned_at % 86400000000) AS is_before, f.at >= 172800000000 AS is_after,
+CASE WHEN f.at >= (a.assigned_at - a.assigned_at % 86400000000) AND f.at < 172800000000 THEN 1 END AS x0
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) AS at
 FROM (
-SELECT * FROM facts
+SELECT * FROM orders
 ) AS "facts") AS f
-ON f.subject = a.subject AND f.happened_at >= a.assigned_at
-WHERE NOT a.is_mixed AND f.happened_at < to_timestamp_micros(172800000000)
-GROUP BY f.subject) AS m ON m.subject = s.subject
-WHERE NOT s.is_mixed;
+ON CAST((f.subject) AS VARCHAR) = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+GROUP BY subject;
 
--- Bought: totals: Fetched
-SELECT variation, COUNT(*) AS subjects, exact_sum((value)) AS total
-FROM bellwether."values_3"
-GROUP BY variation;
+-- Orders: totals: Fetched
+SELECT arm, SUM(facts) AS facts, SUM(before_assignment) AS before_assignment, SUM(after_end) AS after_end,
+COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, exact_sum(abs(v0)) AS s0
+FROM bellwether."values_0"
+GROUP BY arm;
 
--- Bought: squares: Fetched
-SELECT variation, exact_sum(((value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)) * (value - (CASE variation WHEN 'a''b' THEN CAST(('3.0000000000000004e-1') AS DOUBLE) WHEN 'control' THEN CAST(('-1e300') AS DOUBLE) END)))) AS squares
-FROM bellwether."values_3"
-GROUP BY variation;
+-- Orders: deviations: Fetched
+SELECT arm,
+exact_sum((v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS d0, exact_sum((v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END)) * (v0 - (CASE arm WHEN 0 THEN CAST('3.0000000000000004e-1' AS DOUBLE) WHEN 1 THEN CAST('-1e300' AS DOUBLE) END))) AS q0
+FROM bellwether."values_0"
+GROUP BY arm;
 

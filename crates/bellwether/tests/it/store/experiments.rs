@@ -7,7 +7,7 @@ use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, EventId, FactId, GroupId, MetricId, RunId, ScheduleId,
 };
 use bellwether::domain::lifecycle::{Decision, DecisionOutcome, Status};
-use bellwether::domain::metric::Metric;
+use bellwether::domain::metric::{Metric, MetricSettings};
 use bellwether::store::experiments::{self, Group};
 use bellwether::store::{Db, StoreError, changes, definitions, event_log, events};
 use bellwether_testkit::databases::Database;
@@ -110,11 +110,11 @@ async fn metrics_are_attached_in_order_alone_and_in_groups(database: Database) {
     let group = Group { id: GroupId::of(40), collection_id: CollectionId::of(41), name: "guardrails".into() };
     let stored = group.clone();
     write(&db, move |tx| {
-        experiments::attach(tx, id, three, None, true)?;
+        experiments::attach(tx, id, three, None, true, &MetricSettings::default())?;
         experiments::insert_group(tx, id, &stored)?;
-        experiments::attach(tx, id, two, Some(stored.id), false)?;
-        experiments::attach(tx, id, three, Some(stored.id), false)?;
-        experiments::attach(tx, id, one, None, false)
+        experiments::attach(tx, id, two, Some(stored.id), false, &MetricSettings::default())?;
+        experiments::attach(tx, id, three, Some(stored.id), false, &MetricSettings::default())?;
+        experiments::attach(tx, id, one, None, false, &MetricSettings::default())
     })
     .await
     .unwrap();
@@ -128,12 +128,19 @@ async fn metrics_are_attached_in_order_alone_and_in_groups(database: Database) {
         [(three, None, true), (two, in_group, false), (three, in_group, false), (one, None, false)]
     );
     for refused in [
-        write(&db, move |tx| experiments::attach(tx, id, three, None, false)).await.unwrap_err(),
-        write(&db, move |tx| experiments::attach(tx, id, two, None, true)).await.unwrap_err(),
+        write(&db, move |tx| experiments::attach(tx, id, three, None, false, &MetricSettings::default()))
+            .await
+            .unwrap_err(),
+        write(&db, move |tx| experiments::attach(tx, id, two, None, true, &MetricSettings::default()))
+            .await
+            .unwrap_err(),
     ] {
         assert!(matches!(refused, StoreError::Unique(_)), "twice, and a second primary one: {refused:?}");
     }
-    let missing = write(&db, move |tx| experiments::attach(tx, id, MetricId::of(99), None, false)).await.unwrap_err();
+    let missing =
+        write(&db, move |tx| experiments::attach(tx, id, MetricId::of(99), None, false, &MetricSettings::default()))
+            .await
+            .unwrap_err();
     assert!(matches!(missing, StoreError::Reference(_)), "{missing:?}");
 
     let second = read(&db, move |tx| experiments::attached_metrics(tx, id)).await.unwrap().remove(1);

@@ -2,7 +2,9 @@
 
 use bellwether::domain::actor::Actor;
 use bellwether::domain::id::{KeyId, RunId};
-use bellwether::domain::run::{LoggedStep, Mode, Results, Run, RunState, Window};
+use bellwether::domain::results::Results;
+use bellwether::domain::run::{LoggedStep, Mode, Run, RunState, Window};
+use bellwether::domain::warning::{Warning, WarningName};
 use bellwether::store::{StoreError, runs};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
@@ -26,6 +28,7 @@ fn queued(id: u128, experiment_id: i64) -> Run {
         is_data_updated: false,
         is_traffic_imbalance: false,
         imbalance_p_value: None,
+        warnings: Vec::new(),
     }
 }
 
@@ -52,6 +55,7 @@ async fn a_run_goes_through_its_states(database: Database) {
     assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Queued, 9)).await.unwrap(), []);
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
+    run.warnings = vec![Warning::of(WarningName::StaleData, "old \u{2028}").severe(true)];
     save(&run).await.unwrap();
     assert_eq!(write(&db, |tx| runs::lock(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
     assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), None);
@@ -74,8 +78,14 @@ async fn the_log_and_the_results_of_a_run(database: Database) {
     let experiment = new_experiment(&db, "k").await;
     let run = queued(1, experiment);
     write(&db, move |tx| runs::save(tx, &run)).await.unwrap();
-    let mut step =
-        LoggedStep { name: "traffic".into(), sql: "SELECT '$1', ?".into(), rows: None, duration_us: None, error: None };
+    let mut step = LoggedStep {
+        name: "traffic".into(),
+        sql: "SELECT '$1', ?".into(),
+        kept_as: Some("subjects".into()),
+        rows: None,
+        duration_us: None,
+        error: None,
+    };
     let begun = step.clone();
     write(&db, move |tx| runs::save_step(tx, RunId::of(1), 1, &begun)).await.unwrap();
     let first = LoggedStep { name: "first".into(), ..step.clone() };
