@@ -131,7 +131,7 @@ impl Dialect {
     /// & Fan 1996, The American Statistician 50, 361–365), exact.
     pub fn quantile(self, expr: &str, probability: f64) -> String {
         match self {
-            Dialect::DataFusion => format!("percentile_cont({probability:?}) WITHIN GROUP (ORDER BY ({expr}))"),
+            Dialect::DataFusion => format!("exact_quantile({expr}, {})", self.number(probability)),
         }
     }
 

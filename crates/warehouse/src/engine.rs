@@ -6,6 +6,7 @@
 mod cells;
 mod failure;
 mod finite;
+mod quantile;
 mod statement;
 mod sum;
 
@@ -369,6 +370,7 @@ fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, Data
         catalog.register_schema(SCRATCH_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
     }
     context.register_udaf(AggregateUDF::from(sum::ExactSumFunction::default()));
+    context.register_udaf(AggregateUDF::from(quantile::QuantileFunction::default()));
     context.register_udf(ScalarUDF::from(finite::FiniteFunction::default()));
     Ok(context)
 }

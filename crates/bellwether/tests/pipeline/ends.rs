@@ -113,9 +113,9 @@ async fn one_that_runs_is_cancelled_with_an_event_and_one_that_waits_without() {
     assert!(status == 409 && problem.contains("ended already"), "{problem}");
 }
 
-/// Some seconds' work, which a stop waits for.
-const SLOW: &str = "SELECT a.subject, a.variation, a.at, a.experiment FROM assignments a, assignments b, \
-                    (SELECT * FROM assignments LIMIT 1) c";
+/// A moment's work, which a stop waits for.
+const SLOW: &str = "SELECT a.subject, a.variation, a.at, a.experiment FROM assignments a, \
+                    (SELECT * FROM assignments LIMIT 200) b";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_waits_for_a_run_that_ends_soon() {

@@ -7,6 +7,7 @@ mod ends;
 mod failures;
 mod figures;
 mod installation;
+mod oracles;
 mod refusals;
 mod schedule;
 mod study;

@@ -80,7 +80,7 @@ WHERE NOT a.is_mixed) AS facts_of_subjects
 GROUP BY subject;
 
 -- Orders: bounds: Fetched
-SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY (COALESCE(v.v0, CAST('0e0' AS DOUBLE)))) AS upper_2
+SELECT exact_quantile(COALESCE(v.v0, CAST('0e0' AS DOUBLE)), CAST('9.9e-1' AS DOUBLE)) AS upper_2
 FROM bellwether."subjects" AS a LEFT JOIN bellwether."values_0" AS v ON v.subject = a.subject
 WHERE NOT a.is_mixed;
 
