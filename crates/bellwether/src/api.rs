@@ -171,6 +171,7 @@ fn experiment_routes() -> Router<Shared> {
         .route("/experiments/{id}/results", read(get(runs::results)))
         .route("/experiments/{id}/traffic", read(get(runs::traffic)))
         .route("/runs/{id}", read(get(runs::get)))
+        .route("/runs/{id}/steps/{position}", read(get(runs::step)))
         .route("/runs/{id}/cancel", write(post(runs::cancel)))
 }
 
@@ -209,7 +210,8 @@ fn event_routes() -> Router<Shared> {
 
 fn definition_routes() -> Router<Shared> {
     let router = Router::new()
-        .route("/assignment_sources/{id}/preview", admin(post(sources::preview)))
+        .route("/assignment_sources/{id}/preview", admin(post(sources::preview::<AssignmentSource>)))
+        .route("/fact_sources/{id}/preview", admin(post(sources::preview::<FactSource>)))
         .route("/keys", admin(get(keys::list).post(keys::issue)))
         .route("/keys/{id}", admin(delete(keys::revoke)));
     let router = definition::<Entity>(router, "/entities", Role::Write);

@@ -11,7 +11,9 @@ use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
 use super::body::{Body, Edit, Nothing};
 use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
 use super::views::change::ChangeView;
-use super::views::experiment::{AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView};
+use super::views::experiment::{
+    AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView, StartedView,
+};
 use crate::domain::actor::Principal;
 use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::configuration::Configuration;
@@ -70,8 +72,13 @@ pub async fn delete(State(api): State<Shared>, command: Command) -> Answer<Gone>
     Ok(Gone)
 }
 
-pub async fn start(State(api): State<Shared>, command: Command, Body(Nothing {}): Body<Nothing>) -> Answer<Experiment> {
-    Ok(answer(&api.registry.start_experiment(command.actor, command.id, command.if_match).await?))
+pub async fn start(
+    State(api): State<Shared>,
+    command: Command,
+    Body(Nothing {}): Body<Nothing>,
+) -> Answer<Versioned<StartedView>> {
+    let started = api.registry.start_experiment(command.actor, command.id, command.if_match).await?;
+    Ok(Versioned { view: StartedView::of(&started), version: started.version })
 }
 
 pub async fn decide(State(api): State<Shared>, command: Command, Body(decision): Body<Decision>) -> Answer<Experiment> {

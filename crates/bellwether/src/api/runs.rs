@@ -2,18 +2,20 @@
 
 use axum::Json;
 use axum::extract::State;
+use bellwether_warehouse::Dialect;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Accepted, Answer, Page};
 use super::body::{Body, Nothing};
 use super::params::{Ids, PageParams, Params, check_limit, cursor, parse_id};
-use super::views::run::{RequestedRunView, RunInFull, RunView, StepView};
+use super::views::run::{RequestedRunView, RunInFull, RunView, StepInFull, StepView};
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::id::RunId;
 use crate::domain::results::{Results, Traffic};
 use crate::domain::run::Mode;
+use crate::pipeline::explain;
 use crate::store::{experiments, runs};
 
 #[derive(Deserialize)]
@@ -64,6 +66,22 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json
         })
         .await?;
     Ok(Json(RunInFull { run: RunView::of(&run), steps: steps.into_iter().map(StepView::of).collect() }))
+}
+
+/// One step of a run's log as a statement that stands alone, ready to be copied.
+pub async fn step(State(api): State<Shared>, Ids((id, position)): Ids<(String, String)>) -> Answer<Json<StepInFull>> {
+    let id: RunId = parse_id(&id)?;
+    let position: usize = position.parse().map_err(|_| Refusal::not_found("step of this run", &position))?;
+    let steps = api
+        .read(move |tx| {
+            runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
+            Ok(runs::steps(tx, id)?)
+        })
+        .await?;
+    let statement = explain::statement(Dialect::DataFusion, &steps, position);
+    let step = position.checked_sub(1).and_then(|place| steps.into_iter().nth(place));
+    let (step, statement) = step.zip(statement).ok_or_else(|| Refusal::not_found("step of this run", position))?;
+    Ok(Json(StepInFull { step: StepView::of(step), statement }))
 }
 
 pub async fn cancel(

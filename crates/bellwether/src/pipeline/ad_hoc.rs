@@ -70,13 +70,15 @@ impl AdHocQueries {
         self.ask(engine, name, async |session| session.check(sql).await).await
     }
 
-    /// The first rows of `sql`.
-    pub async fn preview(&self, engine: &Engine, name: &str, sql: &str, rows: usize) -> Result<Table, QueryError> {
-        self.ask(engine, name, async |session| {
-            session.check(sql).await?;
-            session.preview(sql, rows).await
-        })
-        .await
+    /// The columns and the first rows of `sql`.
+    pub async fn preview(
+        &self,
+        engine: &Engine,
+        name: &str,
+        sql: &str,
+        rows: usize,
+    ) -> Result<(Vec<Column>, Table), QueryError> {
+        self.ask(engine, name, async |session| Ok((session.check(sql).await?, session.preview(sql, rows).await?))).await
     }
 
     /// `name` is of the folder for what the worker spills; no two questions under way may share one.

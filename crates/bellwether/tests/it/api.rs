@@ -15,6 +15,7 @@ mod health;
 mod keys;
 mod locks;
 mod log;
+mod metrics;
 mod outcomes;
 mod recoveries;
 mod refusals;

@@ -11,3 +11,4 @@ mod oracles;
 mod refusals;
 mod schedule;
 mod study;
+mod warnings;

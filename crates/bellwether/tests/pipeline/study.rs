@@ -37,6 +37,14 @@ impl Study {
         Self { api: api.clone(), entity, warehouse, assignment_source: id(&source) }
     }
 
+    pub fn entity(&self) -> &Value {
+        &self.entity
+    }
+
+    pub fn warehouse(&self) -> &Value {
+        &self.warehouse
+    }
+
     /// A metric on a fact source of its own; the ids of metric and source.
     pub async fn metric(&self, name: &str, sql: &str, column: Option<&str>, operation: &str) -> (String, String) {
         let source = json!({

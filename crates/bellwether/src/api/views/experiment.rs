@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::Configuration;
+use crate::domain::configuration::{Bound, Configuration};
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
 use crate::domain::lifecycle::{Decision, Status};
@@ -54,6 +54,27 @@ pub struct AttachedView {
     /// There is no second page.
     pub next: Option<String>,
     pub collections: Vec<GroupView>,
+}
+
+/// An experiment that was started just now.
+#[derive(Debug, Serialize)]
+pub struct StartedView {
+    #[serde(flatten)]
+    experiment: ExperimentView,
+    /// What may not have been meant.
+    warnings: Vec<String>,
+}
+
+impl StartedView {
+    pub fn of(experiment: &Experiment) -> Self {
+        let now = experiment.updated_at;
+        let is_set = experiment.configuration.assignments_start_date == Some(Bound::Moment(now));
+        let warning = format!(
+            "assignments_start_date was not set, or ahead, and is {now} now: assignments from before do not count; to \
+             analyse those too, set it to when they began"
+        );
+        Self { experiment: ExperimentView::of(experiment), warnings: is_set.then_some(warning).into_iter().collect() }
+    }
 }
 
 #[derive(Debug, Serialize)]

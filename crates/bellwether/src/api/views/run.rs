@@ -80,6 +80,14 @@ pub struct StepView {
     error: Option<String>,
 }
 
+/// One step, and its SQL with all that earlier steps kept for it.
+#[derive(Debug, Serialize)]
+pub struct StepInFull {
+    #[serde(flatten)]
+    pub step: StepView,
+    pub statement: String,
+}
+
 impl StepView {
     pub fn of(step: LoggedStep) -> Self {
         let LoggedStep { name, sql, kept_as, rows, duration_us, error } = step;

@@ -115,7 +115,7 @@ async fn the_history_says_who_what_from_and_to(database: Database) {
         "edited",
         "metric_added",
         "collection_added",
-        "primary_metric_set",
+        "attached_metric_edited",
         "started",
         "run_ended",
         "decided",
