@@ -23,7 +23,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::domain::id::{NodeId, RunId};
-use crate::domain::run::RunState;
 use crate::maintenance::nodes::View;
 use crate::registry::{Ending, Error, Registry, Result, RunHint};
 use crate::store::{Tx, runs};
@@ -139,7 +138,7 @@ impl Pipeline {
     }
 
     async fn start_queued(&mut self, stop: &watch::Receiver<bool>) -> Result<()> {
-        let queued = self.registry.db().look(|tx: &mut dyn Tx| runs::in_state(tx, RunState::Queued, BATCH)).await?;
+        let queued = self.registry.db().look(|tx: &mut dyn Tx| runs::startable(tx, BATCH)).await?;
         for id in queued {
             if *stop.borrow() || self.under_way.len() >= self.limits.max_runs {
                 break;

@@ -130,6 +130,30 @@ pub struct Run {
     pub is_traffic_imbalance: bool,
     pub imbalance_p_value: Option<f64>,
     pub warnings: Vec<Warning>,
+    /// All that defines what it computes, in short: two runs of the same definitions and data find the same. `None`: of a
+    /// version that did not note it.
+    pub definitions: Option<String>,
+}
+
+/// What becomes of a request for a run, by the runs of the experiment that have not ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    /// It is answered by this one. A queued one may have become a full one by it.
+    Joins(Run),
+    /// Another is queued.
+    Queues,
+}
+
+impl Asked {
+    /// A request joins a queued run, and a running one that is of the same mode and definitions.
+    pub fn of(open: &[Run], mode: Mode, definitions: &str) -> Self {
+        if let Some(queued) = open.iter().find(|run| run.state == RunState::Queued) {
+            let is_full = queued.mode == Mode::Full || mode == Mode::Full;
+            return Self::Joins(Run { mode: if is_full { Mode::Full } else { Mode::Incremental }, ..queued.clone() });
+        }
+        let is_same = |run: &&Run| run.mode == mode && run.definitions.as_deref() == Some(definitions);
+        open.iter().find(is_same).map_or(Self::Queues, |run| Self::Joins(run.clone()))
+    }
 }
 
 impl Run {
@@ -214,6 +238,42 @@ mod tests {
         .unwrap();
         let (first, last) = window.days();
         assert_eq!((first.to_string(), last.to_string()), ("2026-03-01".into(), "2026-03-31".into()));
+    }
+
+    #[test]
+    fn a_request_joins_what_will_answer_it_and_queues_behind_what_will_not() {
+        let run = |state, mode, definitions: &str| Run {
+            id: RunId::of(1),
+            experiment_id: 1,
+            mode,
+            is_manual: true,
+            state,
+            actor: Actor::System,
+            window: Window { start: Timestamp::from_micros(0), end: Timestamp::from_micros(1) },
+            created_at: Timestamp::from_micros(2),
+            started_at: None,
+            ended_at: None,
+            error: None,
+            is_data_updated: false,
+            is_traffic_imbalance: false,
+            imbalance_p_value: None,
+            warnings: Vec::new(),
+            definitions: Some(definitions.to_owned()),
+        };
+        let (full, incremental) = (Mode::Full, Mode::Incremental);
+        let running = run(RunState::Running, full, "a");
+        assert_eq!(Asked::of(&[], full, "a"), Asked::Queues);
+        assert_eq!(Asked::of(std::slice::from_ref(&running), full, "a"), Asked::Joins(running.clone()));
+        assert_eq!(Asked::of(std::slice::from_ref(&running), incremental, "a"), Asked::Queues);
+        assert_eq!(Asked::of(std::slice::from_ref(&running), full, "b"), Asked::Queues);
+        let queued = run(RunState::Queued, incremental, "b");
+        let both = [running, queued.clone()];
+        assert_eq!(
+            Asked::of(&both, incremental, "c"),
+            Asked::Joins(queued.clone()),
+            "it reads what there is when it starts"
+        );
+        assert_eq!(Asked::of(&both, full, "c"), Asked::Joins(Run { mode: full, ..queued }));
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Registry {
 
     pub async fn delete_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<()> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
-            if let Some(run) = crate::store::runs::open_of(tx, id)? {
+            if let Some(run) = crate::store::runs::open_of(tx, id)?.first() {
                 return Err(Refusal::conflict(
                     Conflict::InUse,
                     format!("its run {} has not ended; cancel it or wait for it, then delete", run.id),

@@ -5,25 +5,29 @@ use std::time::Duration;
 
 use bellwether_webhook::EventType;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::record::Action;
 use super::{Context, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
+use crate::domain::definition::AssignmentSource;
 use crate::domain::error::{Conflict, Refusal};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::lifecycle::Status;
+use crate::domain::metric::Metric;
 use crate::domain::results::Results;
-use crate::domain::run::{LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::run::{Asked, LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::warehouse::Warehouse;
 use crate::domain::warning::Warning;
-use crate::store::{StoreError, Tx, experiments, runs};
+use crate::store::{StoreError, Tx, definitions, experiments, runs};
 
 /// When an experiment is looked at again that cannot be read, or whose schedule cannot.
 const UNREADABLE_WAIT: Duration = Duration::from_mins(10);
 
-/// A requested run, and whether it is one that was open already: an experiment has one at a time.
+/// A requested run, and whether it is one that was there already.
 #[derive(Debug, Clone)]
 pub struct Requested {
     pub run: Run,
@@ -75,6 +79,10 @@ impl Registry {
             let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Queued) else {
                 return Ok(None);
             };
+            // Another of this experiment may have been started meanwhile; this one waits for its end.
+            if runs::open_of(tx, run.experiment_id)?.iter().any(|other| other.state == RunState::Running) {
+                return Ok(None);
+            }
             run.state = RunState::Running;
             run.started_at = Some(context.setup.clock.now());
             runs::save(tx, &run)?;
@@ -197,7 +205,9 @@ impl Context {
         mode: Mode,
         is_manual: bool,
     ) -> Result<Requested> {
-        if let Some(run) = runs::open_of(tx, experiment.id)? {
+        let definitions = definitions_of(tx, experiment)?;
+        if let Asked::Joins(run) = Asked::of(&runs::open_of(tx, experiment.id)?, mode, &definitions) {
+            runs::save(tx, &run)?;
             return Ok(Requested { run, is_joined: true });
         }
         let now = self.setup.clock.now();
@@ -218,12 +228,47 @@ impl Context {
             is_traffic_imbalance: experiment.is_traffic_imbalance,
             imbalance_p_value: None,
             warnings: Vec::new(),
+            definitions: Some(definitions),
         };
         runs::save(tx, &run)?;
         let hints = self.hints.clone();
         tx.after_commit(Box::new(move || hints.runs(RunHint::Queued)));
         Ok(Requested { run, is_joined: false })
     }
+}
+
+/// All that defines what a run of the experiment computes, in short: what of its configuration enters, and the version of
+/// every definition that it refers to.
+fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
+    let configuration = &experiment.configuration;
+    let assignments = configuration.assignment_source_id;
+    let assignments = assignments.map_or(Ok(None), |id| definitions::get::<AssignmentSource>(tx, id))?;
+    let warehouse = assignments.as_ref().map(|source| source.body.warehouse_id);
+    let warehouse = warehouse.map_or(Ok(None), |id| definitions::get::<Warehouse>(tx, id))?;
+    let mut metrics = Vec::new();
+    for attached in experiments::attached_metrics(tx, experiment.id)? {
+        let metric = definitions::get::<Metric>(tx, attached.metric_id)?;
+        let mut sources = Vec::new();
+        for (_, aggregation) in metric.iter().flat_map(|metric| metric.body.aggregations()) {
+            let source = definitions::source_of_fact(tx, aggregation.fact_id)?;
+            sources.push(source.map(|source| (source.id, source.version)));
+        }
+        metrics.push(json!([attached, metric.map(|metric| metric.version), sources]));
+    }
+    let all = json!([
+        configuration.key,
+        configuration.entity_id,
+        configuration.variations,
+        configuration.assignments_start_date,
+        configuration.assignments_end_date,
+        configuration.events_end_date,
+        configuration.analysis_plan,
+        assignments.map(|source| (source.id, source.version)),
+        warehouse.map(|warehouse| (warehouse.id, warehouse.version)),
+        metrics,
+    ]);
+    let digest = Sha256::digest(all.to_string());
+    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Scheduled runs end some time after the experiment's last end, so that late facts are still counted.

@@ -8,7 +8,7 @@ use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings";
+                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions";
 
 fn decode(row: &Row) -> Result<Run, StoreError> {
     Ok(Run {
@@ -27,6 +27,7 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
         is_traffic_imbalance: row.get("is_traffic_imbalance")?,
         imbalance_p_value: row.get("imbalance_p_value")?,
         warnings: row.optional_json("warnings")?.unwrap_or_default(),
+        definitions: row.get("definitions")?,
     })
 }
 
@@ -34,9 +35,9 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
 pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-         error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT (id) DO UPDATE SET \
-         state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
+         error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO UPDATE SET \
+         mode = excluded.mode, state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
          is_data_updated = excluded.is_data_updated, is_traffic_imbalance = excluded.is_traffic_imbalance, \
          imbalance_p_value = excluded.imbalance_p_value, warnings = excluded.warnings",
         params![
@@ -55,7 +56,8 @@ pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
             run.is_data_updated,
             run.is_traffic_imbalance,
             run.imbalance_p_value,
-            to_json(&run.warnings)?
+            to_json(&run.warnings)?,
+            run.definitions.clone()
         ],
     )
     .map(drop)
@@ -93,16 +95,18 @@ pub fn to_stop(tx: &mut dyn Tx, node: NodeId) -> Result<Vec<RunId>, StoreError> 
     query_as(tx, "runs", sql, params![node], |row| row.get("id"))
 }
 
-/// The one that is queued or running, of which there is at most one.
-pub fn open_of(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Option<Run>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND state IN ('queued', 'running')");
-    query_one(tx, "runs", &sql, params![experiment], decode)
+/// Those that have not ended: at most one that is queued, and one that is running.
+pub fn open_of(tx: &mut dyn Tx, experiment: ExperimentId) -> Result<Vec<Run>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM runs WHERE experiment_id = $1 AND state IN ('queued', 'running') ORDER BY id");
+    query_as(tx, "runs", &sql, params![experiment], decode)
 }
 
-/// Those that are in `state`, oldest first.
-pub fn in_state(tx: &mut dyn Tx, state: RunState, limit: u32) -> Result<Vec<RunId>, StoreError> {
-    let sql = "SELECT id FROM runs WHERE state = $1 ORDER BY id LIMIT $2";
-    query_as(tx, "runs", sql, params![state.as_str(), limit], |row| row.get("id"))
+/// Those that may start, oldest first: they are queued, and no other of their experiment is running.
+pub fn startable(tx: &mut dyn Tx, limit: u32) -> Result<Vec<RunId>, StoreError> {
+    let sql = "SELECT id FROM runs q WHERE state = 'queued' AND NOT EXISTS \
+               (SELECT 1 FROM runs r WHERE r.experiment_id = q.experiment_id AND r.state = 'running') ORDER BY id LIMIT $1";
+    query_as(tx, "runs", sql, params![limit], |row| row.get("id"))
 }
 
 /// Newest first, before a cursor.

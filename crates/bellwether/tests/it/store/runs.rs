@@ -29,6 +29,7 @@ fn queued(id: u128, experiment_id: i64) -> Run {
         is_traffic_imbalance: false,
         imbalance_p_value: None,
         warnings: Vec::new(),
+        definitions: Some("of a kind".into()),
     }
 }
 
@@ -44,21 +45,23 @@ async fn a_run_goes_through_its_states(database: Database) {
     save(&run).await.unwrap();
     assert_eq!(read(&db, |tx| runs::get(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
     let second = save(&queued(2, experiment)).await.unwrap_err();
-    assert!(matches!(second, StoreError::Unique(_)), "one open run: {second:?}");
+    assert!(matches!(second, StoreError::Unique(_)), "one queued run: {second:?}");
+    assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [run.id]);
     let missing = save(&queued(2, 999)).await.unwrap_err();
     assert!(matches!(missing, StoreError::Reference(_)), "{missing:?}");
 
     (run.state, run.started_at) = (RunState::Running, Some(at(30)));
     save(&run).await.unwrap();
-    assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap().as_ref(), Some(&run));
-    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Running, 9)).await.unwrap(), [run.id]);
-    assert_eq!(read(&db, |tx| runs::in_state(tx, RunState::Queued, 9)).await.unwrap(), []);
+    let next = queued(2, experiment);
+    save(&next).await.unwrap();
+    assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), [run.clone(), next]);
+    assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [], "it waits for the one that runs");
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
     run.warnings = vec![Warning::of(WarningName::StaleData, "old \u{2028}").severe(true)];
     save(&run).await.unwrap();
     assert_eq!(write(&db, |tx| runs::lock(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
-    assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), None);
+    assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [RunId::of(2)]);
 
     for id in [2, 3] {
         let cancelled = Run { state: RunState::Cancelled, ended_at: Some(at(50)), ..queued(id, experiment) };
