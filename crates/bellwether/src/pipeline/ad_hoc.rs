@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bellwether_warehouse::{Column, ErrorKind, Session, Table, WarehouseError};
+use bellwether_warehouse::{Column, ErrorKind, Session, Table, TableInfo, WarehouseError};
 use tokio::sync::Semaphore;
 
 use super::{Limits, session};
@@ -77,6 +77,11 @@ impl AdHocQueries {
             session.preview(sql, rows).await
         })
         .await
+    }
+
+    /// The tables that SQL can name there.
+    pub async fn tables(&self, engine: &Engine, name: &str) -> Result<Vec<TableInfo>, QueryError> {
+        self.ask(engine, name, async |session| session.tables().await).await
     }
 
     /// `name` is of the folder for what the worker spills; no two questions under way may share one.

@@ -13,6 +13,11 @@ pub fn is_exhausted(error: &DataFusionError) -> bool {
 }
 
 pub fn failure(error: &DataFusionError, memory_limit_bytes: u64) -> Failure {
+    if let DataFusionError::External(external) = error.find_root()
+        && let Some(failure) = external.downcast_ref::<Failure>()
+    {
+        return failure.clone();
+    }
     match kind(error.find_root()) {
         ErrorKind::Sql => sql_failure(error),
         ErrorKind::Resources => Failure::of(

@@ -19,11 +19,15 @@ pub enum Author {
 
 /// A statement known to be one query.
 #[derive(Debug)]
-pub struct Query(Statement);
+pub struct Query {
+    statement: Statement,
+    /// The tables of files that it names, once they were looked up.
+    pub tables: Vec<String>,
+}
 
 impl Query {
     pub fn statement(&self) -> &Statement {
-        &self.0
+        &self.statement
     }
 }
 
@@ -47,7 +51,7 @@ pub fn parse(sql: &str) -> Result<Query, Failure> {
     let mut statements = DFParser::parse_sql_with_dialect(sql, &dialect).map_err(|error| sql_failure(&error))?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(Statement::Statement(ast)), true) if matches!(*ast, Ast::Query(_)) => {
-            Ok(Query(Statement::Statement(ast)))
+            Ok(Query { statement: Statement::Statement(ast), tables: Vec::new() })
         }
         _ => {
             let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
