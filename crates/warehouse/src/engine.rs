@@ -3,6 +3,7 @@
 //! It runs in the worker only. It knows nothing of requests, nor of the process around it; what it may read is decided by
 //! [`crate::files`], what it may be asked by [`statement`].
 
+mod advice;
 mod arrays;
 mod cells;
 mod checked;
@@ -126,7 +127,10 @@ impl Engine {
         };
         // Before what the engine says: a file that was changed may be what it stumbles over.
         self.still_the_same(&query)?;
-        let mut table = table.map_err(|error| self.failure(&error))?;
+        let mut table = match table {
+            Ok(table) => table,
+            Err(error) => return Err(self.advised(&error, &query).await),
+        };
         if table.rows.len() > row_limit && !truncate {
             return Err(Failure::of(
                 ErrorKind::RowLimit,
@@ -170,7 +174,14 @@ impl Engine {
             let _ = std::fs::remove_file(earlier);
         }
         unchanged?;
-        outcome.map_err(|error| self.failure(&error))
+        match outcome {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.advised(&error, &query).await),
+        }
+    }
+
+    async fn advised(&self, error: &DataFusionError, query: &Query) -> Failure {
+        advice::advised(self.failure(error), error, query, &self.tables, &self.context).await
     }
 
     /// Refuses what was read of files that were changed meanwhile.
@@ -207,7 +218,10 @@ impl Engine {
         for reference in references {
             query.tables.extend(self.provide(&state, &reference, author).await?);
         }
-        let plan = self.plan(&state, &query).await.map_err(|error| self.failure(&error))?;
+        let plan = match self.plan(&state, &query).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.advised(&error, &query).await),
+        };
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reading.verify_plan(&plan).map_err(|error| statement::forbidden(&error.strip_backtrace()))?;
         Ok(query)

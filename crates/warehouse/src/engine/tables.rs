@@ -27,7 +27,7 @@ pub struct Tables {
 /// A table that was opened: what reads it, and which files it was made of.
 pub struct Opened {
     pub provider: Arc<dyn TableProvider>,
-    why: Vec<String>,
+    pub why: Vec<String>,
     parts: Vec<(FilePart, Identity)>,
 }
 
@@ -85,10 +85,14 @@ impl Tables {
         tables
     }
 
+    /// A table that was opened.
+    pub fn opened(&self, name: &str) -> Option<Arc<Opened>> {
+        self.lock().get(name).cloned()
+    }
+
     /// Opens the table `name`, which is one of the folder's, once.
     pub async fn open(&self, name: &str, context: &SessionContext) -> Result<Arc<Opened>, Failure> {
-        let known = self.lock().get(name).cloned();
-        if let Some(known) = known {
+        if let Some(known) = self.opened(name) {
             return Ok(known);
         }
         let parts = self.parts(name)?;
@@ -99,7 +103,7 @@ impl Tables {
 
     /// Refuses a table that was opened and whose files are not the same any more.
     pub fn check(&self, name: &str) -> Result<(), Failure> {
-        let Some(opened) = self.lock().get(name).cloned() else { return Ok(()) };
+        let Some(opened) = self.opened(name) else { return Ok(()) };
         let now = self.parts(name)?;
         let differs = |what: String| {
             Err(Failure::of(ErrorKind::File, format!("{what} while it was in use: run again once it is complete")))

@@ -164,3 +164,27 @@ fn a_relative_folder_lies_below_a_root() {
         assert!(refusal.contains("is in none of") || refusal.contains("outside"), "{refusal}");
     }
 }
+
+/// Who calculates with text is told which column is text, why, and what to write.
+#[tokio::test]
+async fn a_text_column_is_named_with_its_remedies() {
+    let folder = Folder::with(&[("t.csv", "k,amount,\"Other Sum\",n\na,1,1,5\nb,10.50,2,6\nc,N/A,2.50,7\n")]);
+    let mut session = folder.session().await;
+    for (sql, column) in [
+        ("SELECT amount + 1 FROM t", "amount"),
+        ("SELECT sum(t.amount) FROM t", "amount"),
+        ("SELECT -\"Other Sum\" FROM t", "Other Sum"),
+        ("SELECT sum(CAST(amount AS DOUBLE)), max(k), max(\"Other Sum\") FROM t", "amount"),
+        ("SELECT k FROM t WHERE amount > 5", "amount"),
+    ] {
+        let (kind, message) = refusal(&mut session, sql).await;
+        assert_eq!(kind, ErrorKind::Sql, "{message}");
+        for word in [&format!("column {column:?} of \"t\""), "CAST(", "TRY_CAST", "NULLIF", "`tables`", "row 2"] {
+            let is_other = word == "row 2" && column == "Other Sum";
+            assert!(is_other || message.contains(word), "{sql}: {word}: {message}");
+        }
+    }
+    let (_, message) = refusal(&mut session, "SELECT CAST(amount AS DOUBLE), k FROM t WHERE n > 6").await;
+    assert!(message.starts_with("column \"amount\"") && message.contains("NULLIF(amount, 'N/A')"), "{message}");
+    assert_eq!(rows(&mut session, "SELECT sum(TRY_CAST(amount AS DOUBLE)) FROM t").await, [[Cell::Float(11.5)]]);
+}
