@@ -103,6 +103,27 @@ impl FileTables {
         self.tables.get(name)
     }
 
+    /// What lies there under a name that is no table's, with what keeps it from being one.
+    pub fn no_table(&self, name: &str) -> Option<String> {
+        let is_it = |path: &PathBuf| {
+            let stem =
+                path.file_name().and_then(|file| file.to_str()).map(|file| file.split('.').next().unwrap_or(file));
+            stem.is_some_and(|stem| stem.eq_ignore_ascii_case(name))
+        };
+        let found = children(&self.root).ok()?.into_iter().find(is_it)?;
+        let file = text(found.file_name())?;
+        if !found.is_dir() {
+            return Some(format!("{file:?} is there, but ends in none of those"));
+        }
+        let within = children(&found).ok()?.into_iter().next();
+        Some(match within.and_then(|within| text(within.file_name())) {
+            Some(within) => {
+                format!("the folder {file:?} is there, but what is in it ends in none of those, as {within:?}")
+            }
+            None => format!("the folder {file:?} is there, but nothing is in it"),
+        })
+    }
+
     /// The files to read for `table`, by name, each one vetted: a symlink that leaves the roots is refused by name, and so is
     /// a folder that holds what would be left out.
     pub fn parts(&self, table: &FileTable) -> Result<Vec<FilePart>, Failure> {

@@ -15,7 +15,7 @@ pub mod times;
 
 pub use evidence::{Evidence, Kind};
 pub use identity::Identity;
-pub use memory::Memory;
+pub use memory::{Memory, scan};
 pub use records::Records;
 pub use scan::{Scan, Start};
 pub use text_file::TextFile;

@@ -84,6 +84,6 @@ impl ScalarUDFImpl for Checked {
 /// What the author of the SQL is told.
 fn overflow(error: &ArrowError) -> DataFusionError {
     DataFusionError::Execution(format!(
-        "{error}: the result does not fit into 64 bits; cast a value to DOUBLE or DECIMAL(38, 0) before calculating"
+        "{error}: the result does not fit into its 64 bits or less; cast a value to DOUBLE or DECIMAL(38, 0) before calculating"
     ))
 }

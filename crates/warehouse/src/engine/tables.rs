@@ -6,7 +6,7 @@ use super::failure::failure;
 use super::parquet_table::{ParquetTable, may_become};
 use super::{PARTITIONS, cells};
 use crate::files::{FileFormat, FilePart, FileTables};
-use crate::reading::{Identity, Memory, Scan, TextFile};
+use crate::reading::{Identity, Memory, Scan, TextFile, scan};
 use crate::{ErrorKind, Failure, SaidType, TableColumn, TableInfo, TableSettings};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
@@ -47,9 +47,10 @@ impl Tables {
 
     pub fn missing(&self, reference: &TableReference) -> Failure {
         let known: Vec<&str> = self.files.names().take(50).collect();
+        let there = self.files.no_table(reference.table()).map_or_else(String::new, |there| format!("; {there}"));
         let message = format!(
             "there is no table {reference}; the tables are {known:?}: a file that ends in {}, or a folder of such files, is a \
-             table named by its stem (quote names with other than lower-case letters, digits and `_`)",
+             table named by its stem{there} (quote names with other than lower-case letters, digits and `_`)",
             crate::files::READ
         );
         Failure::of(ErrorKind::MissingTable, message)
@@ -228,7 +229,7 @@ fn scan_all(parts: &[FilePart], memory: Option<&Memory>) -> Result<Vec<(FilePart
             let Some(part) = parts.get(index) else { return scanned };
             let FileFormat::Csv { separator, packing } = part.format else { continue };
             let file = TextFile { path: part.path.clone(), name: part.name.clone(), separator, packing };
-            let scan = Scan::of(&file, memory);
+            let scan = scan(&file, memory);
             scanned.push((index, file, scan));
         }
     };

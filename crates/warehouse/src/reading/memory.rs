@@ -5,6 +5,7 @@
 
 use super::{Identity, Scan, TextFile};
 use serde::{Deserialize, Serialize};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,6 +27,18 @@ struct Kept {
     path: PathBuf,
     separator: u8,
     scan: Scan,
+}
+
+/// What is remembered of the file, or what is found in it now.
+pub fn scan(file: &TextFile, memory: Option<&Memory>) -> Result<Scan, String> {
+    let Some(memory) = memory else { return Scan::of(file) };
+    let identity = file.identity().map_err(|error| format!("{error}: check its permissions"))?;
+    if let Some(known) = memory.recall(file, &identity) {
+        return Ok(known);
+    }
+    let scan = Scan::of(file)?;
+    memory.keep(file, &scan);
+    Ok(scan)
 }
 
 impl Memory {
@@ -63,7 +76,7 @@ impl Memory {
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let aside = self.folder.join(format!("{}.{number}.aside", std::process::id()));
-        let is_kept = std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, self.place(&file.path)));
+        let is_kept = write_private(&aside, &bytes).and_then(|()| std::fs::rename(&aside, self.place(&file.path)));
         if is_kept.is_err() {
             let _ = std::fs::remove_file(&aside);
         }
@@ -85,6 +98,13 @@ impl Memory {
     fn place(&self, path: &Path) -> PathBuf {
         self.folder.join(format!("{:016x}.json", fingerprint(path.as_os_str().as_encoded_bytes())))
     }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create(true).truncate(true).open(path)?.write_all(bytes)
 }
 
 /// FNV-1a, which is the same in every build. Two paths that share one forget each other, no more.
@@ -111,15 +131,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let memory = Memory::at(&folder.path().join("memory")).unwrap();
         let file = written(folder.path(), "n,t\n1,a\n2,b\n", 0);
-        let scan = Scan::of(&file, Some(&memory)).unwrap();
+        let found = scan(&file, Some(&memory)).unwrap();
         let identity = file.identity().unwrap();
-        assert_eq!(memory.recall(&file, &identity), Some(scan));
+        assert_eq!(memory.recall(&file, &identity), Some(found));
         assert_eq!(memory.recall(&TextFile { separator: b'\t', ..file.clone() }, &identity), None);
         let changed = written(folder.path(), "n,t\n1,a\nx,b\n", 1);
         assert_eq!(memory.recall(&changed, &changed.identity().unwrap()), None);
         // What is broken is as good as not there, and is replaced.
         std::fs::write(memory.place(&file.path), "{\"version\":1,").unwrap();
-        let again = Scan::of(&changed, Some(&memory)).unwrap();
+        let again = scan(&changed, Some(&memory)).unwrap();
         assert_eq!(memory.recall(&changed, &again.identity), Some(again));
     }
 
@@ -129,7 +149,7 @@ mod tests {
         let memory = Memory::at(&folder.path().join("memory")).unwrap();
         let file = written(folder.path(), "n\n1\n", 0);
         std::fs::write(&file.path, "n\n2\n").unwrap();
-        let scan = Scan::of(&file, Some(&memory)).unwrap();
-        assert_eq!(memory.recall(&file, &scan.identity), None);
+        let found = scan(&file, Some(&memory)).unwrap();
+        assert_eq!(memory.recall(&file, &found.identity), None);
     }
 }

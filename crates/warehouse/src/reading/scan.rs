@@ -1,7 +1,7 @@
 //! Looks at every value of a text file once: its columns, what their values have shown, and where reading may begin.
 
 use super::text_file::TextFile;
-use super::{Evidence, Identity, Memory, Records};
+use super::{Evidence, Identity, Records};
 use crate::files::Packing;
 use serde::{Deserialize, Serialize};
 
@@ -27,20 +27,8 @@ pub struct Start {
 }
 
 impl Scan {
-    /// What is remembered of the file, or what is found in it now.
-    pub fn of(file: &TextFile, memory: Option<&Memory>) -> Result<Scan, String> {
-        let identity = file.identity().map_err(|error| format!("{error}: check its permissions"))?;
-        if let Some(known) = memory.and_then(|memory| memory.recall(file, &identity)) {
-            return Ok(known);
-        }
-        let scan = Scan::now(file)?;
-        if let Some(memory) = memory {
-            memory.keep(file, &scan);
-        }
-        Ok(scan)
-    }
-
-    fn now(file: &TextFile) -> Result<Scan, String> {
+    /// What is found in the file now.
+    pub fn of(file: &TextFile) -> Result<Scan, String> {
         let (identity, bytes) = file.open().map_err(|error| format!("{error}: check its permissions"))?;
         let mut records = Records::of(bytes, file.separator)?;
         let mut evidence = vec![Evidence::default(); records.header().len()];

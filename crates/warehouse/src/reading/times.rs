@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_list_every_notation() {
+        let analysis = include_str!("../../../../docs/analysis.md");
+        for (_, example) in NOTATIONS {
+            assert!(analysis.contains(&format!("| `{example}` |")), "{example}");
+        }
+    }
+
+    #[test]
     fn fractions_and_offsets_count() {
         let micros = |text: &str| time(text).map(|(_, moment)| moment.micros);
         let base = 1_772_359_200_000_000;

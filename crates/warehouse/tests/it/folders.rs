@@ -115,6 +115,18 @@ async fn what_would_be_left_out_spoils_the_table_and_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_there_but_no_table_is_named() {
+    let folder = Folder::with(&[("raw/part-0000", "c\n1\n"), ("years/2026/a.csv", "c\n1\n"), ("facts.txt", "c\n1\n")]);
+    let mut session = folder.session().await;
+    for (name, words) in [("raw", "part-0000"), ("years", "2026"), ("facts", "facts.txt")] {
+        let (kind, message) = refusal(&mut session, &format!("SELECT * FROM {name}")).await;
+        assert_eq!(kind, ErrorKind::MissingTable);
+        assert!(message.contains(words), "{message}");
+    }
+    assert!(session.tables().await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_file_that_is_changed_during_a_session_fails_the_query() {
     let folder = Folder::with(&[("facts.csv", "c\n1\n"), ("parts/a.csv", "c\n1\n"), ("other.csv", "c\n1\n")]);
     folder.write_parquet("lake.parquet", "SELECT 1 AS c").await;
