@@ -8,6 +8,7 @@ mod arrays;
 mod cells;
 mod checked;
 mod checked_sum;
+mod csv_files;
 mod csv_table;
 mod failure;
 mod parquet_table;

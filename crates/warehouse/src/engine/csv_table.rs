@@ -1,47 +1,18 @@
-//! A table of text files: what the scans of its files come to, and reading them in parts at the same time.
+//! A table of text files: what the scans of its files come to, columns by name and types that hold over all of them.
 
 use super::arrays::ReadAs;
+use super::csv_files::{Files, Found, Part, Place};
 use crate::files::FilePart;
-use crate::reading::{Evidence, Identity, Records, Scan, Start, TextFile};
+use crate::reading::{Evidence, Scan, TextFile};
 use crate::{ErrorKind, Failure, TableSettings};
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// A file, what was found in it, and where the table's columns stand in it.
-#[derive(Debug)]
-struct Found {
-    file: TextFile,
-    identity: Identity,
-    starts: Vec<Start>,
-    /// The names of its columns, as its header gives them.
-    header: Vec<String>,
-    columns: Vec<Place>,
-}
-
-/// Where a column of the table is found.
-#[derive(Clone, Debug)]
-enum Place {
-    InFile(usize),
-    /// In the name of a folder: one value for all rows.
-    Above(Option<String>),
-}
-
-#[derive(Debug)]
-struct Files {
-    files: Vec<Found>,
-    schema: SchemaRef,
-    types: Vec<ReadAs>,
-}
 
 #[derive(Debug)]
 pub struct CsvTable {
@@ -168,159 +139,71 @@ impl TableProvider for CsvTable {
     }
 }
 
-/// A piece of a file that is read in one go.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    file: usize,
-    start: Start,
-    end: Option<u64>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SaidType;
+    use crate::files::{FileFormat, Packing};
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::prelude::{SessionConfig, SessionContext};
+    use std::path::Path;
 
-impl Files {
-    /// All stretches, in order, in as many parts of about the same size as there are to be.
-    fn shared_out(&self, parts: usize) -> Vec<VecDeque<Stretch>> {
-        let mut all = Vec::new();
-        for (index, found) in self.files.iter().enumerate() {
-            for (place, start) in found.starts.iter().enumerate() {
-                let end = found.starts.get(place + 1).map(|next| next.offset);
-                let size = end.unwrap_or(found.identity.size).saturating_sub(start.offset);
-                all.push((size, Stretch { file: index, start: *start, end }));
-            }
-        }
-        let share = all.iter().map(|(size, _)| size).sum::<u64>() / parts.max(1) as u64 + 1;
-        let mut shares: Vec<VecDeque<Stretch>> = vec![VecDeque::new()];
-        let mut taken = 0;
-        for (size, stretch) in all {
-            if taken >= share * shares.len() as u64 && shares.len() < parts {
-                shares.push(VecDeque::new());
-            }
-            taken += size;
-            shares.last_mut().into_iter().for_each(|last| last.push_back(stretch));
-        }
-        shares
-    }
-}
+    const ROWS: usize = 500;
 
-/// What one thread reads.
-#[derive(Debug)]
-struct Part {
-    files: Arc<Files>,
-    projection: Vec<usize>,
-    schema: SchemaRef,
-    stretches: VecDeque<Stretch>,
-}
-
-impl PartitionStream for Part {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
+    /// A file of many stretches, as these are short in tests, with line breaks in its values.
+    fn table(path: &Path, settings: &TableSettings) -> CsvTable {
+        let format = FileFormat::Csv { separator: b',', packing: Packing::None };
+        let part = FilePart { path: path.to_owned(), name: "facts.csv".into(), format, partition: Vec::new() };
+        let file =
+            TextFile { path: path.to_owned(), name: "facts.csv".into(), separator: b',', packing: Packing::None };
+        let scan = Scan::of(&file).unwrap();
+        assert!(scan.starts.len() > 20, "{:?}", scan.starts);
+        CsvTable::of(vec![(part, file, scan)], settings).unwrap()
     }
 
-    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut reader = Reader {
-            files: self.files.clone(),
-            projection: self.projection.clone(),
-            schema: self.schema.clone(),
-            stretches: self.stretches.clone(),
-            current: None,
-        };
-        // Read where it is asked for: a thread of its own for each file might wait for one that never gets any.
-        let batches = std::iter::from_fn(move || reader.next().transpose());
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::iter(batches)))
-    }
-}
-
-struct Reader {
-    files: Arc<Files>,
-    projection: Vec<usize>,
-    schema: SchemaRef,
-    stretches: VecDeque<Stretch>,
-    current: Option<(usize, Records)>,
-}
-
-impl Reader {
-    fn next(&mut self) -> Result<Option<RecordBatch>> {
-        loop {
-            if self.current.is_none() {
-                let Some(stretch) = self.stretches.pop_front() else { return Ok(None) };
-                let opened = self.files.files[stretch.file].open(&stretch).map_err(external)?;
-                self.current = Some((stretch.file, opened));
-            }
-            let Some((index, records)) = &mut self.current else { continue };
-            let found = &self.files.files[*index];
-            let block = records.next_block().map_err(|what| external(found.failure(&what)))?;
-            let Some(block) = block else {
-                found.is_unchanged().map_err(external)?;
-                self.current = None;
-                continue;
-            };
-            let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.projection.len());
-            for column in &self.projection {
-                let read_as = self.files.types[*column];
-                let array = match &found.columns[*column] {
-                    Place::InFile(place) => read_as.array(block.column(*place), block.rows()),
-                    Place::Above(value) => {
-                        let value = value.as_deref().unwrap_or_default();
-                        read_as.array(std::iter::repeat_n(value.into(), block.rows()), block.rows())
-                    }
-                };
-                let name = self.files.schema.field(*column).name();
-                let misfit = |(row, value): (usize, String)| found.misfit(name, read_as, block.place(row), &value);
-                arrays.push(array.map_err(|error| external(misfit(error)))?);
-            }
-            let options = RecordBatchOptions::new().with_row_count(Some(block.rows()));
-            return Ok(Some(RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)?));
-        }
-    }
-}
-
-impl Found {
-    /// The records of a stretch, if the file is still the one that was scanned.
-    fn open(&self, stretch: &Stretch) -> std::result::Result<Records, Failure> {
-        let unreadable = |error: std::io::Error| self.failure(&format!("{error}: check its permissions"));
-        let (identity, bytes) = self.file.open().map_err(unreadable)?;
-        let mut records = Records::of(bytes, self.file.separator).map_err(|what| self.failure(&what))?;
-        if identity != self.identity || records.header() != self.header {
-            return Err(self.changed());
-        }
-        let Start { offset, row, line } = stretch.start;
-        if row > 1 || stretch.end.is_some() {
-            let bytes = self.file.open_between(offset, stretch.end).map_err(unreadable)?;
-            records.go_on(bytes, offset, row, line);
-        }
-        Ok(records)
+    fn written(folder: &Path, last: &str) -> std::path::PathBuf {
+        let mut text = "n,note,id\n".to_owned();
+        (0..ROWS).for_each(|row| text.push_str(&format!("{row},\"a\n\"\"{row}\"\"\",{}\n", row % 7)));
+        text.push_str(last);
+        let path = folder.join("facts.csv");
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
-    fn is_unchanged(&self) -> std::result::Result<(), Failure> {
-        match self.file.identity() {
-            Ok(identity) if identity == self.identity => Ok(()),
-            _ => Err(self.changed()),
-        }
+    async fn asked(table: CsvTable, sql: &str) -> Result<String> {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+        context.register_table("facts", Arc::new(table))?;
+        Ok(pretty_format_batches(&context.sql(sql).await?.collect().await?)?.to_string())
     }
 
-    fn changed(&self) -> Failure {
-        self.failure("it was changed while it was in use: run again once it is complete")
+    #[tokio::test]
+    async fn a_file_that_is_read_in_parts_gives_every_row_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path(), "");
+        let sql = "SELECT count(*), count(DISTINCT n), sum(n), count(*) FILTER (WHERE note = concat('a\n\"', n, '\"')) AS whole FROM facts";
+        let found = asked(table(&path, &TableSettings::default()), sql).await.unwrap();
+        let row = found.lines().nth(3).unwrap();
+        let numbers: Vec<&str> = row.split('|').map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(numbers, ["500", "500", "124750", "500"]);
+        let found = asked(table(&path, &TableSettings::default()), "SELECT id FROM facts LIMIT 3").await.unwrap();
+        assert_eq!(found.lines().count(), 7, "{found}");
     }
 
-    fn failure(&self, what: &str) -> Failure {
-        Failure::of(ErrorKind::File, format!("{:?} cannot be read as a table: {what}", self.file.name))
+    #[tokio::test]
+    async fn rows_and_lines_are_counted_from_the_start_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = written(folder.path(), "x,,1\n");
+        let settings = TableSettings { columns: [("n".to_owned(), SaidType::Int)].into() };
+        let error = asked(table(&path, &settings), "SELECT sum(n) FROM facts").await.unwrap_err().to_string();
+        assert!(error.contains("row 501 (line 1002)"), "{error}");
     }
 
-    fn misfit(&self, column: &str, read_as: ReadAs, (row, line): (u64, u64), value: &str) -> Failure {
-        let ReadAs::Said(said) = read_as else { return self.changed() };
-        let shown: String = value.chars().take(60).collect();
-        Failure::of(
-            ErrorKind::Sql,
-            format!(
-                "{:?}, row {row} (line {line}): column {column:?} holds {shown:?}, which is no {name}, as the warehouse's \
-                 `tables` says of it: mend the value, or say `text` there and use TRY_CAST or NULLIF in the SQL",
-                self.file.name,
-                name = said.name()
-            ),
-        )
+    #[tokio::test]
+    async fn a_file_that_was_changed_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = table(&written(folder.path(), ""), &TableSettings::default());
+        written(folder.path(), "1,,1\n");
+        let error = asked(table, "SELECT count(*) FROM facts").await.unwrap_err().to_string();
+        assert!(error.contains("facts.csv") && error.contains("it was changed"), "{error}");
     }
-}
-
-/// A failure of ours on its way through the engine.
-fn external(failure: Failure) -> DataFusionError {
-    DataFusionError::External(Box::new(failure))
 }
