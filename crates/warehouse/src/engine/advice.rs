@@ -1,6 +1,6 @@
 //! What is added to a failure that a text column may have caused: which column that is, why it is text, and the way out.
 //!
-//! Decides by the error's type. A value is looked for in the error's words and then in the files, which costs only a query
+//! Decides by the error's type first. A value is looked for in the error's words and then in the files, which costs only a query
 //! that has failed anyway.
 
 use super::statement::Query;
@@ -33,7 +33,7 @@ pub async fn advised(
     context: &SessionContext,
 ) -> Failure {
     let is_of_value = is_of_value(error);
-    if !is_of_value && !is_of_types(error) {
+    if !is_of_value && !is_of_types(error, &failure.message) {
         return failure;
     }
     let mut suspects = suspects(query, tables);
@@ -56,8 +56,9 @@ pub async fn advised(
     let nullif = value.filter(|_| found.is_some()).unwrap_or_else(|| "N/A".to_owned()).replace('\'', "''");
     let message = format!(
         "{} {}: write CAST({column} AS DOUBLE) or CAST({column} AS TIMESTAMP), with NULLIF({column}, '{nullif}') in place of \
-         {column} where such a value means that there is none, or TRY_CAST where whatever does not fit does; or say in the \
-         warehouse's `tables` what the column is. {}",
+         {column} where such a value means that there is none, TRY_CAST where whatever does not fit does, or \
+         to_timestamp({column}, '%d.%m.%Y') for times in another notation; or say in the warehouse's `tables` what the column \
+         is. {}",
         named.join(", "),
         if named.len() == 1 { "is text" } else { "are text" },
         failure.message
@@ -82,9 +83,11 @@ fn is_of_value(error: &DataFusionError) -> bool {
     }
 }
 
-/// A function or an operator that does not fit what it is given.
-fn is_of_types(error: &DataFusionError) -> bool {
-    matches!(error.find_root(), DataFusionError::Plan(_))
+/// A function or an operator that does not fit the text that it is given. Of other mistakes in planning it can only be told
+/// by the words; without them, no more than advice is missing.
+fn is_of_types(error: &DataFusionError, message: &str) -> bool {
+    let speaks_of_text = ["Utf8", "String", "Unary operator"].iter().any(|word| message.contains(word));
+    matches!(error.find_root(), DataFusionError::Plan(_)) && speaks_of_text
 }
 
 fn suspects(query: &Query, tables: &Tables) -> Vec<Suspect> {

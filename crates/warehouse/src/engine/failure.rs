@@ -56,9 +56,12 @@ pub fn sql_failure(error: &DataFusionError) -> Failure {
 const BUG_REPORT: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
                           filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
 
+/// What it adds to a name in the wrong case: a setting that nobody can reach.
+const SETTING: &str = " or disable the datafusion.sql_parser.enable_ident_normalization configuration";
+
 /// What the engine says, for the query's author.
 fn words(error: &DataFusionError) -> String {
-    error.strip_backtrace().replace(BUG_REPORT, "").replace("Internal error: ", "")
+    error.strip_backtrace().replace(BUG_REPORT, "").replace(SETTING, "").replace("Internal error: ", "")
 }
 
 fn kind(root: &DataFusionError) -> ErrorKind {

@@ -49,6 +49,10 @@ impl Rewriting {
         // The names of columns are those of what was written.
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
+            // A grouping set cannot be given a name, so what is in it is left to the engine.
+            if matches!(expr, Expr::GroupingSet(_)) {
+                return Ok(Transformed::no(expr));
+            }
             let name = names.save(&expr);
             let rewritten = expr.transform_up(|expr| self.rewrite(expr, &schema))?;
             Ok(rewritten.update_data(|expr| name.restore(expr)))

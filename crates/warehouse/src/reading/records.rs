@@ -319,6 +319,14 @@ impl Records {
         if names.len() > MOST_COLUMNS {
             return Err(format!("the header names {} columns; {MOST_COLUMNS} are allowed", names.len()));
         }
+        let is_quoted = self.buffer.get(self.next) == Some(&b'"');
+        if names.len() == 1 && !is_quoted && names[0].contains([',', ';', '\t', '|']) {
+            return Err(format!(
+                "the header names one column only, {:?}: values stand apart by commas in `.csv`, by tabs in `.tsv`; write it so, \
+                 or put the name in double quotes if it is one",
+                names[0]
+            ));
+        }
         let mut sorted: Vec<&String> = names.iter().collect();
         sorted.sort();
         if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -393,6 +401,7 @@ mod tests {
         assert_eq!(header, ["id", "full name", "q\"t"]);
         assert_eq!(rows, [["1", "a,\"b\"\r\nc", ""], ["2", "5\" pipe", ""]]);
         assert_eq!(read(b"n\n1\n\n2\n").unwrap().1, [["1"], [""], ["2"]]);
+        assert_eq!(read(b"\"a;b\"\n1\n").unwrap().0, ["a;b"]);
         assert_eq!(read(b"n").unwrap(), (vec!["n".to_owned()], vec![]));
         assert_eq!(
             read(b",b\n1,2\r").unwrap(),
@@ -411,6 +420,7 @@ mod tests {
             (b"a,b\n1,2\n3,\xe4\n", "row 2 (line 3), column \"b\" holds bytes that are no UTF-8"),
             (b"a,b\n\xe4,\"x\n\"\n3,\n", "row 1 (line 2), column \"a\""),
             (b"a,a\n", "names \"a\" twice"),
+            (b"a;b\n1;2\n", "one column only, \"a;b\""),
             (b"", "it is empty"),
             (b"\n\n", "it is empty"),
             (b"\xff\xfea\0", "UTF-16"),

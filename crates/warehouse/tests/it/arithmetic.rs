@@ -46,6 +46,10 @@ async fn what_fits_is_as_it_was() {
     assert_eq!(found.iter().map(|row| row[..4].to_vec()).collect::<Vec<_>>(), [group("a", 3, 1.5), group("b", 3, 2.5)]);
     let sql = "SELECT sum(n) FROM facts WHERE k = 'c' UNION ALL SELECT sum(9223372036854775807 - n + n) FROM facts WHERE n = 1 ORDER BY 1 NULLS FIRST";
     assert_eq!(rows(&mut session, sql).await, [[Cell::Null], [Cell::Int(i64::MAX)]]);
+    let sql = "SELECT k, n + 1, sum(n + 0) FROM facts WHERE k = 'b' GROUP BY ROLLUP(k, n + 1) ORDER BY 1, 2";
+    let expected =
+        [[Cell::Text("b".into()), Cell::Int(4)], [Cell::Text("b".into()), Cell::Null], [Cell::Null, Cell::Null]];
+    assert_eq!(rows(&mut session, sql).await, expected.map(|[k, n]| vec![k, n, Cell::Int(3)]));
     let sql = "SELECT DATE '2026-03-01' + INTERVAL '1 day', now() - INTERVAL '1 day' < now(), \
                sum(n) OVER (PARTITION BY k ORDER BY n) FROM facts ORDER BY 3 LIMIT 1";
     assert_eq!(rows(&mut session, sql).await[0][1..], [Cell::Bool(true), Cell::Int(1)]);
