@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Raised with every change of what is found in a file, or of how.
 const VERSION: u32 = 1;
-/// Files remembered; beyond, the oldest half is forgotten.
-const MOST_KEPT: usize = 4096;
+/// Files remembered, about; beyond, the oldest half is forgotten. More than a table may have.
+const MOST_KEPT: usize = 20_000;
+/// Files written between two looks at how many there are, which take long where there are many.
+const LOOK_EVERY: u64 = 256;
 /// What a scan takes at most; a file of more columns than that is scanned each time.
 const LARGEST_KEPT: usize = 4 << 20;
 
@@ -71,10 +73,12 @@ impl Memory {
         if bytes.len() > LARGEST_KEPT {
             return;
         }
-        self.forget_the_oldest();
         // Written aside, so that nobody reads the half of it; workers write at the same time.
         static WRITTEN: AtomicU64 = AtomicU64::new(0);
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(LOOK_EVERY) {
+            self.forget_the_oldest();
+        }
         let aside = self.folder.join(format!("{}.{number}.aside", std::process::id()));
         let is_kept = write_private(&aside, &bytes).and_then(|()| std::fs::rename(&aside, self.place(&file.path)));
         if is_kept.is_err() {
