@@ -1,6 +1,6 @@
-//! The aggregate `sum`, which fails where a sum of integers does not fit into 64 bits.
+//! The aggregate `sum`, which fails where a sum of integers does not fit into 64 bits, or one of decimals into 38 digits.
 //!
-//! Integers are summed as decimals of 38 digits, for which there is room whatever is added; other types as the engine does.
+//! It is made in a wider type, in which there is room whatever is added; of other types as the engine does.
 
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
@@ -15,8 +15,6 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use std::sync::Arc;
 
-const WIDE: DataType = DataType::Decimal128(38, 0);
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct CheckedSum {
     engine: Arc<AggregateUDF>,
@@ -28,14 +26,20 @@ impl Default for CheckedSum {
     }
 }
 
-fn wide() -> FieldRef {
-    Arc::new(Field::new("sum", WIDE, true))
+/// Where a sum may not fit into its type: that type, and the one that it is made in.
+fn types(result: &FieldRef) -> Option<(DataType, DataType)> {
+    let narrow = result.data_type().clone();
+    let wide = match narrow {
+        DataType::Int64 | DataType::UInt64 => DataType::Decimal128(38, 0),
+        // A sum has ten digits more than what is summed, for which there is room below.
+        DataType::Decimal128(38, scale) => DataType::Decimal256(76, scale),
+        _ => return None,
+    };
+    Some((narrow, wide))
 }
 
-/// Where the sum is one of integers, its type.
-fn narrow(result: &FieldRef) -> Option<DataType> {
-    let data_type = result.data_type();
-    matches!(data_type, DataType::Int64 | DataType::UInt64).then(|| data_type.clone())
+fn field(wide: &DataType) -> FieldRef {
+    Arc::new(Field::new("sum", wide.clone(), true))
 }
 
 impl AggregateUDFImpl for CheckedSum {
@@ -56,23 +60,25 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn state_fields(&self, arguments: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        match narrow(&arguments.return_field) {
-            Some(_) => self.engine.state_fields(StateFieldsArgs { return_field: wide(), ..arguments }),
+        match types(&arguments.return_field) {
+            Some((_, wide)) => self.engine.state_fields(StateFieldsArgs { return_field: field(&wide), ..arguments }),
             None => self.engine.state_fields(arguments),
         }
     }
 
     fn accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let Some(narrow) = narrow(&arguments.return_field) else { return self.engine.accumulator(arguments) };
-        let sum = self.engine.accumulator(AccumulatorArgs { return_field: wide(), ..arguments })?;
-        Ok(Box::new(Narrowed { sum, narrow }))
+        let Some((narrow, wide)) = types(&arguments.return_field) else {
+            return self.engine.accumulator(arguments);
+        };
+        let sum = self.engine.accumulator(AccumulatorArgs { return_field: field(&wide), ..arguments })?;
+        Ok(Box::new(Narrowed { sum, narrow, wide }))
     }
 
     fn create_sliding_accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match narrow(&arguments.return_field).filter(|_| !arguments.is_distinct) {
-            Some(narrow) => {
-                let arguments = AccumulatorArgs { return_field: wide(), ..arguments };
-                Ok(Box::new(Narrowed { sum: self.engine.create_sliding_accumulator(arguments)?, narrow }))
+        match types(&arguments.return_field).filter(|_| !arguments.is_distinct) {
+            Some((narrow, wide)) => {
+                let arguments = AccumulatorArgs { return_field: field(&wide), ..arguments };
+                Ok(Box::new(Narrowed { sum: self.engine.create_sliding_accumulator(arguments)?, narrow, wide }))
             }
             None => self.engine.create_sliding_accumulator(arguments),
         }
@@ -83,11 +89,11 @@ impl AggregateUDFImpl for CheckedSum {
     }
 
     fn create_groups_accumulator(&self, arguments: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let Some(narrow) = narrow(&arguments.return_field) else {
+        let Some((narrow, wide)) = types(&arguments.return_field) else {
             return self.engine.create_groups_accumulator(arguments);
         };
-        let sum = self.engine.create_groups_accumulator(AccumulatorArgs { return_field: wide(), ..arguments })?;
-        Ok(Box::new(Narrowed { sum, narrow }))
+        let sum = self.engine.create_groups_accumulator(AccumulatorArgs { return_field: field(&wide), ..arguments })?;
+        Ok(Box::new(Narrowed { sum, narrow, wide }))
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
@@ -99,26 +105,28 @@ impl AggregateUDFImpl for CheckedSum {
     }
 }
 
-/// A sum of decimals that takes integers and gives one.
+/// A sum in a wide type that takes and gives a narrow one.
 #[derive(Debug)]
 struct Narrowed<T> {
     sum: T,
     narrow: DataType,
+    wide: DataType,
 }
 
 fn cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
     Ok(cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })?)
 }
 
-fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    values.iter().map(|array| cast(array, &WIDE)).collect()
-}
-
 impl<T> Narrowed<T> {
+    fn widened(&self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        values.iter().map(|array| cast(array, &self.wide)).collect()
+    }
+
     fn narrowed(&self, sums: &ArrayRef) -> Result<ArrayRef> {
         cast(sums, &self.narrow).map_err(|error| {
             DataFusionError::Execution(format!(
-                "a sum does not fit into 64 bits ({}); cast what is summed to DOUBLE or DECIMAL(38, 0)",
+                "a sum does not fit into {} ({}); cast what is summed to DOUBLE, or integers to DECIMAL(38, 0)",
+                self.narrow,
                 error.strip_backtrace()
             ))
         })
@@ -127,11 +135,13 @@ impl<T> Narrowed<T> {
 
 impl Accumulator for Narrowed<Box<dyn Accumulator>> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.sum.update_batch(&widened(values)?)
+        let values = self.widened(values)?;
+        self.sum.update_batch(&values)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.sum.retract_batch(&widened(values)?)
+        let values = self.widened(values)?;
+        self.sum.retract_batch(&values)
     }
 
     fn supports_retract_batch(&self) -> bool {
@@ -164,7 +174,8 @@ impl GroupsAccumulator for Narrowed<Box<dyn GroupsAccumulator>> {
         filter: Option<&BooleanArray>,
         count: usize,
     ) -> Result<()> {
-        self.sum.update_batch(&widened(values)?, groups, filter, count)
+        let values = self.widened(values)?;
+        self.sum.update_batch(&values, groups, filter, count)
     }
 
     fn evaluate(&mut self, emitted: EmitTo) -> Result<ArrayRef> {
@@ -181,7 +192,7 @@ impl GroupsAccumulator for Narrowed<Box<dyn GroupsAccumulator>> {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        self.sum.convert_to_state(&widened(values)?, filter)
+        self.sum.convert_to_state(&self.widened(values)?, filter)
     }
 
     fn size(&self) -> usize {

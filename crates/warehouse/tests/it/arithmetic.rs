@@ -24,6 +24,8 @@ async fn what_does_not_fit_is_an_error() {
         "SELECT count(*) FROM facts WHERE n + 1 > 0",
         "SELECT f.m FROM facts f WHERE EXISTS (SELECT 1 FROM facts g WHERE g.n + 1 > f.m)",
         "SELECT sum(n + 1) FROM facts",
+        "SELECT sum(CAST(9e27 AS DECIMAL(38, 10))) FROM facts",
+        "SELECT k, sum(CAST(9e27 AS DECIMAL(38, 10))) FROM facts GROUP BY k",
     ] {
         let (kind, message) = refusal(&mut session, sql).await;
         assert_eq!(kind, ErrorKind::Sql, "{sql}: {message}");
@@ -46,6 +48,8 @@ async fn what_fits_is_as_it_was() {
     assert_eq!(found.iter().map(|row| row[..4].to_vec()).collect::<Vec<_>>(), [group("a", 3, 1.5), group("b", 3, 2.5)]);
     let sql = "SELECT sum(n) FROM facts WHERE k = 'c' UNION ALL SELECT sum(9223372036854775807 - n + n) FROM facts WHERE n = 1 ORDER BY 1 NULLS FIRST";
     assert_eq!(rows(&mut session, sql).await, [[Cell::Null], [Cell::Int(i64::MAX)]]);
+    let sql = "SELECT sum(CAST(x AS DECIMAL(38, 10))), sum(DISTINCT CAST(x AS DECIMAL(38, 10))) FROM facts";
+    assert_eq!(rows(&mut session, sql).await, [[Cell::Float(5.0), Cell::Float(5.0)]]);
     let sql = "SELECT k, n + 1, sum(n + 0) FROM facts WHERE k = 'b' GROUP BY ROLLUP(k, n + 1) ORDER BY 1, 2";
     let expected =
         [[Cell::Text("b".into()), Cell::Int(4)], [Cell::Text("b".into()), Cell::Null], [Cell::Null, Cell::Null]];
