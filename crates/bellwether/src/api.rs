@@ -20,6 +20,7 @@ mod recoveries;
 mod runs;
 mod sources;
 mod stream;
+mod tables;
 mod telemetry;
 mod views;
 
@@ -212,6 +213,7 @@ fn definition_routes() -> Router<Shared> {
     let router = Router::new()
         .route("/assignment_sources/{id}/preview", admin(post(sources::preview::<AssignmentSource>)))
         .route("/fact_sources/{id}/preview", admin(post(sources::preview::<FactSource>)))
+        .route("/warehouses/{id}/tables", admin(get(tables::list)))
         .route("/keys", admin(get(keys::list).post(keys::issue)))
         .route("/keys/{id}", admin(delete(keys::revoke)));
     let router = definition::<Entity>(router, "/entities", Role::Write);

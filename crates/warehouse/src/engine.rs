@@ -3,24 +3,32 @@
 //! It runs in the worker only. It knows nothing of requests, nor of the process around it; what it may read is decided by
 //! [`crate::files`], what it may be asked by [`statement`].
 
+mod advice;
+mod arrays;
 mod cells;
+mod checked;
+mod checked_sum;
+mod csv_files;
+mod csv_table;
 mod failure;
 mod finite;
+mod parquet_table;
+mod printing;
 mod quantile;
+mod rewriting;
 mod statement;
 mod sum;
+mod tables;
 
 use crate::dialect::SCRATCH_SCHEMA;
-use crate::files::{FileFormat, FileTable, FileTables};
+use crate::files::FileTables;
 use crate::protocol::{Setup, WarehouseConfig};
+use crate::reading::Memory;
 use crate::{Cell, Column, ErrorKind, Failure, Table, TableInfo};
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::file_format::FileFormat as Format;
-use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
@@ -41,6 +49,7 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tables::Tables;
 
 /// Parallel parts of a query. Few, as the server has the machine first.
 pub const PARTITIONS: usize = 2;
@@ -48,8 +57,6 @@ pub const PARTITIONS: usize = 2;
 const CATALOG: &str = "warehouse";
 /// Where unqualified names are looked up: the files.
 const FILES_SCHEMA: &str = "files";
-/// The types of a CSV file's columns are those that fit this many of its first rows.
-const CSV_ROWS_INFERRED: usize = 100_000;
 /// Small row groups bound the memory of the writer, which the engine does not count.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 
@@ -91,7 +98,7 @@ fn shorten(table: &mut Table) {
 
 pub struct Engine {
     context: SessionContext,
-    files: FileTables,
+    tables: Tables,
     scratch: PathBuf,
     memory_limit_bytes: u64,
     /// The file of each intermediate result.
@@ -102,15 +109,16 @@ pub struct Engine {
 
 impl Engine {
     pub fn start(setup: &Setup) -> Result<Engine, Failure> {
-        let WarehouseConfig::Files { path, roots } = &setup.warehouse;
-        let files = FileTables::of_folder(path, roots)?;
+        let WarehouseConfig::Files { path, roots, tables: settings } = &setup.warehouse;
+        let memory = setup.memory.as_deref().and_then(Memory::at);
+        let tables = Tables::of(FileTables::of_folder(path, roots)?, settings.clone(), memory);
         let spill = setup.scratch.join("spill");
         std::fs::create_dir_all(&spill)
             .map_err(|error| Failure::of(ErrorKind::File, format!("{}: {error}; check the folder", spill.display())))?;
         let limit = setup.memory_limit_bytes;
         let context = context(limit, &spill).map_err(|error| failure(&error, limit))?;
         let scratch = setup.scratch.clone();
-        Ok(Engine { context, files, scratch, memory_limit_bytes: limit, intermediates: HashMap::new(), written: 0 })
+        Ok(Engine { context, tables, scratch, memory_limit_bytes: limit, intermediates: HashMap::new(), written: 0 })
     }
 
     /// Runs `sql` and returns its rows; more than `row_limit` are an error, or are left out if `truncate`.
@@ -120,7 +128,12 @@ impl Engine {
             Err(error) if is_exhausted(&error) => self.collect(&query, Joins::SortMerge, row_limit).await,
             other => other,
         };
-        let mut table = table.map_err(|error| self.failure(&error))?;
+        // Before what the engine says: a file that was changed may be what it stumbles over.
+        self.still_the_same(&query)?;
+        let mut table = match table {
+            Ok(table) => table,
+            Err(error) => return Err(self.advised(&error, &query).await),
+        };
         if table.rows.len() > row_limit && !truncate {
             return Err(Failure::of(
                 ErrorKind::RowLimit,
@@ -151,17 +164,32 @@ impl Engine {
             Err(error) if is_exhausted(&error) => self.write(&query, Joins::SortMerge, &file).await,
             other => other,
         };
+        let unchanged = self.still_the_same(&query);
         let outcome = match rows {
-            Ok(rows) => self.register_intermediate(name, &file).await.map(|()| rows),
+            Ok(rows) if unchanged.is_ok() => self.register_intermediate(name, &file).await.map(|()| rows),
+            Ok(rows) => Ok(rows),
             Err(error) => Err(error),
         };
-        if outcome.is_err() {
+        if outcome.is_err() || unchanged.is_err() {
             // What was written so far is of no use to anyone; should it stay, it goes with the scratch folder.
             let _ = std::fs::remove_file(&file);
         } else if let Some(earlier) = self.intermediates.insert(name.to_owned(), file) {
             let _ = std::fs::remove_file(earlier);
         }
-        outcome.map_err(|error| self.failure(&error))
+        unchanged?;
+        match outcome {
+            Ok(rows) => Ok(rows),
+            Err(error) => Err(self.advised(&error, &query).await),
+        }
+    }
+
+    async fn advised(&self, error: &DataFusionError, query: &Query) -> Failure {
+        advice::advised(self.failure(error), error, query, &self.tables, &self.context).await
+    }
+
+    /// Refuses what was read of files that were changed meanwhile.
+    fn still_the_same(&self, query: &Query) -> Result<(), Failure> {
+        query.tables.iter().try_for_each(|name| self.tables.check(name))
     }
 
     /// The columns `sql` would have, without running it.
@@ -176,16 +204,7 @@ impl Engine {
 
     /// The tables of the folder, with their columns or why those cannot be read.
     pub async fn tables(&self) -> Vec<TableInfo> {
-        let mut tables = Vec::new();
-        for name in self.files.names() {
-            let Some(table) = self.files.get(name) else { continue };
-            let (columns, error) = match self.open(table).await {
-                Ok(opened) => (cells::columns(opened.1.fields()), None),
-                Err(failure) => (Vec::new(), Some(failure.message)),
-            };
-            tables.push(TableInfo { name: name.to_owned(), file: table.file.clone(), columns, error });
-        }
-        tables
+        self.tables.list(&self.context).await
     }
 
     async fn columns_of(&self, sql: &str, author: Author) -> Result<Vec<Column>, Failure> {
@@ -196,102 +215,68 @@ impl Engine {
 
     /// Checks `sql` and registers the files it names.
     async fn prepare(&self, sql: &str, author: Author) -> Result<Query, Failure> {
-        let query = statement::parse(sql)?;
+        let mut query = statement::parse(sql)?;
         let state = self.context.state();
         let references = state.resolve_table_references(query.statement()).map_err(|error| self.failure(&error))?;
         for reference in references {
-            self.provide(&state, &reference, author).await?;
+            query.tables.extend(self.provide(&state, &reference, author).await?);
         }
-        let plan = self.plan(&state, &query).await.map_err(|error| self.failure(&error))?;
+        let plan = match self.plan(&state, &query).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(self.advised(&error, &query).await),
+        };
         let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reading.verify_plan(&plan).map_err(|error| statement::forbidden(&error.strip_backtrace()))?;
         Ok(query)
     }
 
-    /// Makes the table behind `reference` known to the engine, or says why there is none.
-    async fn provide(&self, state: &SessionState, reference: &TableReference, author: Author) -> Result<(), Failure> {
+    /// Makes the table behind `reference` known to the engine, or says why there is none. Answers its name if it is of files.
+    async fn provide(
+        &self,
+        state: &SessionState,
+        reference: &TableReference,
+        author: Author,
+    ) -> Result<Option<String>, Failure> {
         if reference.schema() == Some(SCRATCH_SCHEMA) {
             return match author {
-                Author::Pipeline if self.intermediates.contains_key(reference.table()) => Ok(()),
+                Author::Pipeline if self.intermediates.contains_key(reference.table()) => Ok(None),
                 Author::Pipeline => Err(self.missing(reference)),
                 Author::User => Err(statement::forbidden(&format!("intermediate results ({reference})"))),
             };
         }
         let is_of_files = reference.schema().is_none_or(|schema| schema == FILES_SCHEMA)
             && reference.catalog().is_none_or(|catalog| catalog == CATALOG);
-        let Some(table) = self.find(reference.table()).filter(|_| is_of_files) else {
+        let Some(name) = self.tables.find(reference.table()).filter(|_| is_of_files) else {
             let is_function = reference.schema().is_none() && state.table_functions().contains_key(reference.table());
-            return if is_function { Ok(()) } else { Err(self.missing(reference)) };
+            return if is_function { Ok(None) } else { Err(self.missing(reference)) };
         };
         let registered = TableReference::full(CATALOG, FILES_SCHEMA, reference.table());
         if self.context.table_exist(registered.clone()).map_err(|error| self.failure(&error))? {
-            return Ok(());
+            self.tables.check(name)?;
+            return Ok(Some(name.to_owned()));
         }
-        let (opened, _) = self.open(table).await?;
-        self.context.register_table(registered, opened).map_err(|error| self.failure(&error))?;
-        Ok(())
-    }
-
-    /// The file behind a name: spelled exactly, or the only one that differs in case alone, as SQL folds unquoted names.
-    fn find(&self, name: &str) -> Option<&FileTable> {
-        if let Some(table) = self.files.get(name) {
-            return Some(table);
-        }
-        let mut alike = self.files.names().filter(|other| other.eq_ignore_ascii_case(name));
-        let only = alike.next().filter(|_| alike.next().is_none())?;
-        self.files.get(only)
+        let opened = self.tables.open(name, &self.context).await?;
+        self.tables.check(name)?;
+        self.context.register_table(registered, opened.provider.clone()).map_err(|error| self.failure(&error))?;
+        Ok(Some(name.to_owned()))
     }
 
     fn missing(&self, reference: &TableReference) -> Failure {
-        let known: Vec<&str> = self.files.names().take(50).collect();
-        let message = format!(
-            "there is no table {reference}; the tables are {known:?}: a CSV or Parquet file, or a folder of Parquet \
-             files, is a table named by its stem (quote names with other than lower-case letters, digits and `_`)"
-        );
-        Failure::of(ErrorKind::MissingTable, message)
+        self.tables.missing(reference)
     }
 
-    async fn open(&self, table: &FileTable) -> Result<(Arc<ListingTable>, SchemaRef), Failure> {
-        let paths = self.files.paths(table)?;
-        self.listing(&paths, table.format).await.map_err(|error| {
-            let cause = self.failure(&error);
-            let kind = if cause.kind == ErrorKind::Resources { cause.kind } else { ErrorKind::File };
-            Failure::of(kind, format!("{:?} cannot be read as a table: {}", table.file, cause.message))
-        })
-    }
-
-    async fn listing(
-        &self,
-        paths: &[PathBuf],
-        format: FileFormat,
-    ) -> Result<(Arc<ListingTable>, SchemaRef), DataFusionError> {
-        let urls: Vec<ListingTableUrl> = paths.iter().map(|path| listing_url(path)).collect::<Result<_, _>>()?;
-        let format: Arc<dyn Format> = match format {
-            // Quoted values may hold line breaks, so a CSV file is not cut at line breaks to be read in parallel.
-            FileFormat::Csv => Arc::new(
-                CsvFormat::default()
-                    .with_has_header(true)
-                    .with_newlines_in_values(true)
-                    .with_schema_infer_max_rec(CSV_ROWS_INFERRED),
-            ),
-            FileFormat::Parquet => Arc::new(ParquetFormat::default()),
-        };
-        let config = ListingTableConfig::new_with_multi_paths(urls)
-            .with_listing_options(ListingOptions::new(format).with_file_extension(""))
+    /// A file of ours as a table.
+    async fn intermediate(&self, file: &Path) -> Result<Arc<ListingTable>, DataFusionError> {
+        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
+        let config = ListingTableConfig::new(listing_url(file)?)
+            .with_listing_options(options)
             .infer_schema(&self.context.state())
             .await?;
-        let schema =
-            config.file_schema.clone().unwrap_or_else(|| Arc::new(datafusion::arrow::datatypes::Schema::empty()));
-        if schema.fields().is_empty() {
-            return Err(DataFusionError::Plan(
-                "it has no columns; a CSV file starts with a line of their names".into(),
-            ));
-        }
-        Ok((Arc::new(ListingTable::try_new(config)?), schema))
+        Ok(Arc::new(ListingTable::try_new(config)?))
     }
 
     async fn register_intermediate(&self, name: &str, file: &Path) -> Result<(), DataFusionError> {
-        let (table, _) = self.listing(&[file.to_owned()], FileFormat::Parquet).await?;
+        let table = self.intermediate(file).await?;
         let reference = TableReference::full(CATALOG, SCRATCH_SCHEMA, name);
         self.context.deregister_table(reference.clone())?;
         self.context.register_table(reference, table)?;
@@ -372,6 +357,8 @@ fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, Data
     context.register_udaf(AggregateUDF::from(sum::ExactSumFunction::default()));
     context.register_udaf(AggregateUDF::from(quantile::QuantileFunction::default()));
     context.register_udf(ScalarUDF::from(finite::FiniteFunction::default()));
+    context.register_udaf(AggregateUDF::from(checked_sum::CheckedSum::default()));
+    context.add_analyzer_rule(Arc::new(rewriting::Rewriting::default()));
     Ok(context)
 }
 

@@ -1,6 +1,9 @@
-//! Which files of a folder are tables, and the guard that keeps reading inside the allowed roots.
+//! Which files of a warehouse's folder are tables, and the guard that keeps reading inside the allowed roots.
 //!
 //! Looks at names and paths only: nothing is opened here, so a folder of large files costs nothing until it is queried.
+//! What a folder that is one table must look like is [`folder`]'s.
+
+mod folder;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,19 +13,58 @@ use crate::{ErrorKind, Failure};
 /// What is looked at in one folder; more would be a mistake, and cost every look at it.
 const MOST_ENTRIES: usize = 10_000;
 
+/// How a file's name says that it is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
-    Csv,
+    /// Values in lines, with the character between them.
+    Csv {
+        separator: u8,
+        packing: Packing,
+    },
     Parquet,
 }
 
-/// One table: a CSV or Parquet file, or a folder of Parquet files (its direct children).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+/// The endings of names that are read, without the point before them.
+const ENDINGS: [(&str, FileFormat); 7] = [
+    ("csv", FileFormat::Csv { separator: b',', packing: Packing::None }),
+    ("csv.gz", FileFormat::Csv { separator: b',', packing: Packing::Gzip }),
+    ("csv.zst", FileFormat::Csv { separator: b',', packing: Packing::Zstd }),
+    ("tsv", FileFormat::Csv { separator: b'\t', packing: Packing::None }),
+    ("tsv.gz", FileFormat::Csv { separator: b'\t', packing: Packing::Gzip }),
+    ("tsv.zst", FileFormat::Csv { separator: b'\t', packing: Packing::Zstd }),
+    ("parquet", FileFormat::Parquet),
+];
+
+/// The endings, for messages.
+pub(crate) const READ: &str = "`.csv`, `.tsv` (each also with `.gz` or `.zst`) and `.parquet`";
+
+/// One table: a file, or a folder of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTable {
-    pub format: FileFormat,
     /// The name of the file or folder inside the warehouse's root.
     pub file: String,
     is_folder: bool,
+    /// Others that would be the same table; there is none of that name then.
+    rivals: Vec<String>,
+}
+
+/// One file of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// With all symlinks followed.
+    pub path: PathBuf,
+    /// Relative to the warehouse's root, for messages.
+    pub name: String,
+    pub format: FileFormat,
+    /// What the folders above it say of all its rows: `day=2026-03-01`. `None` is the null of such names.
+    pub partition: Vec<(String, Option<String>)>,
 }
 
 /// The tables of a folder by name, which is the stem of the file. Hidden files and other kinds of file are no tables.
@@ -61,49 +103,84 @@ impl FileTables {
         self.tables.get(name)
     }
 
-    /// The resolved paths to read for `table`, each one vetted: a symlink that leaves the roots is refused by name.
-    pub fn paths(&self, table: &FileTable) -> Result<Vec<PathBuf>, Failure> {
-        let path = self.root.join(&table.file);
-        let resolved = resolve(&path, &self.allowed)?;
-        if !table.is_folder {
-            return Ok(vec![resolved]);
+    /// What lies there under a name that is no table's, with what keeps it from being one.
+    pub fn no_table(&self, name: &str) -> Option<String> {
+        let is_it = |path: &PathBuf| {
+            let stem =
+                path.file_name().and_then(|file| file.to_str()).map(|file| file.split('.').next().unwrap_or(file));
+            stem.is_some_and(|stem| stem.eq_ignore_ascii_case(name))
+        };
+        let found = children(&self.root).ok()?.into_iter().find(is_it)?;
+        let file = text(found.file_name())?;
+        if !found.is_dir() {
+            return Some(format!("{file:?} is there, but ends in none of those"));
         }
-        let parts: Vec<PathBuf> = children(&resolved)?.into_iter().filter(|part| is_parquet(part)).collect();
-        parts.iter().map(|part| resolve(part, &self.allowed)).collect()
+        let within = children(&found).ok()?.into_iter().next();
+        Some(match within.and_then(|within| text(within.file_name())) {
+            Some(within) => {
+                format!("the folder {file:?} is there, but what is in it ends in none of those, as {within:?}")
+            }
+            None => format!("the folder {file:?} is there, but nothing is in it"),
+        })
     }
 
-    fn insert(&mut self, path: &Path) -> Result<(), Failure> {
-        let (Some(file), Some(stem)) = (text(path.file_name()), text(path.file_stem())) else {
-            return Ok(());
-        };
-        let extension = text(path.extension()).unwrap_or_default().to_ascii_lowercase();
-        let (name, table) = if path.is_dir() {
-            // Outside folders are not looked into; the name stays listed, so that a query is told why it is refused.
-            let is_inside = resolve(path, &self.allowed).is_ok();
-            if is_inside && !children(path)?.iter().any(|part| is_parquet(part)) {
-                return Ok(());
-            }
-            (file.clone(), FileTable { format: FileFormat::Parquet, file, is_folder: true })
-        } else {
-            let format = match extension.as_str() {
-                "csv" => FileFormat::Csv,
-                "parquet" => FileFormat::Parquet,
-                _ => return Ok(()),
-            };
-            (stem, FileTable { format, file, is_folder: false })
-        };
-        if let Some(other) = self.tables.get(&name) {
+    /// The files to read for `table`, by name, each one vetted: a symlink that leaves the roots is refused by name, and so is
+    /// a folder that holds what would be left out.
+    pub fn parts(&self, table: &FileTable) -> Result<Vec<FilePart>, Failure> {
+        if !table.rivals.is_empty() {
             return Err(Failure::of(
                 ErrorKind::File,
                 format!(
-                    "{:?} and {:?} would both be the table {name:?}; a table is named by its stem: rename one",
-                    other.file, table.file
+                    "{:?} and {:?} would both be this table, and a table is named by its stem: rename one of them",
+                    table.file,
+                    table.rivals.join("\", \"")
                 ),
             ));
         }
-        self.tables.insert(name, table);
+        let path = self.root.join(&table.file);
+        let resolved = resolve(&path, &self.allowed)?;
+        if table.is_folder {
+            return folder::parts(&table.file, &resolved, &self.allowed);
+        }
+        let format = format_of(&table.file).map(|(_, format)| format);
+        let format = format.ok_or_else(|| file_failure(&path, "is no table", &format!("what is read is {READ}")))?;
+        Ok(vec![FilePart { path: resolved, name: table.file.clone(), format, partition: Vec::new() }])
+    }
+
+    fn insert(&mut self, path: &Path) -> Result<(), Failure> {
+        let Some(file) = text(path.file_name()) else { return Ok(()) };
+        let is_folder = path.is_dir();
+        let name = if is_folder {
+            // Outside folders are not looked into; the name stays listed, so that a query is told why it is refused.
+            let is_inside = resolve(path, &self.allowed).is_ok();
+            if is_inside && !folder::holds_a_table(path)? {
+                return Ok(());
+            }
+            file.clone()
+        } else {
+            match format_of(&file) {
+                Some((stem, _)) => stem.to_owned(),
+                None => return Ok(()),
+            }
+        };
+        match self.tables.get_mut(&name) {
+            Some(other) => other.rivals.push(file),
+            None => {
+                self.tables.insert(name, FileTable { file, is_folder, rivals: Vec::new() });
+            }
+        }
         Ok(())
     }
+}
+
+/// The stem of a file's name and how the file is read, if it is.
+fn format_of(file: &str) -> Option<(&str, FileFormat)> {
+    ENDINGS.iter().find_map(|(ending, format)| {
+        let at = file.len().checked_sub(ending.len() + 1)?;
+        let (stem, rest) = (file.get(..at)?, file.get(at..)?);
+        let fits = rest.starts_with('.') && rest[1..].eq_ignore_ascii_case(ending) && !stem.is_empty();
+        fits.then_some((stem, *format))
+    })
 }
 
 fn below_a_root(folder: &Path, allowed: &[PathBuf]) -> Result<PathBuf, Failure> {
@@ -139,13 +216,11 @@ fn children(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         let what = format!("has more than {MOST_ENTRIES} files and folders in it");
         return Err(file_failure(folder, &what, "divide it"));
     }
-    paths.retain(|path| text(path.file_name()).is_some_and(|name| !name.starts_with(['.', '_'])));
+    // A name that is no UTF-8 is seen too: what it holds must not be left out without a word.
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
+    paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b"_")));
     paths.sort();
     Ok(paths)
-}
-
-fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) && !path.is_dir()
 }
 
 fn text(name: Option<&std::ffi::OsStr>) -> Option<String> {

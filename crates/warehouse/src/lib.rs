@@ -11,7 +11,10 @@ mod error;
 pub mod exact_sum;
 pub mod files;
 pub mod protocol;
+#[cfg(feature = "embedded")]
+mod reading;
 mod session;
+mod settings;
 mod table;
 #[cfg(feature = "embedded")]
 pub mod worker;
@@ -20,4 +23,5 @@ pub use dialect::Dialect;
 pub use error::{ErrorKind, Failure, WarehouseError};
 pub use protocol::{Answered, Setup, WarehouseConfig};
 pub use session::{MAX_ANSWER_BYTES, Session};
-pub use table::{Cell, Column, ColumnType, Table, TableError, TableInfo};
+pub use settings::{SaidType, TableSettings};
+pub use table::{Cell, Column, ColumnType, Table, TableColumn, TableError, TableInfo};

@@ -2,12 +2,13 @@
 //!
 //! Standard input carries [`Setup`] first, then [`Request`]s; standard output carries [`Answer`]s alone.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::files::FileTables;
-use crate::{Column, Dialect, Failure, Table, TableInfo};
+use crate::{Column, Dialect, ErrorKind, Failure, Table, TableInfo, TableSettings};
 
 /// The first line: what the worker works on. It is answered too, so that a wrong path shows at the start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +18,10 @@ pub struct Setup {
     /// A folder of this session's own for intermediate results and spilled data; made if missing. The caller deletes it
     /// when the session has ended, however it ended.
     pub scratch: PathBuf,
+    /// A folder that all sessions share, where is remembered what was found in files; made if missing. Without one, every
+    /// session looks at them anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<PathBuf>,
     /// How much the engine may hold in memory; beyond it spills to `scratch`, then fails. The process as a whole may take
     /// twice this plus 512 MiB before the system stops it.
     pub memory_limit_bytes: u64,
@@ -25,8 +30,14 @@ pub struct Setup {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum WarehouseConfig {
-    /// A folder of CSV and Parquet files, which must lie below one of `roots` once symlinks are followed.
-    Files { path: PathBuf, roots: Vec<PathBuf> },
+    /// A folder of CSV and Parquet files, which must lie below one of `roots` once symlinks are followed. `tables` says by
+    /// name what their columns are, where the files do not tell.
+    Files {
+        path: PathBuf,
+        roots: Vec<PathBuf>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        tables: BTreeMap<String, TableSettings>,
+    },
 }
 
 impl WarehouseConfig {
@@ -40,7 +51,20 @@ impl WarehouseConfig {
     /// Whether there is such a warehouse, by a look that costs little. It may take as long as a disk or a server takes.
     pub fn look(&self) -> Result<(), Failure> {
         match self {
-            Self::Files { path, roots } => FileTables::of_folder(path, roots).map(drop),
+            Self::Files { path, roots, tables } => {
+                let listed = FileTables::of_folder(path, roots)?;
+                match tables.keys().find(|name| listed.get(name).is_none()) {
+                    None => Ok(()),
+                    Some(name) => {
+                        let known: Vec<&str> = listed.names().take(50).collect();
+                        let message = format!(
+                            "`tables` speaks of {name:?}, but there is no such table; the tables are {known:?}: name one of \
+                             them, or leave it out"
+                        );
+                        Err(Failure::of(ErrorKind::MissingTable, message))
+                    }
+                }
+            }
         }
     }
 }

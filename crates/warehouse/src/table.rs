@@ -59,14 +59,26 @@ pub struct Column {
     pub kind: ColumnType,
 }
 
-/// A table that SQL can name, for previews and completion.
+/// A column of a table that SQL can name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: ColumnType,
+    /// What its type was chosen by.
+    pub why: String,
+}
+
+/// A table that SQL can name, for people and completion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableInfo {
     pub name: String,
     /// The file or folder it is read from, relative to the warehouse's root.
     pub file: String,
-    pub columns: Vec<Column>,
-    /// Why the columns could not be read, if they could not.
+    /// How many files that are.
+    pub files: u64,
+    pub columns: Vec<TableColumn>,
+    /// Why it cannot be read, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -149,12 +149,12 @@ impl Api {
         }
     }
 
-    fn scratch_name(&self) -> String {
+    pub fn scratch_name(&self) -> String {
         format!("query_{}", crate::domain::id::text(self.registry.ids().next()))
     }
 }
 
-fn not_answered(reason: &str) -> Problem {
+pub fn not_answered(reason: &str) -> Problem {
     tracing::warn!(%reason, "a query was not answered");
     Problem::of(Kind::Unavailable, format!("the query engine gave no answer: {reason}; try again later"))
 }

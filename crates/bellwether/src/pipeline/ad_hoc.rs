@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bellwether_warehouse::{Column, ErrorKind, Session, Table, WarehouseError};
+use bellwether_warehouse::{Column, ErrorKind, Session, Table, TableInfo, WarehouseError};
 use tokio::sync::Semaphore;
 
 use super::{Limits, session};
@@ -79,6 +79,11 @@ impl AdHocQueries {
         rows: usize,
     ) -> Result<(Vec<Column>, Table), QueryError> {
         self.ask(engine, name, async |session| Ok((session.check(sql).await?, session.preview(sql, rows).await?))).await
+    }
+
+    /// The tables that SQL can name there.
+    pub async fn tables(&self, engine: &Engine, name: &str) -> Result<Vec<TableInfo>, QueryError> {
+        self.ask(engine, name, async |session| session.tables().await).await
     }
 
     /// `name` is of the folder for what the worker spills; no two questions under way may share one.

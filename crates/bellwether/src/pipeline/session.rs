@@ -12,6 +12,8 @@ use crate::registry::warehouse_config;
 pub async fn open(limits: &Limits, engine: &Engine, scratch: &Path) -> Result<(Session, Dialect), WarehouseError> {
     let warehouse = warehouse_config(engine, &limits.files_roots);
     let dialect = warehouse.dialect();
-    let setup = Setup { warehouse, scratch: scratch.to_owned(), memory_limit_bytes: limits.memory_bytes };
+    // Beside the scratch folder, as that is emptied at every start.
+    let memory = limits.scratch.parent().map(|data| data.join("scans"));
+    let setup = Setup { warehouse, scratch: scratch.to_owned(), memory, memory_limit_bytes: limits.memory_bytes };
     Ok((Session::start(&limits.program, ["worker"], &setup).await?, dialect))
 }

@@ -150,7 +150,9 @@ impl Registry {
 /// What opens a warehouse. Folders must lie below one of `files_roots`.
 pub fn warehouse_config(engine: &Engine, files_roots: &[PathBuf]) -> WarehouseConfig {
     match engine {
-        Engine::Files { path } => WarehouseConfig::Files { path: path.into(), roots: files_roots.to_vec() },
+        Engine::Files { path, tables } => {
+            WarehouseConfig::Files { path: path.into(), roots: files_roots.to_vec(), tables: tables.clone() }
+        }
     }
 }
 

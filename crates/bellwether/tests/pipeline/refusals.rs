@@ -59,6 +59,43 @@ async fn sql_that_the_engine_does_not_survive_is_its_authors_to_mend() {
     }
 }
 
+/// What a warehouse's files are read as, and why; an author may say it otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_shown_with_what_their_types_were_chosen_by() {
+    let here = Installation::start().await;
+    let study = Study::define(&here.api, &here.files()).await;
+    std::fs::write(here.files().join("versions.csv"), "uid,variation\n7,1.9\n8,1.10\n").unwrap();
+    std::fs::write(here.files().join("broken.csv"), "a,b\n1\n").unwrap();
+    let path = format!("/warehouses/{}", study.warehouse.as_str().unwrap());
+    let shown = |answer: serde_json::Value, name: &str| {
+        let tables = answer["items"].as_array().unwrap().clone();
+        tables.into_iter().find(|table| table["name"] == name).unwrap()
+    };
+    let tables = here.api.get(&format!("{path}/tables")).await.unwrap();
+    let versions = shown(tables.clone(), "versions");
+    assert_eq!(
+        versions["columns"],
+        json!([
+            {"name": "uid", "type": "int", "why": "every value is an integer, printed back identically"},
+            {"name": "variation", "type": "text", "why": "text: 1.10 would become 1.1 (row 2)"}
+        ])
+    );
+    assert_eq!((&versions["file"], &versions["files"]), (&json!("versions.csv"), &json!(1)));
+    let error = shown(tables, "broken")["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("broken.csv") && error.contains("row 1 (line 2)"), "{error}");
+
+    here.api.patch(&path, &json!({"tables": {"versions": {"columns": {"uid": "text"}}}})).await.unwrap();
+    let tables = here.api.get(&format!("{path}/tables")).await.unwrap();
+    let uid = shown(tables, "versions")["columns"][0].clone();
+    assert_eq!((&uid["type"], &uid["why"]), (&json!("text"), &json!("text: said by the warehouse's `tables`")));
+    for (said, word) in
+        [(json!({"none": {"columns": {"uid": "text"}}}), "versions"), (json!({"versions": {}}), "columns")]
+    {
+        let (status, problem) = refusal(here.api.patch(&path, &json!({"tables": said})).await);
+        assert!(status == 422 && problem.contains(word), "{status}: {problem}");
+    }
+}
+
 /// A preview shows what a person reads, however much there is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preview_of_large_rows_is_small() {

@@ -21,7 +21,7 @@ const TRIAL: &str = include_str!("../../data/nsw_trial.csv");
 pub struct Study {
     api: Api,
     entity: Value,
-    warehouse: Value,
+    pub warehouse: Value,
     pub assignment_source: String,
 }
 

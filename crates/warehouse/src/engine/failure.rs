@@ -13,6 +13,11 @@ pub fn is_exhausted(error: &DataFusionError) -> bool {
 }
 
 pub fn failure(error: &DataFusionError, memory_limit_bytes: u64) -> Failure {
+    if let DataFusionError::External(external) = error.find_root()
+        && let Some(failure) = external.downcast_ref::<Failure>()
+    {
+        return failure.clone();
+    }
     match kind(error.find_root()) {
         ErrorKind::Sql => sql_failure(error),
         ErrorKind::Resources => Failure::of(
@@ -51,9 +56,12 @@ pub fn sql_failure(error: &DataFusionError) -> Failure {
 const BUG_REPORT: &str = ".\nThis issue was likely caused by a bug in DataFusion's code. Please help us to resolve this by \
                           filing a bug report in our issue tracker: https://github.com/apache/datafusion/issues";
 
+/// What it adds to a name in the wrong case: a setting that nobody can reach.
+const SETTING: &str = " or disable the datafusion.sql_parser.enable_ident_normalization configuration";
+
 /// What the engine says, for the query's author.
 fn words(error: &DataFusionError) -> String {
-    error.strip_backtrace().replace(BUG_REPORT, "").replace("Internal error: ", "")
+    error.strip_backtrace().replace(BUG_REPORT, "").replace(SETTING, "").replace("Internal error: ", "")
 }
 
 fn kind(root: &DataFusionError) -> ErrorKind {

@@ -9,6 +9,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use std::collections::HashSet;
 
 /// Who wrote the SQL: only ours may name intermediate results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,11 +20,22 @@ pub enum Author {
 
 /// A statement known to be one query.
 #[derive(Debug)]
-pub struct Query(Statement);
+pub struct Query {
+    statement: Statement,
+    /// The tables of files that it names, once they were looked up.
+    pub tables: Vec<String>,
+    /// All words in it, as names are looked up: in lower case where they are not quoted.
+    words: HashSet<String>,
+}
 
 impl Query {
     pub fn statement(&self) -> &Statement {
-        &self.0
+        &self.statement
+    }
+
+    /// Whether a name stands in it.
+    pub fn names(&self, name: &str) -> bool {
+        self.words.contains(name)
     }
 }
 
@@ -47,7 +59,12 @@ pub fn parse(sql: &str) -> Result<Query, Failure> {
     let mut statements = DFParser::parse_sql_with_dialect(sql, &dialect).map_err(|error| sql_failure(&error))?;
     match (statements.pop_front(), statements.is_empty()) {
         (Some(Statement::Statement(ast)), true) if matches!(*ast, Ast::Query(_)) => {
-            Ok(Query(Statement::Statement(ast)))
+            let words = tokens.iter().filter_map(|token| match &token.token {
+                Token::Word(word) if word.quote_style.is_some() => Some(word.value.clone()),
+                Token::Word(word) => Some(word.value.to_lowercase()),
+                _ => None,
+            });
+            Ok(Query { statement: Statement::Statement(ast), tables: Vec::new(), words: words.collect() })
         }
         _ => {
             let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));

@@ -1,6 +1,7 @@
 //! A folder of files with a worker over it.
 
-use bellwether_warehouse::{Cell, ErrorKind, Session, Setup, Table, WarehouseConfig, WarehouseError};
+use bellwether_warehouse::{Cell, ErrorKind, Session, Setup, Table, TableSettings, WarehouseConfig, WarehouseError};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -10,12 +11,14 @@ pub const WORKER: &str = env!("CARGO_BIN_EXE_warehouse-worker");
 pub struct Folder {
     place: TempDir,
     pub memory_limit_bytes: u64,
+    pub tables: BTreeMap<String, TableSettings>,
 }
 
 impl Folder {
     /// A warehouse holding the named files.
     pub fn with(files: &[(&str, &str)]) -> Folder {
-        let folder = Folder { place: tempfile::tempdir().unwrap(), memory_limit_bytes: 256 * MEBIBYTE };
+        let folder =
+            Folder { place: tempfile::tempdir().unwrap(), memory_limit_bytes: 256 * MEBIBYTE, tables: BTreeMap::new() };
         std::fs::create_dir(folder.root()).unwrap();
         for (name, content) in files {
             folder.write(name, content);
@@ -45,8 +48,13 @@ impl Folder {
 
     pub fn setup_at(&self, path: &Path) -> Setup {
         Setup {
-            warehouse: WarehouseConfig::Files { path: path.to_owned(), roots: vec![self.root()] },
+            warehouse: WarehouseConfig::Files {
+                path: path.to_owned(),
+                roots: vec![self.root()],
+                tables: self.tables.clone(),
+            },
             scratch: self.outside("scratch"),
+            memory: Some(self.outside("memory")),
             memory_limit_bytes: self.memory_limit_bytes,
         }
     }

@@ -2,8 +2,11 @@
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail the test")]
 
+mod arithmetic;
 mod determinism;
 mod folder;
+mod folders;
+mod reading;
 mod refusals;
 mod tables;
 mod worker;

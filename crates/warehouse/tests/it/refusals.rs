@@ -41,7 +41,7 @@ async fn statements_that_are_no_queries() {
     session.query("WITH gone AS (DELETE FROM facts) SELECT * FROM facts", 10).await.unwrap_err();
     assert_eq!(rows(&mut session, "SELECT n FROM facts").await, [[Cell::Int(1)]]);
     let left: Vec<_> = std::fs::read_dir(folder.outside("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 3, "only files, scratch and the escape: {left:?}");
+    assert_eq!(left.len(), 4, "only files, scratch, memory and the escape: {left:?}");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn wrong_sql_is_told_with_its_place() {
 
 #[tokio::test]
 async fn symlinks_may_not_lead_outside() {
-    let folder = Folder::with(&[("facts.csv", "n\n1\n"), ("inner/note.txt", "")]);
+    let folder = Folder::with(&[("facts.csv", "n\n1\n"), ("inner/_note.txt", "")]);
     let secret = folder.outside("secret.csv");
     std::fs::write(&secret, "n\n42\n").unwrap();
     let parquet = folder.outside("lake");
@@ -153,11 +153,38 @@ async fn wrong_arguments_are_told_in_terms_of_the_query() {
 #[test]
 fn a_relative_folder_lies_below_a_root() {
     let folder = Folder::with(&[("w/orders.csv", "id\n1\n")]);
-    let files =
-        |path: &str| WarehouseConfig::Files { path: path.into(), roots: vec!["/nowhere".into(), folder.root()] };
+    let files = |path: &str| WarehouseConfig::Files {
+        path: path.into(),
+        roots: vec!["/nowhere".into(), folder.root()],
+        tables: Default::default(),
+    };
     files("w").look().unwrap();
     for path in ["files/w", "..", "elsewhere"] {
         let refusal = files(path).look().unwrap_err().to_string();
         assert!(refusal.contains("is in none of") || refusal.contains("outside"), "{refusal}");
     }
+}
+
+/// Who calculates with text is told which column is text, why, and what to write.
+#[tokio::test]
+async fn a_text_column_is_named_with_its_remedies() {
+    let folder = Folder::with(&[("t.csv", "k,amount,\"Other Sum\",n\na,1,1,5\nb,10.50,2,6\nc,N/A,2.50,7\n")]);
+    let mut session = folder.session().await;
+    for (sql, column) in [
+        ("SELECT amount + 1 FROM t", "amount"),
+        ("SELECT sum(t.amount) FROM t", "amount"),
+        ("SELECT -\"Other Sum\" FROM t", "Other Sum"),
+        ("SELECT sum(CAST(amount AS DOUBLE)), max(k), max(\"Other Sum\") FROM t", "amount"),
+        ("SELECT k FROM t WHERE amount > 5", "amount"),
+    ] {
+        let (kind, message) = refusal(&mut session, sql).await;
+        assert_eq!(kind, ErrorKind::Sql, "{message}");
+        for word in [&format!("column {column:?} of \"t\""), "CAST(", "TRY_CAST", "NULLIF", "`tables`", "row 2"] {
+            let is_other = word == "row 2" && column == "Other Sum";
+            assert!(is_other || message.contains(word), "{sql}: {word}: {message}");
+        }
+    }
+    let (_, message) = refusal(&mut session, "SELECT CAST(amount AS DOUBLE), k FROM t WHERE n > 6").await;
+    assert!(message.starts_with("column \"amount\"") && message.contains("NULLIF(amount, 'N/A')"), "{message}");
+    assert_eq!(rows(&mut session, "SELECT sum(TRY_CAST(amount AS DOUBLE)) FROM t").await, [[Cell::Float(11.5)]]);
 }

@@ -1,7 +1,7 @@
 //! Which files are tables, and what their values become.
 
 use crate::folder::{Folder, refusal, rows, start, table};
-use bellwether_warehouse::{Cell, Column, ColumnType, Dialect, ErrorKind, WarehouseError};
+use bellwether_warehouse::{Cell, ColumnType, Dialect, ErrorKind, WarehouseError};
 
 const ASSIGNMENTS: &str = "subject,at,variation,share\n\
     u1,2026-01-02,a,0.5\n\
@@ -26,7 +26,9 @@ async fn a_csv_file_is_a_table() {
     let tables = session.tables().await.unwrap();
     assert_eq!(tables.len(), 1, "{tables:?}");
     assert_eq!((tables[0].name.as_str(), tables[0].file.as_str()), ("Assignments", "Assignments.csv"));
-    assert_eq!(tables[0].columns[3], Column { name: "share".into(), kind: ColumnType::Float });
+    let share = &tables[0].columns[3];
+    assert_eq!((share.name.as_str(), share.kind), ("share", ColumnType::Float));
+    assert_eq!(share.why, "every value is the shortest text of its number, printed back identically");
 }
 
 #[tokio::test]
@@ -143,11 +145,13 @@ async fn empty_results_can_be_kept() {
 }
 
 #[tokio::test]
-async fn two_files_of_one_name_are_an_error_that_names_both() {
-    let folder = Folder::with(&[("facts.csv", "n\n1\n"), ("facts.parquet", "")]);
-    let Err(WarehouseError::Failed(failure)) = folder.start().await else { panic!("started") };
-    assert_eq!(failure.kind, ErrorKind::File);
-    assert!(failure.message.contains("\"facts.csv\" and \"facts.parquet\""), "{failure}");
+async fn two_files_of_one_name_spoil_that_table_alone() {
+    let folder = Folder::with(&[("facts.csv", "n\n1\n"), ("facts.parquet", ""), ("other.csv", "n\n2\n")]);
+    let mut session = folder.session().await;
+    let (kind, message) = refusal(&mut session, "SELECT * FROM facts").await;
+    assert_eq!(kind, ErrorKind::File);
+    assert!(message.contains("\"facts.csv\" and \"facts.parquet\""), "{message}");
+    assert_eq!(rows(&mut session, "SELECT n FROM other").await, [[Cell::Int(2)]]);
 }
 
 #[tokio::test]

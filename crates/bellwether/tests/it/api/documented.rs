@@ -72,7 +72,8 @@ fn role(method: &Method, path: &str) -> &'static str {
         section("## Keys and roles").lines().find_map(|line| line.strip_prefix(&start)).unwrap()
     };
     let resource = format!("`{}`", path.trim_start_matches('/').split('/').next().unwrap());
-    let is_read = *method == Method::GET && !row("read").contains(&resource);
+    let is_excepted = row("read").contains(&resource) || row("read").contains(&format!("`{path}`"));
+    let is_read = *method == Method::GET && !is_excepted;
     match () {
         () if is_read => "read",
         () if row("admin").contains(&resource) => "admin",

@@ -1,0 +1,46 @@
+//! What can be read in a warehouse: its tables, their columns, and why each has its type.
+
+use axum::Json;
+use axum::extract::State;
+use bellwether_warehouse::{TableColumn, TableInfo};
+use serde::Serialize;
+
+use super::Shared;
+use super::answer::Answer;
+use super::params::{Ids, parse_id};
+use super::problem::Problem;
+use super::sources::not_answered;
+use crate::domain::error::Refusal;
+use crate::domain::id::WarehouseId;
+use crate::domain::warehouse::Warehouse;
+use crate::pipeline::QueryError;
+use crate::store::definitions;
+
+#[derive(Serialize)]
+pub struct Tables {
+    items: Vec<TableView>,
+    /// A list like others, though it has one page.
+    next: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TableView {
+    name: String,
+    file: String,
+    files: u64,
+    columns: Vec<TableColumn>,
+    error: Option<String>,
+}
+
+pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Tables>> {
+    let id: WarehouseId = parse_id(&id)?;
+    let found = api.read(move |tx| Ok(definitions::get::<Warehouse>(tx, id)?)).await?;
+    let warehouse = found.ok_or_else(|| Refusal::not_found("warehouse", id))?.body;
+    let tables = api.queries.tables(&warehouse.engine, &api.scratch_name()).await.map_err(|error| match error {
+        QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("path", reason)),
+        QueryError::Busy => Problem::busy(error.to_string()),
+        QueryError::Failed(reason) => not_answered(&reason),
+    })?;
+    let view = |TableInfo { name, file, files, columns, error }| TableView { name, file, files, columns, error };
+    Ok(Json(Tables { items: tables.into_iter().map(view).collect(), next: None }))
+}
