@@ -8,6 +8,7 @@ mod body;
 mod connection;
 mod definitions;
 mod deliveries;
+mod discovery;
 mod endpoints;
 mod events;
 mod experiments;
@@ -212,6 +213,8 @@ fn event_routes() -> Router<Shared> {
 fn definition_routes() -> Router<Shared> {
     let router = Router::new()
         .route("/assignment_sources/{id}/preview", admin(post(sources::preview::<AssignmentSource>)))
+        .route("/assignment_sources/{id}/scan", write(post(discovery::scan)))
+        .route("/assignment_sources/{id}/experiments", read(get(discovery::experiments)))
         .route("/fact_sources/{id}/preview", admin(post(sources::preview::<FactSource>)))
         .route("/warehouses/{id}/tables", admin(get(tables::list)))
         .route("/keys", admin(get(keys::list).post(keys::issue)))

@@ -9,6 +9,7 @@ pub mod collection;
 pub mod configuration;
 pub mod definition;
 pub mod delivery;
+pub mod discovery;
 pub mod endpoint;
 pub mod error;
 pub mod event;

@@ -8,6 +8,7 @@ mod analysis;
 pub mod columns;
 mod compute;
 mod counts;
+mod discovery;
 pub mod explain;
 mod plan;
 mod run;

@@ -6,6 +6,7 @@
 
 mod attachments;
 mod definitions;
+mod discovery;
 mod edit;
 mod endpoints;
 mod experiments;

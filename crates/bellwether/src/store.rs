@@ -21,6 +21,7 @@ pub mod pending;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;
+pub mod scans;
 pub mod settings;
 pub mod undelivered;
 

@@ -16,7 +16,6 @@ use super::views::experiment::{
 };
 use crate::domain::actor::Principal;
 use crate::domain::aggregation::{Timeframe, Winsorization};
-use crate::domain::configuration::Configuration;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::{self, Attachment};
 use crate::domain::id::{CollectionId, ExperimentId, MetricId};
@@ -49,8 +48,9 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
 pub async fn create(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Body(configuration): Body<Configuration>,
+    Edit(given): Edit,
 ) -> Answer<([(HeaderName, String); 1], Created<Experiment>)> {
+    let configuration = api.registry.read_new_experiment(given).await?;
     let experiment = api.registry.create_experiment(actor, configuration).await?;
     let location = format!("/api/v1/experiments/{}", experiment.id);
     Ok(([(header::LOCATION, location)], Created(answer(&experiment))))

@@ -68,6 +68,9 @@ pub trait Validate {
     fn validate(&self) -> Result<(), Refusal>;
 }
 
+/// Of a key or another name, in characters.
+pub const LONGEST_NAME: usize = 200;
+
 /// More errors than anybody mends at once only make the answer huge.
 const MOST_ERRORS: usize = 100;
 
@@ -149,7 +152,7 @@ impl FieldErrors {
     }
 
     pub fn name(&mut self, field: &str, given: &str) {
-        self.text(field, given, 200);
+        self.text(field, given, LONGEST_NAME);
         self.check(!given.trim().is_empty(), field, || {
             "it is empty; give it at least one visible character".to_owned()
         });

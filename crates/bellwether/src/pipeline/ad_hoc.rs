@@ -1,18 +1,30 @@
 //! Questions about SQL outside of runs: whether a source's SQL is one, which columns it has, what its first rows are.
 //! Answered by a worker as well, a few at a time and not for long, so that nobody's SQL holds up the API.
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bellwether_warehouse::{Column, ErrorKind, Session, Table, TableInfo, WarehouseError};
 use tokio::sync::Semaphore;
 
-use super::{Limits, session};
+use super::columns::Columns;
+use super::steps::Assignments;
+use super::{Limits, discovery, session};
+use crate::domain::definition::AssignmentSource;
+use crate::domain::discovery::Scan;
+use crate::domain::id::AssignmentSourceId;
 use crate::domain::warehouse::Engine;
+use crate::registry::warehouse_config;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 2;
 /// Those that wait for their turn; each may wait long, and holds up no other request of the API.
 const MOST_WAITING: usize = 8;
+/// For a scan, which reads all of a source.
+const SCAN_TIMEOUT: Duration = Duration::from_mins(10);
+const SCANS_AT_ONCE: usize = 1;
+const MOST_SCANS_WAITING: usize = 3;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -53,21 +65,83 @@ impl QueryError {
     }
 }
 
-pub struct AdHocQueries {
-    limits: Limits,
+/// How many questions of a kind there may be, and for how long.
+struct Turns {
     permits: Semaphore,
     /// For those that wait, and those under way.
     places: Semaphore,
+    timeout: Duration,
+}
+
+impl Turns {
+    fn of(at_once: usize, waiting: usize, timeout: Duration) -> Self {
+        Self { permits: Semaphore::new(at_once), places: Semaphore::new(at_once + waiting), timeout }
+    }
+}
+
+pub struct AdHocQueries {
+    limits: Limits,
+    questions: Turns,
+    /// A scan may take long, and keeps no short question waiting.
+    scans: Turns,
+    scanned: Mutex<HashSet<AssignmentSourceId>>,
+}
+
+/// The only scan of its source in this process, until it is dropped.
+pub struct ScanClaim<'a> {
+    queries: &'a AdHocQueries,
+    source: AssignmentSourceId,
+}
+
+impl Drop for ScanClaim<'_> {
+    fn drop(&mut self) {
+        self.queries.scanned().remove(&self.source);
+    }
 }
 
 impl AdHocQueries {
     pub fn within(limits: Limits) -> Self {
-        Self { limits, permits: Semaphore::new(AT_ONCE), places: Semaphore::new(AT_ONCE + MOST_WAITING) }
+        Self {
+            limits,
+            questions: Turns::of(AT_ONCE, MOST_WAITING, TIMEOUT),
+            scans: Turns::of(SCANS_AT_ONCE, MOST_SCANS_WAITING, SCAN_TIMEOUT),
+            scanned: Mutex::default(),
+        }
+    }
+
+    fn scanned(&self) -> MutexGuard<'_, HashSet<AssignmentSourceId>> {
+        self.scanned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` while there is another scan of this source.
+    pub fn claim_scan(&self, source: AssignmentSourceId) -> Option<ScanClaim<'_>> {
+        let is_first = self.scanned().insert(source);
+        is_first.then(|| ScanClaim { queries: self, source })
+    }
+
+    /// Which experiments a source has rows of. `version` is the source's, `name` as for [`Self::ask`].
+    pub async fn scan(
+        &self,
+        engine: &Engine,
+        name: &str,
+        source: &AssignmentSource,
+        version: i64,
+    ) -> Result<Scan, QueryError> {
+        self.ask(&self.scans, engine, name, async |session| {
+            let columns = session.check(&source.sql).await?;
+            let dialect = warehouse_config(engine, &[]).dialect();
+            let columns = Columns { dialect, source: "the SQL".to_owned(), columns: &columns };
+            let assignments = Assignments::of(source, &columns).map_err(QueryError::Sql)?;
+            let answered = session.query(&discovery::statement(dialect, &assignments), discovery::MOST_ROWS).await?;
+            let rows = answered.table.unwrap_or_default();
+            discovery::read(&rows, version).map_err(|error| QueryError::Failed(error.to_string()))
+        })
+        .await
     }
 
     /// The columns of `sql`, if it is a query that users may write.
     pub async fn check(&self, engine: &Engine, name: &str, sql: &str) -> Result<Vec<Column>, QueryError> {
-        self.ask(engine, name, async |session| session.check(sql).await).await
+        self.ask(&self.questions, engine, name, async |session| Ok(session.check(sql).await?)).await
     }
 
     /// The columns and the first rows of `sql`.
@@ -78,26 +152,30 @@ impl AdHocQueries {
         sql: &str,
         rows: usize,
     ) -> Result<(Vec<Column>, Table), QueryError> {
-        self.ask(engine, name, async |session| Ok((session.check(sql).await?, session.preview(sql, rows).await?))).await
+        self.ask(&self.questions, engine, name, async |session| {
+            Ok((session.check(sql).await?, session.preview(sql, rows).await?))
+        })
+        .await
     }
 
     /// The tables that SQL can name there.
     pub async fn tables(&self, engine: &Engine, name: &str) -> Result<Vec<TableInfo>, QueryError> {
-        self.ask(engine, name, async |session| session.tables().await).await
+        self.ask(&self.questions, engine, name, async |session| Ok(session.tables().await?)).await
     }
 
     /// `name` is of the folder for what the worker spills; no two questions under way may share one.
     async fn ask<T>(
         &self,
+        turns: &Turns,
         engine: &Engine,
         name: &str,
-        question: impl AsyncFnOnce(&mut Session) -> Result<T, WarehouseError>,
+        question: impl AsyncFnOnce(&mut Session) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         let closed = |_| QueryError::Failed("the server is stopping".to_owned());
-        let _place = self.places.try_acquire().map_err(|_| QueryError::Busy)?;
-        let _permit = self.permits.acquire().await.map_err(closed)?;
+        let _place = turns.places.try_acquire().map_err(|_| QueryError::Busy)?;
+        let _permit = turns.permits.acquire().await.map_err(closed)?;
         let scratch = self.limits.scratch.join(name);
-        let answer = tokio::time::timeout(TIMEOUT, async {
+        let answer = tokio::time::timeout(turns.timeout, async {
             let started = session::open(&self.limits, engine, &scratch).await;
             let (mut session, _) = started.map_err(|error| match error {
                 WarehouseError::Failed(_) => QueryError::from(error),
@@ -105,13 +183,15 @@ impl AdHocQueries {
             })?;
             let answer = question(&mut session).await;
             session.kill().await;
-            Ok(answer?)
+            answer
         });
         let answer = answer.await;
         let _ = tokio::fs::remove_dir_all(&scratch).await;
         match answer {
             Ok(answer) => answer,
-            Err(_) => Err(QueryError::Sql(format!("it takes longer than {} s; make it read less", TIMEOUT.as_secs()))),
+            Err(_) => {
+                Err(QueryError::Sql(format!("it takes longer than {} s; make it read less", turns.timeout.as_secs())))
+            }
         }
     }
 }

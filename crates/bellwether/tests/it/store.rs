@@ -9,6 +9,7 @@ mod lists;
 mod log;
 mod removal;
 mod runs;
+mod scans;
 mod settings_and_keys;
 mod statements;
 mod tls;

@@ -3,6 +3,7 @@
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod discovery;
 mod ends;
 mod failures;
 mod figures;

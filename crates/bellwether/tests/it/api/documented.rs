@@ -76,6 +76,7 @@ fn role(method: &Method, path: &str) -> &'static str {
     let is_read = *method == Method::GET && !is_excepted;
     match () {
         () if is_read => "read",
+        () if row("write").contains(&format!("`{path}`")) => "write",
         () if row("admin").contains(&resource) => "admin",
         () => "write",
     }
