@@ -22,6 +22,7 @@ pub mod input;
 pub mod key;
 pub mod lifecycle;
 pub mod metric;
+pub mod occurrence;
 pub mod recovery;
 pub mod results;
 pub mod run;

@@ -22,6 +22,8 @@ pub struct Experiment {
     pub is_traffic_imbalance: bool,
     pub results_run_id: Option<RunId>,
     pub results_updated_at: Option<Timestamp>,
+    /// When it runs next by schedule.
+    pub next_run_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }

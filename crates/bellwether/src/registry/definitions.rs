@@ -191,8 +191,8 @@ impl Defined for Schedule {
 
     /// Who follows it is due by what it says now.
     fn carry_through(&self, completion: &Completion<'_>, tx: &mut dyn Tx, id: Self::Id) -> Result<()> {
-        let next = self.next_after(completion.context.setup.clock.now());
-        experiments::reschedule(tx, id, next)?;
+        let now = completion.context.setup.clock.now();
+        experiments::reschedule(tx, id, self.upcoming(now), now)?;
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ impl Registry {
             let action = Action::new(EventType::ConfigurationUpdated, "edited", changes);
             context.advance(tx, &mut experiment, &actor, action, None)?;
             if is_rescheduled && experiment.status != Status::Draft {
-                context.schedule_next_run(tx, &experiment, context.setup.clock.now())?;
+                context.schedule_next_run(tx, &mut experiment, context.setup.clock.now())?;
             }
             Ok(Effect { value: experiment, is_changed: true })
         })
@@ -130,7 +130,7 @@ impl Registry {
             let action = Action { event_type: EventType::StatusUpdated, name, changes, reason: reason.clone() };
             context.advance(tx, &mut after, &actor, action, None)?;
             if before.status == Status::Draft {
-                context.schedule_next_run(tx, &after, now)?;
+                context.schedule_next_run(tx, &mut after, now)?;
             }
             Ok(after)
         })
@@ -164,13 +164,14 @@ impl Registry {
 
 impl Context {
     /// Notes when the next scheduled run is due, by the experiment's own schedule or the default one.
-    pub fn schedule_next_run(&self, tx: &mut dyn Tx, experiment: &Experiment, after: Timestamp) -> Result<()> {
+    pub fn schedule_next_run(&self, tx: &mut dyn Tx, experiment: &mut Experiment, now: Timestamp) -> Result<()> {
         let own = match experiment.configuration.schedule_id {
             Some(id) => definitions::get::<Schedule>(tx, id)?.map(|schedule| schedule.body),
             None => None,
         };
         let schedule = own.as_ref().unwrap_or(&self.setup.default_schedule);
-        experiments::set_next_run(tx, experiment.id, schedule.next_after(after))?;
+        experiment.next_run_at = schedule.upcoming(now).of(experiment.id, now);
+        experiments::set_next_run(tx, experiment.id, experiment.next_run_at)?;
         let hints = self.hints.clone();
         tx.after_commit(Box::new(move || hints.runs(RunHint::ScheduleChanged)));
         Ok(())

@@ -179,8 +179,8 @@ impl Context {
     }
 
     fn open_scheduled_run(&self, tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<()> {
-        let Some(experiment) = experiments::lock(tx, id)? else { return Ok(()) };
-        if experiments::next_run(tx, id)?.is_none_or(|at| at > now) {
+        let Some(mut experiment) = experiments::lock(tx, id)? else { return Ok(()) };
+        if experiment.next_run_at.is_none_or(|at| at > now) {
             return Ok(()); // Another node was first.
         }
         if is_past_schedule(&experiment, now) {
@@ -194,7 +194,7 @@ impl Context {
             }
             Err(error) => return Err(error),
         }
-        self.schedule_next_run(tx, &experiment, now)
+        self.schedule_next_run(tx, &mut experiment, now)
     }
 
     fn open_run(

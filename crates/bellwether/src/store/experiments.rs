@@ -9,10 +9,11 @@ use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
 use crate::domain::lifecycle::Status;
 use crate::domain::metric::MetricSettings;
+use crate::domain::occurrence::{Occurrence, SHARES, STRIDE, Upcoming};
 use crate::params;
 
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
-                       results_updated_at, created_at, updated_at";
+                       results_updated_at, next_run_at, created_at, updated_at";
 
 /// The column whose unknown fields are kept.
 const CONFIGURATION: &str = "experiments.configuration";
@@ -34,6 +35,7 @@ fn decode_kept(row: &Row) -> Result<(Experiment, Option<Kept>), StoreError> {
         is_traffic_imbalance: row.get("is_traffic_imbalance")?,
         results_run_id: row.get("results_run_id")?,
         results_updated_at: row.get("results_updated_at")?,
+        next_run_at: row.get("next_run_at")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     };
@@ -136,10 +138,24 @@ pub fn set_next_run(tx: &mut dyn Tx, id: ExperimentId, at: Option<Timestamp>) ->
     tx.execute("UPDATE experiments SET next_run_at = $2 WHERE id = $1", params![id, at]).map(drop)
 }
 
-/// Moves the next run of every experiment that follows a schedule, where it has one.
-pub fn reschedule(tx: &mut dyn Tx, schedule: ScheduleId, at: Option<Timestamp>) -> Result<u64, StoreError> {
-    let sql = "UPDATE experiments SET next_run_at = $2 WHERE schedule_id = $1 AND next_run_at IS NOT NULL";
-    tx.execute(sql, params![schedule, at])
+/// Moves the next run of every experiment that follows a schedule, where it has one: to what [`Upcoming::of`] says of it.
+pub fn reschedule(
+    tx: &mut dyn Tx,
+    schedule: ScheduleId,
+    upcoming: Upcoming,
+    now: Timestamp,
+) -> Result<u64, StoreError> {
+    let run = |at: &str, spread: &str| {
+        format!("CAST({at} AS BIGINT) + CAST({spread} AS BIGINT) * (id % {SHARES} * {STRIDE} % {SHARES}) / {SHARES}")
+    };
+    let (last, next) = (run("$3", "$4"), run("$5", "$6"));
+    let sql = format!(
+        "UPDATE experiments SET next_run_at = CASE WHEN {last} > $2 THEN {last} ELSE {next} END \
+         WHERE schedule_id = $1 AND next_run_at IS NOT NULL"
+    );
+    let parts = |of: Option<Occurrence>| (of.map(|it| it.at), of.map_or(0, Occurrence::spread_micros));
+    let (last, next) = (parts(upcoming.last), parts(upcoming.next));
+    tx.execute(&sql, params![schedule, now, last.0, last.1, next.0, next.1])
 }
 
 pub fn next_run(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Timestamp>, StoreError> {

@@ -24,6 +24,7 @@ pub struct ExperimentView {
     is_traffic_imbalance: bool,
     results_run_id: Option<RunId>,
     results_updated_at: Option<Timestamp>,
+    next_run_at: Option<Timestamp>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -41,6 +42,7 @@ impl ExperimentView {
             is_traffic_imbalance: experiment.is_traffic_imbalance,
             results_run_id: experiment.results_run_id,
             results_updated_at: experiment.results_updated_at,
+            next_run_at: experiment.next_run_at,
             created_at: experiment.created_at,
             updated_at: experiment.updated_at,
         }

@@ -1,5 +1,6 @@
 //! Experiments with what is attached to them, their history and their events.
 
+use bellwether::domain::clock::Timestamp;
 use bellwether::domain::configuration::Bound;
 use bellwether::domain::definition::{Entity, Schedule};
 use bellwether::domain::experiment::Experiment;
@@ -8,6 +9,7 @@ use bellwether::domain::id::{
 };
 use bellwether::domain::lifecycle::{Decision, DecisionOutcome, Status};
 use bellwether::domain::metric::{Metric, MetricSettings};
+use bellwether::domain::occurrence::Upcoming;
 use bellwether::store::experiments::{self, Group};
 use bellwether::store::{Db, StoreError, changes, definitions, event_log, events};
 use bellwether_testkit::databases::Database;
@@ -94,6 +96,42 @@ async fn runs_fall_due_in_order_of_time(database: Database) {
     assert_eq!(due(300, 9).await, [early, late]);
     assert_eq!(due(300, 1).await, [early]);
     assert_eq!(read(&db, move |tx| experiments::next_run(tx, late)).await.unwrap(), Some(at(300)));
+}
+
+/// What the statement says of each experiment is what the domain says of it.
+async fn a_schedule_moves_the_runs_of_all_that_follow_it(database: Database) {
+    let db = database.open().await;
+    let schedule = ScheduleId::of(50);
+    let stored = definition::<Schedule>(schedule, json!({"name": "daily", "cron": "0 6 * * *"}));
+    write(&db, move |tx| definitions::insert(tx, &stored)).await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let mut configuration = configuration(&format!("k{number}"));
+        configuration.schedule_id = (number != 0).then_some(schedule);
+        let id = write(&db, move |tx| {
+            let id = experiments::insert(tx, &configuration, at(1))?;
+            experiments::set_next_run(tx, id, (number != 1).then(|| at(100)))?;
+            Ok(id)
+        });
+        ids.push(id.await.unwrap());
+    }
+    let daily: Schedule = serde_json::from_value(json!({"name": "daily", "cron": "0 6 * * *"})).unwrap();
+    for text in ["2026-03-01T05:00:00Z", "2026-03-01T06:05:00Z", "2026-03-01T06:10:00Z"] {
+        let now: Timestamp = text.parse().unwrap();
+        let upcoming = daily.upcoming(now);
+        let moved = write(&db, move |tx| experiments::reschedule(tx, schedule, upcoming, now)).await.unwrap();
+        assert_eq!(moved, 10, "those that follow it and are due");
+        for id in &ids[2..] {
+            let id = *id;
+            let next = read(&db, move |tx| experiments::next_run(tx, id)).await.unwrap();
+            assert_eq!(next, upcoming.of(id, now), "{id} at {now}");
+        }
+    }
+    let nothing = Upcoming::default();
+    write(&db, move |tx| experiments::reschedule(tx, schedule, nothing, at(1))).await.unwrap();
+    let (others, follower) = (ids[0], ids[2]);
+    assert_eq!(read(&db, move |tx| experiments::next_run(tx, follower)).await.unwrap(), None);
+    assert_eq!(read(&db, move |tx| experiments::next_run(tx, others)).await.unwrap(), Some(at(100)));
 }
 
 async fn metrics_are_attached_in_order_alone_and_in_groups(database: Database) {
@@ -226,6 +264,7 @@ on_both!(
     an_experiment_is_stored_whole,
     keys_are_unique_until_their_experiment_is_deleted,
     runs_fall_due_in_order_of_time,
+    a_schedule_moves_the_runs_of_all_that_follow_it,
     metrics_are_attached_in_order_alone_and_in_groups,
     the_history_and_the_log_keep_everything,
 );
