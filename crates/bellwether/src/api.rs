@@ -23,6 +23,7 @@ mod sources;
 mod stream;
 mod tables;
 mod telemetry;
+mod uploads;
 mod views;
 
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -60,6 +61,7 @@ pub struct Parts {
     pub monitor: Arc<Monitor>,
     pub license: SendPermit,
     pub bounds: Bounds,
+    pub max_upload_bytes: u64,
 }
 
 /// The same, and what handlers share among themselves.
@@ -73,6 +75,8 @@ struct Api {
     streams: stream::Streams,
     /// Requests under way, streams left aside.
     requests: Semaphore,
+    uploads: Semaphore,
+    max_upload_bytes: u64,
     guesses: access::Guesses,
     looks: telemetry::Looks,
 }
@@ -81,7 +85,7 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, license, bounds } = parts;
+    let Parts { registry, queries, pings, monitor, license, bounds, max_upload_bytes } = parts;
     let api = Api {
         registry,
         queries,
@@ -91,6 +95,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         stopping: stopping.clone(),
         streams: stream::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
+        uploads: Semaphore::new(uploads::MOST_AT_ONCE),
+        max_upload_bytes,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
@@ -217,6 +223,7 @@ fn definition_routes() -> Router<Shared> {
         .route("/assignment_sources/{id}/experiments", read(get(discovery::experiments)))
         .route("/fact_sources/{id}/preview", admin(post(sources::preview::<FactSource>)))
         .route("/warehouses/{id}/tables", admin(get(tables::list)))
+        .route("/warehouses/{id}/files/{*name}", admin(put(uploads::put)))
         .route("/keys", admin(get(keys::list).post(keys::issue)))
         .route("/keys/{id}", admin(delete(keys::revoke)));
     let router = definition::<Entity>(router, "/entities", Role::Write);

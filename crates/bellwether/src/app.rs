@@ -132,6 +132,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         pings: Pings::over(registry.clone(), outbound),
         monitor,
         license,
+        max_upload_bytes: config.max_upload_bytes,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
     let server = tokio::spawn(serve(listener, parts, stopping));

@@ -42,6 +42,8 @@ pub struct Config {
     pub max_runs: usize,
     /// How long ended deliveries and the log's events are kept.
     pub retention_days: u64,
+    /// The largest file that may be put into a warehouse by the API.
+    pub max_upload_bytes: u64,
     /// Connections to the API at a time; as many as there are descriptors for, if not given.
     pub max_connections: Option<usize>,
     /// The program that runs queries when started with `worker`: this one, but for tests.
@@ -72,6 +74,7 @@ impl Config {
             run_memory_mib: 2048,
             max_runs: 1,
             retention_days: 30,
+            max_upload_bytes: 1024 * 1024 * 1024,
             max_connections: None,
             program: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("bellwether")),
         }
@@ -117,6 +120,10 @@ impl Config {
         check(
             self.max_connections.is_none_or(|most| (16..=1_000_000).contains(&most)),
             format!("max_connections: {} was given; from 16 to 1000000 are allowed", self.max_connections.unwrap_or(0)),
+        )?;
+        check(
+            (1..=1 << 50).contains(&self.max_upload_bytes),
+            format!("max_upload_bytes: {} was given; from 1 to {} are allowed", self.max_upload_bytes, 1_u64 << 50),
         )?;
         check(
             (1..=3650).contains(&self.retention_days),
@@ -177,6 +184,7 @@ mod tests {
         assert!(refused("BELLWETHER_DEFAULT_SCHEDULE", "sometimes").contains("default_schedule"));
         assert!(refused("BELLWETHER_DEFAULT_TIME_ZONE", "Mars/Olympus").contains("default_schedule"));
         assert!(refused("BELLWETHER_MAX_RUNS", "0").contains("max_runs"));
+        assert!(refused("BELLWETHER_MAX_UPLOAD_BYTES", "0").contains("max_upload_bytes"));
         assert!(refused("BELLWETHER_OUTBOUND_PROXY", "ftp://proxy").contains("outbound_proxy"));
         assert!(refused("BELLWETHER_OUTBOUND_CLIENT_CERT_FILE", "a.pem").contains("outbound_client_key_file"));
         let folder = tempfile::tempdir().unwrap();

@@ -4,6 +4,7 @@
 //! What a folder that is one table must look like is [`folder`]'s.
 
 mod folder;
+pub mod placing;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -79,15 +80,7 @@ impl FileTables {
     /// Lists `folder`, which must lie below one of `roots` once symlinks are followed on both sides. A relative one is looked
     /// for below each of them, in their order; where the process was started has no part in it.
     pub fn of_folder(folder: &Path, roots: &[PathBuf]) -> Result<FileTables, Failure> {
-        // A root that is not there allows nothing, but must not forbid the others.
-        let allowed: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-        let root = match folder.is_absolute() {
-            true => resolve(folder, &allowed)?,
-            false => below_a_root(folder, &allowed)?,
-        };
-        if !root.is_dir() {
-            return Err(file_failure(folder, "is not a folder", "give the folder that holds the files"));
-        }
+        let (root, allowed) = root_of(folder, roots)?;
         let mut listed = FileTables { root, allowed, tables: BTreeMap::new() };
         for entry in children(&listed.root)? {
             listed.insert(&entry)?;
@@ -181,6 +174,20 @@ fn format_of(file: &str) -> Option<(&str, FileFormat)> {
         let fits = rest.starts_with('.') && rest[1..].eq_ignore_ascii_case(ending) && !stem.is_empty();
         fits.then_some((stem, *format))
     })
+}
+
+/// A warehouse's folder and the roots, all with symlinks followed.
+fn root_of(folder: &Path, roots: &[PathBuf]) -> Result<(PathBuf, Vec<PathBuf>), Failure> {
+    // A root that is not there allows nothing, but must not forbid the others.
+    let allowed: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+    let root = match folder.is_absolute() {
+        true => resolve(folder, &allowed)?,
+        false => below_a_root(folder, &allowed)?,
+    };
+    if !root.is_dir() {
+        return Err(file_failure(folder, "is not a folder", "give the folder that holds the files"));
+    }
+    Ok((root, allowed))
 }
 
 fn below_a_root(folder: &Path, allowed: &[PathBuf]) -> Result<PathBuf, Failure> {

@@ -14,7 +14,7 @@ use super::problem::{Kind, Problem};
 use crate::domain::input;
 
 /// For all of a body to come.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A body read as `T`. An empty one is read as `{}`.
 pub struct Body<T>(pub T);

@@ -46,14 +46,14 @@ kinds! {
     Forbidden: "forbidden", FORBIDDEN, "the key has too small a role for this route";
     NotFound: "not-found", NOT_FOUND, "there is no such route, or nothing of this id";
     MethodNotAllowed: "method-not-allowed", METHOD_NOT_ALLOWED, "the route knows other methods; they stand in the header Allow";
-    BodyTimeout: "body-timeout", REQUEST_TIMEOUT, "the body took longer than 30 s to come";
+    BodyTimeout: "body-timeout", REQUEST_TIMEOUT, "the body, or a MiB of a file, took longer than 30 s to come";
     Taken: "taken", CONFLICT, "what must be unique is another's already";
     InUse: "in-use", CONFLICT, "something else refers to it; detach that first";
     IllegalTransition: "illegal-transition", CONFLICT, "the status allows other actions; they stand in legal_actions";
     State: "state", CONFLICT, "what the request asks for is not possible as things stand";
     CursorGone: "cursor-gone", GONE, "the log no longer has what followed the cursor, or never came to it; fetch the state, then go on from where detail says";
     StaleVersion: "stale-version", PRECONDITION_FAILED, "If-Match names another version than the stored one; read it again, then repeat";
-    BodyTooLarge: "body-too-large", PAYLOAD_TOO_LARGE, "the body has more than 1 MiB";
+    BodyTooLarge: "body-too-large", PAYLOAD_TOO_LARGE, "the body has more than 1 MiB, or a file more than max_upload_bytes";
     ContentType: "content-type", UNSUPPORTED_MEDIA_TYPE, "the body is not called JSON";
     Invalid: "invalid", UNPROCESSABLE_ENTITY, "fields or parameters are wrong; errors names each, and what is allowed";
     Internal: "internal", INTERNAL_SERVER_ERROR, "the server failed; its log says why";

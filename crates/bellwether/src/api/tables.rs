@@ -24,12 +24,19 @@ pub struct Tables {
 }
 
 #[derive(Serialize)]
-struct TableView {
+pub struct TableView {
     name: String,
     file: String,
     files: u64,
     columns: Vec<TableColumn>,
     error: Option<String>,
+}
+
+impl TableView {
+    pub fn of(table: TableInfo) -> Self {
+        let TableInfo { name, file, files, columns, error } = table;
+        Self { name, file, files, columns, error }
+    }
 }
 
 pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Tables>> {
@@ -41,6 +48,5 @@ pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Jso
         QueryError::Busy => Problem::busy(error.to_string()),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
-    let view = |TableInfo { name, file, files, columns, error }| TableView { name, file, files, columns, error };
-    Ok(Json(Tables { items: tables.into_iter().map(view).collect(), next: None }))
+    Ok(Json(Tables { items: tables.into_iter().map(TableView::of).collect(), next: None }))
 }

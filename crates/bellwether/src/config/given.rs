@@ -67,6 +67,7 @@ settings! {
     run_memory_mib: u64, parsed => run_memory_mib;
     max_runs: usize, parsed => max_runs;
     retention_days: u64, parsed => retention_days;
+    max_upload_bytes: u64, parsed => max_upload_bytes;
     max_connections: usize, parsed => max_connections;
 }
 

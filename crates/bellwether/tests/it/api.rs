@@ -26,6 +26,7 @@ mod schedules;
 mod story;
 mod stream;
 mod telemetry;
+mod uploads;
 mod waits;
 
 use serde_json::{Value, json};

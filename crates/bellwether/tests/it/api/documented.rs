@@ -58,7 +58,7 @@ fn section(title: &str) -> &'static str {
 /// Below /api/v1, unless it begins with a slash. No path names anything that is there.
 fn filled(path: &str) -> String {
     let ids = [("experiments/{id}", "experiments/999"), ("{id}", "x_x"), ("{metric_id}", "met_x")];
-    let more = [("{group_id}", "grp_x"), ("{endpoint_id}", "ep_x")];
+    let more = [("{group_id}", "grp_x"), ("{endpoint_id}", "ep_x"), ("{name}", "x.csv")];
     let path = ids.into_iter().chain(more).fold(path.to_owned(), |path, (from, to)| path.replace(from, to));
     // A stream that is let in would not end.
     let path = if path == "events/stream" { format!("{path}?after=x") } else { path };
