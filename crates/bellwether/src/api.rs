@@ -18,9 +18,11 @@ mod occupancy;
 mod params;
 mod problem;
 mod recoveries;
+mod run_stream;
 mod runs;
 mod sources;
 mod stream;
+mod streams;
 mod tables;
 mod telemetry;
 mod uploads;
@@ -72,7 +74,7 @@ struct Api {
     monitor: Arc<Monitor>,
     license: SendPermit,
     stopping: watch::Receiver<bool>,
-    streams: stream::Streams,
+    streams: streams::Streams,
     /// Requests under way, streams left aside.
     requests: Semaphore,
     uploads: Semaphore,
@@ -93,7 +95,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         monitor,
         license,
         stopping: stopping.clone(),
-        streams: stream::Streams::within(bounds),
+        streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
         uploads: Semaphore::new(uploads::MOST_AT_ONCE),
         max_upload_bytes,
@@ -106,7 +108,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.
 async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Result<Response, Problem> {
     // A stream waits for hours and costs nothing meanwhile; there is a bound of their own on them.
-    if request.uri().path() == "/events/stream" {
+    let path = request.uri().path();
+    if path == "/events/stream" || path.starts_with("/runs/") && path.ends_with("/stream") {
         return Ok(next.run(request).await);
     }
     let Ok(_permit) = api.requests.try_acquire() else {
@@ -180,6 +183,7 @@ fn experiment_routes() -> Router<Shared> {
         .route("/experiments/{id}/traffic", read(get(runs::traffic)))
         .route("/runs/{id}", read(get(runs::get)))
         .route("/runs/{id}/steps/{position}", read(get(runs::step)))
+        .route("/runs/{id}/stream", read(get(run_stream::follow)))
         .route("/runs/{id}/cancel", write(post(runs::cancel)))
 }
 

@@ -23,6 +23,7 @@ pub mod key;
 pub mod lifecycle;
 pub mod metric;
 pub mod occurrence;
+pub mod progress;
 pub mod recovery;
 pub mod results;
 pub mod run;

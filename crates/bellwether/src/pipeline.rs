@@ -11,6 +11,7 @@ mod counts;
 mod discovery;
 pub mod explain;
 mod plan;
+mod progress;
 mod run;
 mod session;
 mod steps;

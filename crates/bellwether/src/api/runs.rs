@@ -1,5 +1,7 @@
 //! Runs of the pipeline, and what they found.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::State;
 use bellwether_warehouse::Dialect;
@@ -14,15 +16,22 @@ use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::id::RunId;
 use crate::domain::results::{Results, Traffic};
-use crate::domain::run::Mode;
+use crate::domain::run::{Mode, Run, RunState};
 use crate::pipeline::explain;
-use crate::store::{experiments, runs};
+use crate::registry::Result;
+use crate::store::{Tx, experiments, runs};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     #[serde(default)]
     mode: Mode,
+}
+
+/// A run, and how far it is.
+pub fn shown(tx: &mut dyn Tx, run: &Run) -> Result<RunView> {
+    let progress = if run.state == RunState::Running { runs::progress(tx, run.id)? } else { None };
+    Ok(RunView::of(run, progress))
 }
 
 /// 202 with the run, which may be one that was open already: then `is_joined` is true.
@@ -34,8 +43,9 @@ pub async fn request(
 ) -> Answer<Accepted<RequestedRunView>> {
     let id = api.experiment_id(&id).await?;
     let requested = api.registry.request_run(actor, id, request.mode).await?;
-    let run = RunView::of(&requested.run);
-    Ok(Accepted(Json(RequestedRunView { run, is_joined: requested.is_joined })))
+    let is_joined = requested.is_joined;
+    let run = api.read(move |tx| shown(tx, &requested.run)).await?;
+    Ok(Accepted(Json(RequestedRunView { run, is_joined })))
 }
 
 /// Newest first.
@@ -47,13 +57,18 @@ pub async fn list(
     let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
     let before = cursor::<RunId>(&page.after)?;
-    let found = api
+    let (found, running) = api
         .read(move |tx| {
             experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
-            Ok(runs::list(tx, id, before, limit)?)
+            let found = runs::list(tx, id, before, limit)?;
+            let mut running = HashMap::new();
+            for run in found.iter().filter(|run| run.state == RunState::Running) {
+                running.extend(runs::progress(tx, run.id)?.map(|progress| (run.id, progress)));
+            }
+            Ok((found, running))
         })
         .await?;
-    Ok(Page::of(&found, limit, |run| run.id.to_string(), RunView::of))
+    Ok(Page::of(&found, limit, |run| run.id.to_string(), |run| RunView::of(run, running.get(&run.id).cloned())))
 }
 
 /// One run with its log: every statement, its rows, its time, its error.
@@ -62,10 +77,10 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json
     let (run, steps) = api
         .read(move |tx| {
             let run = runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
-            Ok((run, runs::steps(tx, id)?))
+            Ok((shown(tx, &run)?, runs::steps(tx, id)?))
         })
         .await?;
-    Ok(Json(RunInFull { run: RunView::of(&run), steps: steps.into_iter().map(StepView::of).collect() }))
+    Ok(Json(RunInFull { run, steps: steps.into_iter().map(StepView::of).collect() }))
 }
 
 /// One step of a run's log as a statement that stands alone, ready to be copied.
@@ -90,10 +105,10 @@ pub async fn cancel(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Accepted<RunView>> {
     let run = api.registry.cancel_run(parse_id(&id)?).await?;
-    Ok(Accepted(Json(RunView::of(&run))))
+    Ok(Accepted(Json(api.read(move |tx| shown(tx, &run)).await?)))
 }
 
-async fn published(api: &Shared, id: &str) -> Result<Results, super::Problem> {
+async fn published(api: &Shared, id: &str) -> Answer<Results> {
     let id = api.experiment_id(id).await?;
     let found = api
         .read(move |tx| {

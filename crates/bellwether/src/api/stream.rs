@@ -1,37 +1,28 @@
 //! The event log as server-sent events, for those who pull: pages from the database, in the order of its cursors, each
 //! when it has been told that there is more. Nothing is kept for a reader but the page that is being written to it.
 
-use std::collections::HashMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
-use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::Shared;
 use super::answer::Answer;
-use super::connection::LONGEST_STALL;
 use super::events::{Pick, gone, log_cursor};
-use super::occupancy::Bounds;
 use super::params::Params;
-use super::problem::{Kind, Problem};
+use super::streams::{Ended, HEARTBEAT_INTERVAL, KEY_CHECK_INTERVAL, Open, answer, check_key, write};
 use super::views::event::EventView;
-use crate::domain::actor::{Actor, Principal};
+use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::event::Format;
 use crate::domain::id::KeyId;
 use crate::store::event_log::{self, Selection};
 
 const PAGE: u32 = 50;
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// While events never end, pages are read no closer than this: together they cost less than one by one.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -59,11 +50,7 @@ pub async fn follow(
         Some(cursor) => Some(cursor),
         None => log_cursor(&listing.after)?,
     };
-    let key = if let Actor::Key { id, .. } = actor { Some(id) } else { None };
-    let permit = api.streams.open(key).map_err(|most| {
-        let detail = format!("{most} streams are open already; close one, or read GET events by cursor");
-        Problem::of(Kind::TooManyStreams, detail)
-    })?;
+    let (permit, key) = api.open_stream(&actor)?;
     // Before the end of the log is looked up, so that nothing falls between the two.
     let mut grown = api.registry.follow_log();
     grown.mark_changed();
@@ -83,12 +70,7 @@ pub async fn follow(
         api,
     };
     tokio::spawn(follower.run(permit));
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, Body::new(Chunks(chunks))))
+    Ok(answer(chunks))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
@@ -100,9 +82,6 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
     })?;
     Ok(Some(cursor))
 }
-
-/// The stream was ended, by whichever side.
-struct Ended;
 
 /// One reader, and where it stands.
 struct Follower {
@@ -195,92 +174,10 @@ impl Follower {
     }
 
     async fn check_key(&self) -> Result<(), Ended> {
-        let Some(key) = self.key else { return Ok(()) };
-        match self.api.registry.is_key_in_force(key).await {
-            Ok(false) => Err(Ended),
-            // While the database is away nothing can be sent either.
-            Ok(true) | Err(_) => Ok(()),
-        }
+        check_key(&self.api, self.key).await
     }
 
-    /// A reader that takes nothing for too long is cut; so is its connection, see `connection`.
     async fn write(&self, text: String) -> Result<(), Ended> {
-        match tokio::time::timeout(LONGEST_STALL, self.out.send(text.into())).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Ended),
-        }
-    }
-}
-
-impl super::Api {
-    pub fn streams_open(&self) -> usize {
-        self.streams.count()
-    }
-}
-
-/// The streams that are open, by the key that reads them.
-pub struct Streams {
-    bounds: Bounds,
-    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
-}
-
-/// One of them, until it is dropped.
-struct Open {
-    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
-    key: Option<KeyId>,
-}
-
-fn locked(open: &Mutex<HashMap<Option<KeyId>, usize>>) -> MutexGuard<'_, HashMap<Option<KeyId>, usize>> {
-    open.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Streams {
-    pub fn within(bounds: Bounds) -> Self {
-        Self { bounds, open: Arc::default() }
-    }
-
-    fn count(&self) -> usize {
-        locked(&self.open).values().sum()
-    }
-
-    /// Refused with how many there may be, of this key or of all.
-    fn open(&self, key: Option<KeyId>) -> Result<Open, usize> {
-        let mut open = locked(&self.open);
-        if open.values().sum::<usize>() >= self.bounds.streams {
-            return Err(self.bounds.streams);
-        }
-        let own = open.entry(key).or_default();
-        if *own >= self.bounds.streams_of_one_key {
-            return Err(self.bounds.streams_of_one_key);
-        }
-        *own += 1;
-        Ok(Open { open: self.open.clone(), key })
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut open = locked(&self.open);
-        if let Some(own) = open.get_mut(&self.key) {
-            *own -= 1;
-            if *own == 0 {
-                open.remove(&self.key);
-            }
-        }
-    }
-}
-
-/// A body that is written as it comes.
-struct Chunks(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Chunks {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|bytes| Ok(Frame::data(bytes))))
+        write(&self.out, text).await
     }
 }

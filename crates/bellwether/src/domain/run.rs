@@ -64,6 +64,11 @@ impl RunState {
         }
     }
 
+    /// Whether nothing changes any more.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Success | Self::Failure | Self::Cancelled)
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }

@@ -10,7 +10,7 @@ use super::columns::{Columns, KeyKind};
 use super::plan::{Plan, PlannedMetric};
 use super::steps::{self, AgedBefore, Assignments, Facts, Rows, Scope, Step};
 use super::tables::{self, Column, Side, Subjects, Typed, ValuesTable};
-use super::{Limits, counts, session};
+use super::{Limits, counts, progress, session};
 use crate::domain::configuration::{Configuration, Variation};
 use crate::domain::experiment::Experiment;
 use crate::domain::results::{AssignmentCounts, FORMAT, FactCounts, MetricResult, Results, Traffic};
@@ -93,6 +93,7 @@ impl Computation<'_> {
         let typed: Vec<_> =
             plan.metrics.iter().enumerate().map(|(place, metric)| typed(&scope, place, metric, &sources)).collect();
 
+        self.expect_steps(&typed).await;
         let assignment_counts = self.census(&mut session, &scope, &assignments).await?;
         self.step(&mut session, &scope.subjects(&assignments)).await?;
         let mut limits: Vec<Vec<AgedBefore>> = Vec::new();
@@ -350,6 +351,15 @@ impl Computation<'_> {
         self.log(position, logged).await;
         let answered = answered.map_err(|error| Failed(format!("{}: {}", step.name, Failed::from(error).0)))?;
         Ok((answered.table.unwrap_or_default(), position))
+    }
+
+    /// So that readers know how far it is; without it, the run goes on as well.
+    async fn expect_steps(&self, typed: &[Result<Typed, String>]) {
+        let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
+        let count = progress::steps_expected(&good) as u64;
+        if let Err(error) = self.registry.expect_steps(self.run.id, count).await {
+            tracing::warn!(%error, run = %self.run.id, "how many steps a run will have cannot be written");
+        }
     }
 
     /// The log is for readers: a line that cannot be written fails no run.

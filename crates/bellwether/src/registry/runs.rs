@@ -93,6 +93,11 @@ impl Registry {
         .await
     }
 
+    /// Notes how many statements a run will have.
+    pub async fn expect_steps(&self, id: RunId, count: u64) -> Result<()> {
+        self.command(move |_, tx| Ok(runs::expect_steps(tx, id, count)?)).await
+    }
+
     /// Writes a statement into the run's log.
     pub async fn log_step(&self, id: RunId, position: u32, step: LoggedStep) -> Result<()> {
         self.command(move |_, tx| Ok(runs::save_step(tx, id, position, &step)?)).await

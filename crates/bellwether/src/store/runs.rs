@@ -3,6 +3,7 @@
 use super::engine::value::to_json;
 use super::{Row, StoreError, Tx, query_as, query_one};
 use crate::domain::id::{ExperimentId, NodeId, RunId};
+use crate::domain::progress::Progress;
 use crate::domain::results::Results;
 use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::params;
@@ -76,6 +77,23 @@ pub fn lock(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
 /// Notes which node carries a run out.
 pub fn set_node(tx: &mut dyn Tx, id: RunId, node: NodeId) -> Result<(), StoreError> {
     tx.execute("UPDATE runs SET node_id = $2 WHERE id = $1", params![id, node]).map(drop)
+}
+
+/// Notes how many steps a run is expected to have.
+pub fn expect_steps(tx: &mut dyn Tx, id: RunId, count: u64) -> Result<(), StoreError> {
+    tx.execute("UPDATE runs SET steps_expected = $2 WHERE id = $1", params![id, count]).map(drop)
+}
+
+/// How far a run is, by its log; `None` where it is not under way.
+pub fn progress(tx: &mut dyn Tx, id: RunId) -> Result<Option<Progress>, StoreError> {
+    let sql = "SELECT steps_expected, \
+               (SELECT COUNT(*) FROM run_steps WHERE run_id = $1 AND (duration_us IS NOT NULL OR error IS NOT NULL)) AS done, \
+               (SELECT name FROM run_steps WHERE run_id = $1 AND duration_us IS NULL AND error IS NULL \
+                ORDER BY position DESC LIMIT 1) AS step \
+               FROM runs WHERE id = $1 AND state = 'running'";
+    query_one(tx, "runs", sql, params![id], |row| {
+        Ok(Progress::of(row.get("done")?, row.get("steps_expected")?, row.get("step")?))
+    })
 }
 
 /// Runs that are called running, each with the node that began it.

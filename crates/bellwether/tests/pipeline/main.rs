@@ -9,6 +9,7 @@ mod failures;
 mod figures;
 mod installation;
 mod oracles;
+mod progress;
 mod refusals;
 mod schedule;
 mod study;

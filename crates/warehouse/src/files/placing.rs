@@ -75,7 +75,13 @@ pub fn table_of(name: &str) -> Result<&str, String> {
 impl Placing {
     /// Begins to write the file `name` into the warehouse at `folder`, below one of `roots`. `unique` sets it apart from
     /// others of the same name.
-    pub fn begin(folder: &Path, roots: &[PathBuf], name: &str, unique: &str, now: SystemTime) -> Result<Self, Unplaced> {
+    pub fn begin(
+        folder: &Path,
+        roots: &[PathBuf],
+        name: &str,
+        unique: &str,
+        now: SystemTime,
+    ) -> Result<Self, Unplaced> {
         table_of(name).map_err(Unplaced::Name)?;
         let (root, allowed) = root_of(folder, roots).map_err(|failure| Unplaced::Folder(failure.to_string()))?;
         let path = root.join(name);
@@ -85,11 +91,15 @@ impl Placing {
         let inside = if is_there { resolve(&parent, &allowed).ok() } else { Some(parent.clone()) };
         let inside = inside.filter(|inside| inside.starts_with(&root) && (inside.is_dir() || !is_there));
         let folder = inside.ok_or_else(|| {
-            Unplaced::Name(format!("{name:?} was given, whose folder is a file there, or leads out of the warehouse's folder"))
+            Unplaced::Name(format!(
+                "{name:?} was given, whose folder is a file there, or leads out of the warehouse's folder"
+            ))
         })?;
         let target = folder.join(file);
         if target.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(Unplaced::Name(format!("{name:?} was given, which is a folder or a link there; remove it first")));
+            return Err(Unplaced::Name(format!(
+                "{name:?} was given, which is a folder or a link there; remove it first"
+            )));
         }
         let aside = if is_there { &folder } else { &root };
         remove_abandoned(aside, now);
@@ -153,7 +163,8 @@ mod tests {
 
     fn place(folder: &Path, name: &str, text: &str) -> Result<bool, Unplaced> {
         let root = folder.to_owned();
-        let mut placing = Placing::begin(&folder.join("w"), &[root], name, name.rsplit('/').next().unwrap(), SystemTime::UNIX_EPOCH)?;
+        let mut placing =
+            Placing::begin(&folder.join("w"), &[root], name, name.rsplit('/').next().unwrap(), SystemTime::UNIX_EPOCH)?;
         placing.write(text.as_bytes())?;
         Ok(placing.finish()?)
     }
@@ -167,12 +178,31 @@ mod tests {
 
     #[test]
     fn names_are_those_of_files_that_are_read() {
-        for (name, table) in [("orders.csv", "orders"), ("a.b.tsv.gz", "a.b"), ("facts/p.parquet", "facts"), ("ö.CSV.zst", "ö")] {
+        for (name, table) in
+            [("orders.csv", "orders"), ("a.b.tsv.gz", "a.b"), ("facts/p.parquet", "facts"), ("ö.CSV.zst", "ö")]
+        {
             assert_eq!(table_of(name), Ok(table));
         }
         for name in [
-            "", "/", ".csv", "orders", "orders.txt", "../x.csv", "x/../y.csv", "/x.csv", "x//y.csv", "a/b/c.csv", "_x.csv",
-            ".x.csv", "_a/x.csv", ".a/x.csv", "a/", "x\0.csv", "a\\b.csv", "x\n.csv", "./x.csv",
+            "",
+            "/",
+            ".csv",
+            "orders",
+            "orders.txt",
+            "../x.csv",
+            "x/../y.csv",
+            "/x.csv",
+            "x//y.csv",
+            "a/b/c.csv",
+            "_x.csv",
+            ".x.csv",
+            "_a/x.csv",
+            ".a/x.csv",
+            "a/",
+            "x\0.csv",
+            "a\\b.csv",
+            "x\n.csv",
+            "./x.csv",
         ] {
             let refusal = table_of(name).unwrap_err();
             assert!(refusal.contains("was given") && refusal.contains(".parquet"), "{name:?}: {refusal}");
@@ -194,7 +224,10 @@ mod tests {
             let mut placing = Placing::begin(&inside, &roots, name, "u", SystemTime::UNIX_EPOCH).unwrap();
             placing.write(b"half").unwrap();
         }
-        assert_eq!((entries(&inside), entries(&inside.join("t"))), (vec!["a.csv".into(), "t".into()], vec!["p.csv".into()]));
+        assert_eq!(
+            (entries(&inside), entries(&inside.join("t"))),
+            (vec!["a.csv".into(), "t".into()], vec!["p.csv".into()])
+        );
     }
 
     #[test]
@@ -228,7 +261,8 @@ mod tests {
         }
         let written = std::fs::metadata(inside.join(".upload-1")).unwrap().modified().unwrap();
         let roots = [folder.path().to_owned()];
-        let begin = |unique: &str, later| drop(Placing::begin(&inside, &roots, "y.csv", unique, written + later).unwrap());
+        let begin =
+            |unique: &str, later| drop(Placing::begin(&inside, &roots, "y.csv", unique, written + later).unwrap());
         begin("2", ABANDONED);
         assert_eq!(entries(&inside), [".hidden", ".upload-1", "x.csv"]);
         begin("3", ABANDONED + Duration::from_secs(5));

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::{ExperimentId, RunId};
+use crate::domain::progress::Progress;
 use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::domain::warning::Warning;
 
@@ -27,10 +28,12 @@ pub struct RunView {
     is_traffic_imbalance: bool,
     imbalance_p_value: Option<f64>,
     warnings: Vec<Warning>,
+    /// While it runs.
+    progress: Option<Progress>,
 }
 
 impl RunView {
-    pub fn of(run: &Run) -> Self {
+    pub fn of(run: &Run, progress: Option<Progress>) -> Self {
         let (first, last) = run.window.days();
         Self {
             id: run.id,
@@ -50,6 +53,7 @@ impl RunView {
             is_traffic_imbalance: run.is_traffic_imbalance,
             imbalance_p_value: run.imbalance_p_value,
             warnings: run.warnings.clone(),
+            progress,
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use bellwether::domain::actor::Actor;
 use bellwether::domain::id::{KeyId, RunId};
+use bellwether::domain::progress::Progress;
 use bellwether::domain::results::Results;
 use bellwether::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use bellwether::domain::warning::{Warning, WarningName};
-use bellwether::store::{StoreError, runs};
+use bellwether::store::{Db, StoreError, runs};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use serde_json::json;
@@ -56,12 +57,14 @@ async fn a_run_goes_through_its_states(database: Database) {
     save(&next).await.unwrap();
     assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), [run.clone(), next]);
     assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [], "it waits for the one that runs");
+    progresses(&db, run.id).await;
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
     run.warnings = vec![Warning::of(WarningName::StaleData, "old \u{2028}").severe(true)];
     save(&run).await.unwrap();
     assert_eq!(write(&db, |tx| runs::lock(tx, RunId::of(1))).await.unwrap().as_ref(), Some(&run));
     assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [RunId::of(2)]);
+    assert_eq!(read(&db, |tx| runs::progress(tx, RunId::of(1))).await.unwrap(), None, "it has ended");
 
     for id in [2, 3] {
         let cancelled = Run { state: RunState::Cancelled, ended_at: Some(at(50)), ..queued(id, experiment) };
@@ -74,6 +77,25 @@ async fn a_run_goes_through_its_states(database: Database) {
     };
     assert_eq!(list(None, 9).await, [3, 2, 1].map(RunId::of));
     assert_eq!(list(Some(3), 1).await, [RunId::of(2)]);
+}
+
+/// By its log, and by what was expected once that is known.
+async fn progresses(db: &Db, id: RunId) {
+    let progress = async || read(db, move |tx| runs::progress(tx, id)).await.unwrap().unwrap();
+    assert_eq!(progress().await, Progress { steps_done: 0, steps_expected: None, step: None });
+    write(db, move |tx| runs::expect_steps(tx, id, 4)).await.unwrap();
+    let step = |name: &str, duration_us, error: Option<&str>| LoggedStep {
+        name: name.into(),
+        sql: "SELECT 1".into(),
+        kept_as: None,
+        rows: None,
+        duration_us,
+        error: error.map(str::to_owned),
+    };
+    for (position, step) in (1..).zip([step("a", Some(7), None), step("b", None, Some("no")), step("c", None, None)]) {
+        write(db, move |tx| runs::save_step(tx, id, position, &step)).await.unwrap();
+    }
+    assert_eq!(progress().await, Progress { steps_done: 2, steps_expected: Some(4), step: Some("c".into()) });
 }
 
 async fn the_log_and_the_results_of_a_run(database: Database) {
