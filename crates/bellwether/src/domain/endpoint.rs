@@ -14,7 +14,7 @@ use super::clock::Timestamp;
 use super::error::{FieldError, FieldErrors, Refusal};
 use super::event::{Event, Format, NO_EXPERIMENT};
 use super::filter::{Clause, Facts, Filter};
-pub use super::hidden::HIDDEN;
+use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
 use super::signing::Signing;
 use super::topic::{EndpointEvent, Topic};
