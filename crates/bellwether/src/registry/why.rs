@@ -18,7 +18,7 @@ use crate::store::lanes::{self, LaneRow};
 use crate::store::{Tx, changes, deliveries, endpoints, events, undelivered};
 
 /// What became of an event for an endpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Why {
     pub event_id: EventId,
     pub endpoint_id: EndpointId,
