@@ -55,7 +55,7 @@ pub struct Delivery {
     pauses: JoinSet<()>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
-    /// HintOrder that lay here when they were: older than what the lanes know, such as that something was cancelled.
+    /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
     stale_hints: usize,
 }
 

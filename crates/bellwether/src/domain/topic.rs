@@ -1,4 +1,4 @@
-//! What an event is about, by its name in the body.
+//! The names of all events: those about experiments, and those about other endpoints.
 
 use std::fmt;
 

@@ -36,7 +36,7 @@ impl Connection {
         if batch.len() > 1
             && let Some((outcome, after_commit)) = self.try_in_one(&mut batch)
         {
-            // Hints first: whoever is answered may look at once for what was woken.
+            // Hints first: whoever is answered may look at once for what they lead to.
             batch::do_after_commit(after_commit);
             return batch::answer(batch, self.runtime.as_ref(), outcome);
         }
@@ -83,7 +83,7 @@ impl Connection {
         for _ in 0..MOST_REPEATS {
             match self.try_once(job.as_mut()) {
                 Attempt::Committed(after_commit) => {
-                    // Hints first: whoever is answered may look at once for what was woken.
+                    // Hints first: whoever is answered may look at once for what they lead to.
                     batch::do_after_commit(after_commit);
                     return job.answer(Ok(()));
                 }
