@@ -62,7 +62,7 @@ pub struct Parts {
     pub queries: AdHocQueries,
     pub pings: Pings,
     pub monitor: Arc<Monitor>,
-    pub license: SendPermit,
+    pub permit: SendPermit,
     pub bounds: Bounds,
 }
 
@@ -72,7 +72,7 @@ struct Api {
     queries: AdHocQueries,
     pings: Pings,
     monitor: Arc<Monitor>,
-    license: SendPermit,
+    permit: SendPermit,
     stopping: watch::Receiver<bool>,
     streams: stream::Streams,
     /// Requests under way, streams left aside.
@@ -85,13 +85,13 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, license, bounds } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds } = parts;
     let api = Api {
         registry,
         queries,
         pings,
         monitor,
-        license,
+        permit,
         stopping: stopping.clone(),
         streams: stream::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),

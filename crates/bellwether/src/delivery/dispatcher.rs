@@ -72,7 +72,7 @@ impl Delivery {
         hints: mpsc::Receiver<DeliveryHint>,
         lost: Arc<AtomicBool>,
         outbound: Outbound,
-        license: SendPermit,
+        permit: SendPermit,
         view: watch::Receiver<View>,
     ) -> Result<Self, StoreError> {
         let threads = Threads::start().map_err(|error| StoreError::Failed(format!("cannot start threads: {error}")))?;
@@ -86,7 +86,7 @@ impl Delivery {
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
             outbound,
-            license,
+            permit,
             monitor,
             reports,
             registry,

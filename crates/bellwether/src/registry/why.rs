@@ -192,8 +192,8 @@ fn waits(
         return Ok(Waits::Retry { until });
     }
     if endpoint.settings.ordering == Ordering::Experiment
-        && let Some(key) = delivery.position()
-        && let Some((behind, revision)) = undelivered::held_back_by(tx, &key)?
+        && let Some(position) = delivery.position()
+        && let Some((behind, revision)) = undelivered::held_back_by(tx, &position)?
     {
         return Ok(Waits::Order { behind, revision });
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::tx::{Failure, PostgresTx, describe, is_repeatable, sort_error};
-use super::{Server, Session};
+use super::{Session, Target};
 use crate::kill_point;
 use crate::store::StoreError;
 use crate::store::engine::batch::{self, AfterCommit, Job, Ran};
@@ -20,14 +20,14 @@ const BEGIN_TOGETHER: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
 const MOST_REPEATS: usize = 20;
 
 pub struct Connection {
-    target: Arc<Server>,
+    target: Arc<Target>,
     session: Session,
     runtime: Option<Handle>,
     tx: Option<PostgresTx>,
 }
 
 impl Connection {
-    pub fn to(target: Arc<Server>, session: Session, runtime: Option<Handle>) -> Self {
+    pub fn to(target: Arc<Target>, session: Session, runtime: Option<Handle>) -> Self {
         Self { target, session, runtime, tx: None }
     }
 
