@@ -56,7 +56,18 @@ impl Settings {
 
     /// As it is shown: without what may hold a token.
     pub fn shown(&self) -> Self {
-        // Each field is named, so that a new one is shown only by somebody's decision.
+        let headers = self.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect();
+        self.with(self.shown_url(), headers, self.tls.as_ref().map(OwnTls::shown))
+    }
+
+    /// What of it may be stored in the clear: all but what may hold a token.
+    pub fn in_the_clear(&self) -> Self {
+        self.with(String::new(), BTreeMap::new(), None)
+    }
+
+    /// The same with these in place of what may hold a token. Each field is named, so that a new one is shown, or stored in
+    /// the clear, only by somebody's decision.
+    fn with(&self, url: String, headers: BTreeMap<String, String>, tls: Option<OwnTls>) -> Self {
         let Self {
             url: _,
             description,
@@ -68,12 +79,12 @@ impl Settings {
             max_in_flight,
             rate_limit,
             hold_seconds,
-            headers,
-            tls,
+            headers: _,
+            tls: _,
             asymmetric_signature,
         } = self;
         Self {
-            url: self.shown_url(),
+            url,
             description: description.clone(),
             events: events.clone(),
             filter: filter.clone(),
@@ -83,8 +94,8 @@ impl Settings {
             max_in_flight: *max_in_flight,
             rate_limit: *rate_limit,
             hold_seconds: *hold_seconds,
-            headers: headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect(),
-            tls: tls.as_ref().map(OwnTls::shown),
+            headers,
+            tls,
             asymmetric_signature: *asymmetric_signature,
         }
     }
