@@ -1,5 +1,5 @@
 //! The layout check: which way imports go, which module may name which library, how large things may be, and whether the
-//! documents name files that are there.
+//! documents name what is there.
 //!
 //! The tables below are the rules; ARCHITECTURE.md says why they are so.
 
@@ -7,11 +7,12 @@ mod circles;
 mod documents;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use circles::Crate;
+use documents::Tree;
 use source::{SourcePath, Token, functions, paths, tokens};
 
 /// The top-level modules of the server, from the lowest rank to the highest. A module imports from its own rank and from
@@ -55,20 +56,24 @@ pub fn check(workspace: &Path) -> Result<(), String> {
     files.sort();
     let mut broken = Vec::new();
     let mut crates: BTreeMap<String, Crate> = BTreeMap::new();
+    let mut words = BTreeSet::new();
     let is_code = |file: &str| file.ends_with(".rs") && (file.starts_with("crates/") || file.starts_with("xtask/"));
     for file in files.iter().filter(|file| is_code(file)) {
         let text = read(workspace, file)?;
         broken.extend(shown(file, broken_rules(file, &text)));
+        let tokens = tokens(&text);
+        words.extend(tokens.iter().map(|token| token.text.to_owned()));
         if let Some(module) = Module::of(file) {
-            crates.entry(module.krate.to_owned()).or_default().add(file, &module.path, &tokens(&text));
+            crates.entry(module.krate.to_owned()).or_default().add(file, &module.path, &tokens);
         }
     }
     if crates.is_empty() {
         return Err(format!("there are no Rust files below {}", workspace.display()));
     }
     broken.extend(crates.values().flat_map(Crate::circles));
-    for file in files.iter().filter(|file| file.ends_with(".md") && *file != HISTORY) {
-        broken.extend(shown(file, documents::broken_names(file, &read(workspace, file)?, &files)));
+    let tree = Tree { files, words };
+    for file in tree.files.iter().filter(|file| file.ends_with(".md") && *file != HISTORY) {
+        broken.extend(shown(file, tree.broken_names(file, &read(workspace, file)?)));
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }

@@ -18,6 +18,7 @@ mod occupancy;
 mod params;
 mod problem;
 mod recoveries;
+mod routes;
 mod run_stream;
 mod runs;
 mod sources;
@@ -34,7 +35,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -50,10 +51,15 @@ use crate::pipeline::AdHocQueries;
 use crate::registry::Registry;
 pub use occupancy::Bounds;
 use problem::{Kind, Problem};
+pub use routes::Route;
+use routes::{Routes, admin, delete, get, guarded, patch, post, put, read, write};
 use sources::Tried;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
+
+/// What most routes stand below.
+const V1: &str = "/api/v1";
 
 /// What the API is made of.
 pub struct Parts {
@@ -61,7 +67,7 @@ pub struct Parts {
     pub queries: AdHocQueries,
     pub pings: Pings,
     pub monitor: Arc<Monitor>,
-    pub license: SendPermit,
+    pub permit: SendPermit,
     pub bounds: Bounds,
     pub max_upload_bytes: u64,
 }
@@ -72,7 +78,7 @@ struct Api {
     queries: AdHocQueries,
     pings: Pings,
     monitor: Arc<Monitor>,
-    license: SendPermit,
+    permit: SendPermit,
     stopping: watch::Receiver<bool>,
     streams: streams::Streams,
     /// Requests under way, streams left aside.
@@ -87,13 +93,13 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, license, bounds, max_upload_bytes } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds, max_upload_bytes } = parts;
     let api = Api {
         registry,
         queries,
         pings,
         monitor,
-        license,
+        permit,
         stopping: stopping.clone(),
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
@@ -119,66 +125,62 @@ async fn admit(State(api): State<Shared>, request: Request, next: Next) -> Resul
     Ok(next.run(request).await)
 }
 
+/// Every route that asks for a key, as it is called: what tests go through.
+pub fn table() -> Vec<Route> {
+    let below = |route: Route| Route { path: format!("{V1}{}", route.path), ..route };
+    v1_routes().into_table().into_iter().map(below).chain(metrics_routes().into_table()).collect()
+}
+
 /// Every route there is.
 fn routes(api: Shared) -> Router {
-    let v1 = experiment_routes()
-        .merge(endpoint_routes())
-        .merge(event_routes())
-        .merge(definition_routes())
+    let check = || middleware::from_fn_with_state(api.clone(), access::check);
+    let v1 = v1_routes()
+        .into_router()
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
         .layer(middleware::from_fn_with_state(api.clone(), admit))
         // Who guesses keys waits, and must not take the place of others meanwhile.
-        .layer(middleware::from_fn_with_state(api.clone(), access::check));
-    Router::new()
-        .nest("/api/v1", v1)
-        .route(
-            "/metrics",
-            read(get(telemetry::expose)).route_layer(middleware::from_fn_with_state(api.clone(), access::check)),
-        )
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .layer(check());
+    let open =
+        Router::new().route("/healthz", routing::get(health::alive)).route("/readyz", routing::get(health::ready));
+    open.nest(V1, v1)
+        .merge(metrics_routes().into_router().route_layer(check()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(api)
 }
 
-/// What each role may do; whoever has one may also do what the ones before it may.
-fn read(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
-    access::open_to(Role::Read, methods)
+fn v1_routes() -> Routes {
+    experiment_routes().merge(endpoint_routes()).merge(event_routes()).merge(definition_routes())
 }
 
-fn write(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
-    access::open_to(Role::Write, methods)
+fn metrics_routes() -> Routes {
+    Routes::default().route("/metrics", read(get(telemetry::expose)))
 }
 
-fn admin(methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
-    access::open_to(Role::Admin, methods)
-}
-
-fn experiment_routes() -> Router<Shared> {
-    Router::new()
-        .route("/experiments", read(get(experiments::list)).merge(write(post(experiments::create))))
+fn experiment_routes() -> Routes {
+    Routes::default()
+        .route("/experiments", read(get(experiments::list)).and(write(post(experiments::create))))
         .route(
             "/experiments/{id}",
-            read(get(experiments::get)).merge(write(patch(experiments::edit).delete(experiments::delete))),
+            read(get(experiments::get)).and(write(patch(experiments::edit).and(delete(experiments::delete)))),
         )
         .route("/experiments/{id}/start", write(post(experiments::start)))
         .route("/experiments/{id}/decide", write(post(experiments::decide)))
         .route("/experiments/{id}/reopen", write(post(experiments::reopen)))
         .route(
             "/experiments/{id}/metrics",
-            read(get(experiments::metrics)).merge(write(post(experiments::attach_metric))),
+            read(get(experiments::metrics)).and(write(post(experiments::attach_metric))),
         )
         .route(
             "/experiments/{id}/metrics/{metric_id}",
-            write(delete(experiments::detach_metric).patch(experiments::edit_attached_metric)),
+            write(delete(experiments::detach_metric).and(patch(experiments::edit_attached_metric))),
         )
         .route("/experiments/{id}/collections", write(post(experiments::attach_collection)))
         .route("/experiments/{id}/collections/{group_id}", write(delete(experiments::detach_group)))
         .route("/experiments/{id}/history", read(get(experiments::history)))
-        .route("/experiments/{id}/runs", read(get(runs::list)).merge(write(post(runs::request))))
+        .route("/experiments/{id}/runs", read(get(runs::list)).and(write(post(runs::request))))
         .route("/experiments/{id}/results", read(get(runs::results)))
         .route("/experiments/{id}/traffic", read(get(runs::traffic)))
         .route("/runs/{id}", read(get(runs::get)))
@@ -187,12 +189,12 @@ fn experiment_routes() -> Router<Shared> {
         .route("/runs/{id}/cancel", write(post(runs::cancel)))
 }
 
-fn endpoint_routes() -> Router<Shared> {
-    Router::new()
-        .route("/endpoints", read(get(endpoints::list)).merge(write(post(endpoints::create))))
+fn endpoint_routes() -> Routes {
+    Routes::default()
+        .route("/endpoints", read(get(endpoints::list)).and(write(post(endpoints::create))))
         .route(
             "/endpoints/{id}",
-            read(get(endpoints::get)).merge(write(patch(endpoints::edit).delete(endpoints::delete))),
+            read(get(endpoints::get)).and(write(patch(endpoints::edit).and(delete(endpoints::delete)))),
         )
         .route("/endpoints/{id}/enable", write(post(endpoints::enable)))
         .route("/endpoints/{id}/disable", write(post(endpoints::disable)))
@@ -207,8 +209,8 @@ fn endpoint_routes() -> Router<Shared> {
         .route("/recoveries/{id}/stop", write(post(recoveries::stop)))
 }
 
-fn event_routes() -> Router<Shared> {
-    Router::new()
+fn event_routes() -> Routes {
+    Routes::default()
         .route("/events", read(get(events::list)))
         .route("/events/stream", read(get(stream::follow)))
         .route("/events/{id}", read(get(events::get)))
@@ -220,15 +222,15 @@ fn event_routes() -> Router<Shared> {
         .route("/deliveries/{id}/cancel", write(post(deliveries::cancel)))
 }
 
-fn definition_routes() -> Router<Shared> {
-    let router = Router::new()
+fn definition_routes() -> Routes {
+    let router = Routes::default()
         .route("/assignment_sources/{id}/preview", admin(post(sources::preview::<AssignmentSource>)))
         .route("/assignment_sources/{id}/scan", write(post(discovery::scan)))
         .route("/assignment_sources/{id}/experiments", read(get(discovery::experiments)))
         .route("/fact_sources/{id}/preview", admin(post(sources::preview::<FactSource>)))
         .route("/warehouses/{id}/tables", admin(get(tables::list)))
         .route("/warehouses/{id}/files/{*name}", admin(put(uploads::put)))
-        .route("/keys", admin(get(keys::list).post(keys::issue)))
+        .route("/keys", admin(get(keys::list).and(post(keys::issue))))
         .route("/keys/{id}", admin(delete(keys::revoke)));
     let router = definition::<Entity>(router, "/entities", Role::Write);
     let router = definition::<Metric>(router, "/metrics", Role::Write);
@@ -241,10 +243,10 @@ fn definition_routes() -> Router<Shared> {
 }
 
 /// The routes of one kind of definition; `role` may change it.
-fn definition<D: Tried>(router: Router<Shared>, path: &str, role: Role) -> Router<Shared> {
-    let change_one = patch(definitions::edit::<D>).delete(definitions::delete::<D>);
-    let list = read(get(definitions::list::<D>)).merge(access::open_to(role, post(definitions::create::<D>)));
-    let one = read(get(definitions::get::<D>)).merge(access::open_to(role, change_one));
+fn definition<D: Tried>(router: Routes, path: &str, role: Role) -> Routes {
+    let change_one = patch(definitions::edit::<D>).and(delete(definitions::delete::<D>));
+    let list = read(get(definitions::list::<D>)).and(guarded(role, post(definitions::create::<D>)));
+    let one = read(get(definitions::get::<D>)).and(guarded(role, change_one));
     router.route(path, list).route(&format!("{path}/{{id}}"), one)
 }
 

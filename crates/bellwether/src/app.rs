@@ -109,10 +109,10 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         receivers.deliveries,
         receivers.lost,
         outbound.clone(),
-        node.license(),
+        node.permit(),
         node.view(),
     )?;
-    let (monitor, license) = (delivery.monitor(), node.license());
+    let (monitor, permit) = (delivery.monitor(), node.permit());
     let limits = limits(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone(), node.view());
     let keep = Duration::from_hours(24 * config.retention_days);
@@ -131,7 +131,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         queries: AdHocQueries::within(limits),
         pings: Pings::over(registry.clone(), outbound),
         monitor,
-        license,
+        permit,
         max_upload_bytes: config.max_upload_bytes,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };

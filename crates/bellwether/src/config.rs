@@ -83,7 +83,7 @@ impl Config {
     /// `flags` win over the environment, this over the file.
     pub fn load(flags: Given, file: Option<&Path>, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let file = file.map_or_else(|| Ok(Given::default()), Given::from_file)?;
-        let mut given = flags.or(Given::from_environment(environment)?).or(file);
+        let mut given = flags.over(Given::from_environment(environment)?).over(file);
         let mut config = Self::defaults(&given.data.take().unwrap_or_else(|| PathBuf::from("bellwether-data")));
         given.apply(&mut config);
         let outbound = OutboundSettings::from_given(
@@ -156,6 +156,26 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_the_schedule_are_given_one_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bellwether.toml");
+        let (cron, zone) = ("BELLWETHER_DEFAULT_SCHEDULE", "BELLWETHER_DEFAULT_TIME_ZONE");
+        let load = |text: &str, set: &[(&str, &str)]| {
+            std::fs::write(&file, text).unwrap();
+            let environment =
+                |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+            let schedule = Config::load(Given::default(), Some(&file), &environment).unwrap().default_schedule;
+            (schedule.cron, schedule.time_zone)
+        };
+        let both = "default_schedule = { cron = '0 2 * * *', time_zone = 'Europe/Berlin' }";
+        let is = |cron: &str, zone: &str| (cron.to_owned(), zone.to_owned());
+        assert_eq!(load(both, &[(zone, "Asia/Tokyo")]), is("0 2 * * *", "Asia/Tokyo"));
+        assert_eq!(load(both, &[(cron, "0 3 * * *")]), is("0 3 * * *", "Europe/Berlin"));
+        assert_eq!(load(both, &[(cron, "0 3 * * *"), (zone, "UTC")]), is("0 3 * * *", "UTC"));
+        assert_eq!(load("", &[(zone, "Asia/Tokyo")]), is("0 6 * * *", "Asia/Tokyo"));
+    }
+
+    #[test]
     fn the_way_out_is_read_from_file_and_environment() {
         let folder = tempfile::tempdir().unwrap();
         let (file, proxy) = (folder.path().join("bellwether.toml"), folder.path().join("proxy"));
@@ -213,10 +233,19 @@ mod tests {
 
     #[test]
     fn variables_that_mean_nothing_are_told_from_settings() {
-        for known in ["BELLWETHER_LISTEN", "BELLWETHER_ADMIN_KEY_FILE", "BELLWETHER_DEFAULT_TIME_ZONE", "HOME"] {
+        for known in
+            ["BELLWETHER_LISTEN", "BELLWETHER_ADMIN_KEY_FILE", "BELLWETHER_DEFAULT_TIME_ZONE", "BELLWETHER_LOG", "HOME"]
+        {
             assert!(!is_unknown(known), "{known}");
         }
-        for unknown in ["BELLWETHER_DEFAULT_SCHEDULE_TIME_ZONE", "BELLWETHER_LISEN"] {
+        for unknown in [
+            "BELLWETHER_DEFAULT_SCHEDULE_TIME_ZONE",
+            "BELLWETHER_LISEN",
+            "BELLWETHER_listen",
+            "BELLWETHER_MAX_RUNS_FILE",
+            "BELLWETHER_DEFAULT_SCHEDULE_FILE",
+            "BELLWETHER_OUTBOUND_CA_FILE_FILE",
+        ] {
             assert!(is_unknown(unknown), "{unknown}");
         }
     }

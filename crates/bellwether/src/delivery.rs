@@ -29,7 +29,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     outbound: Outbound,
-    license: SendPermit,
+    permit: SendPermit,
     monitor: Arc<Monitor>,
     reports: mpsc::UnboundedSender<Box<Report>>,
 }

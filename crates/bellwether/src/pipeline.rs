@@ -1,6 +1,6 @@
 //! The pipeline: opens scheduled runs, carries runs out, and ends every one that was started, whatever becomes of it.
 //!
-//! AdHocQueries run in a child process (see `bellwether_warehouse::Session`), so that none, however bad, stops a delivery.
+//! Queries run in a child process (see `bellwether_warehouse::Session`), so that none, however bad, stops a delivery.
 //! What a run's end means for experiment, event and deliveries is the registry's.
 
 mod ad_hoc;
@@ -34,7 +34,7 @@ pub use ad_hoc::{AdHocQueries, QueryError};
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs opened or picked up at a time.
 const BATCH: u32 = 100;
-/// For runs under way to come to their end by themselves when the process is asked to stop.
+/// For runs under way to come to their end by themselves when the process is asked to stop, and no other shares its work.
 const LAST_PATIENCE: Duration = Duration::from_secs(20);
 /// For the ends of the others to be recorded.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -82,7 +82,8 @@ impl Pipeline {
         Self { registry, hints, limits, view, under_way: JoinSet::new(), runs: HashMap::new() }
     }
 
-    /// Works until `stop` turns true. What is under way then has a little time to end, and is ended as a failure after it.
+    /// Works until `stop` turns true. What is under way then has a little time to end, and is ended as a failure after it; at
+    /// once where there are other nodes.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let clock = self.registry.clock().clone();
         let mut look_due = clock.sleep(Duration::ZERO);
@@ -103,7 +104,13 @@ impl Pipeline {
             }
             self.look(&stop).await;
         }
-        if self.have_ended(LAST_PATIENCE).await {
+        let others = there_are_others(self.view.clone());
+        let have_ended = tokio::select! {
+            have_ended = self.have_ended(LAST_PATIENCE) => have_ended,
+            // This node has sent its last: its endpoints are silent until it leaves, which waits for its runs.
+            () = others => false,
+        };
+        if have_ended {
             return;
         }
         self.cancel("the server was stopped before it had ended; run it again", |_| true);
@@ -196,5 +203,12 @@ impl Pipeline {
             self.cancel(BY_HAND, |run| to_stop.contains(&run.id));
         }
         Ok(())
+    }
+}
+
+/// Ends as soon as another node than this one lives; never where there can be none.
+async fn there_are_others(mut view: watch::Receiver<View>) {
+    if view.wait_for(|view| view.alive.len() > 1).await.is_err() {
+        std::future::pending().await
     }
 }

@@ -34,7 +34,18 @@ fn serve(mut command: Command, data: &Path, database_url: Option<&str>) -> Comma
 impl Server {
     /// Starts `program` on a data folder, at any free port, and waits until it listens. It may send to this machine.
     pub fn start(program: &Path, data: &Path, database_url: Option<&str>) -> Result<Self, Problem> {
-        Self::listening(serve(Command::new(program), data, database_url).spawn()?)
+        Self::start_with(program, data, database_url, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(
+        program: &Path,
+        data: &Path,
+        database_url: Option<&str>,
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Problem> {
+        let mut command = serve(Command::new(program), data, database_url);
+        Self::listening(command.envs(variables.iter().copied()).spawn()?)
     }
 
     /// The same with points of failure, which only programs that were built for tests have.
@@ -44,9 +55,7 @@ impl Server {
         database_url: Option<&str>,
         points: &str,
     ) -> Result<Self, Problem> {
-        let mut command = serve(Command::new(program), data, database_url);
-        command.env("FAILPOINTS", points).env("BELLWETHER_LOG", "error");
-        Self::listening(command.spawn()?)
+        Self::start_with(program, data, database_url, &[("FAILPOINTS", points), ("BELLWETHER_LOG", "error")])
     }
 
     /// Whether it has ended by itself.

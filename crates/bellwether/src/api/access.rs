@@ -18,8 +18,8 @@ use crate::domain::actor::{Actor, Principal};
 use crate::domain::key::Role;
 use crate::platform::telemetry::Counter;
 
-/// Lets those through who have `role`; to stand on the routes themselves.
-pub fn open_to(role: Role, methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
+/// Lets those through who have `role`; to stand on the routes themselves (see `routes`).
+pub(super) fn open_to(role: Role, methods: MethodRouter<Shared>) -> MethodRouter<Shared> {
     methods.route_layer(middleware::from_fn_with_state(role, require))
 }
 

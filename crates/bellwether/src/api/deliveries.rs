@@ -56,8 +56,9 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
         let after = cursor::<Position>(&listing.after)?;
         let queues: Vec<_> = Queue::ALL.into_iter().filter(|queue| queue.state() == state).collect();
         let found = api.read(move |tx| Ok(deliveries::list_queued(tx, endpoint, &queues, after, limit)?)).await?;
-        let place = |delivery: &Delivery| delivery.position().map_or_else(String::new, |key| key.to_string());
-        return Ok(Page::of(&found, limit, place, DeliveryView::of));
+        let position =
+            |delivery: &Delivery| delivery.position().map_or_else(String::new, |position| position.to_string());
+        return Ok(Page::of(&found, limit, position, DeliveryView::of));
     }
     let after = cursor(&listing.after)?;
     let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };

@@ -17,14 +17,14 @@ use super::views::experiment::{
 use crate::domain::actor::Principal;
 use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::error::Refusal;
-use crate::domain::experiment::{self, Attachment};
+use crate::domain::experiment::{Attachment, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, MetricId};
 use crate::domain::lifecycle::{Decision, Status};
 use crate::store::{changes, experiments};
 
-type Experiment = Versioned<ExperimentView>;
+type ExperimentAnswer = Versioned<ExperimentView>;
 
-fn answer(experiment: &experiment::Experiment) -> Experiment {
+fn answer(experiment: &Experiment) -> ExperimentAnswer {
     Versioned { view: ExperimentView::of(experiment), version: experiment.version }
 }
 
@@ -49,20 +49,20 @@ pub async fn create(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
     Edit(given): Edit,
-) -> Answer<([(HeaderName, String); 1], Created<Experiment>)> {
+) -> Answer<([(HeaderName, String); 1], Created<ExperimentAnswer>)> {
     let configuration = api.registry.read_new_experiment(given).await?;
     let experiment = api.registry.create_experiment(actor, configuration).await?;
     let location = format!("/api/v1/experiments/{}", experiment.id);
     Ok(([(header::LOCATION, location)], Created(answer(&experiment))))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Experiment> {
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<ExperimentAnswer> {
     let id = api.experiment_id(&id).await?;
     let found = api.read(move |tx| Ok(experiments::get(tx, id)?)).await?;
     Ok(answer(&found.ok_or_else(|| Refusal::not_found("experiment", id))?))
 }
 
-pub async fn edit(State(api): State<Shared>, command: Command, Edit(edit): Edit) -> Answer<Experiment> {
+pub async fn edit(State(api): State<Shared>, command: Command, Edit(edit): Edit) -> Answer<ExperimentAnswer> {
     let effect = api.registry.edit_experiment(command.actor, command.id, edit, command.if_match).await?;
     Ok(answer(&effect.value))
 }
@@ -81,7 +81,11 @@ pub async fn start(
     Ok(Versioned { view: StartedView::of(&started), version: started.version })
 }
 
-pub async fn decide(State(api): State<Shared>, command: Command, Body(decision): Body<Decision>) -> Answer<Experiment> {
+pub async fn decide(
+    State(api): State<Shared>,
+    command: Command,
+    Body(decision): Body<Decision>,
+) -> Answer<ExperimentAnswer> {
     Ok(answer(&api.registry.decide_experiment(command.actor, command.id, decision, command.if_match).await?))
 }
 
@@ -89,7 +93,7 @@ pub async fn reopen(
     State(api): State<Shared>,
     command: Command,
     Body(Nothing {}): Body<Nothing>,
-) -> Answer<Experiment> {
+) -> Answer<ExperimentAnswer> {
     Ok(answer(&api.registry.reopen_experiment(command.actor, command.id, command.if_match).await?))
 }
 
@@ -127,7 +131,7 @@ pub async fn attach_metric(
     State(api): State<Shared>,
     command: Command,
     Body(body): Body<AttachMetric>,
-) -> Answer<MaybeCreated<Experiment>> {
+) -> Answer<MaybeCreated<ExperimentAnswer>> {
     let AttachMetric { metric_id, is_primary, timeframe, winsorization, minimum_detectable_effect } = body;
     let attachment = Attachment { is_primary, timeframe, winsorization, minimum_detectable_effect };
     let effect = api.registry.attach_metric(command.actor, command.id, metric_id, attachment, command.if_match).await?;
@@ -139,7 +143,7 @@ pub async fn edit_attached_metric(
     command: Command,
     Ids((_, metric)): Ids<(String, String)>,
     Body(edit): Body<Map<String, Value>>,
-) -> Answer<Experiment> {
+) -> Answer<ExperimentAnswer> {
     let effect =
         api.registry.edit_attachment(command.actor, command.id, parse_id(&metric)?, edit, command.if_match).await?;
     Ok(answer(&effect.value))
@@ -149,7 +153,7 @@ pub async fn detach_metric(
     State(api): State<Shared>,
     command: Command,
     Ids((_, metric)): Ids<(String, String)>,
-) -> Answer<Experiment> {
+) -> Answer<ExperimentAnswer> {
     Ok(answer(&api.registry.detach_metric(command.actor, command.id, parse_id(&metric)?, command.if_match).await?))
 }
 
@@ -176,7 +180,7 @@ pub async fn detach_group(
     State(api): State<Shared>,
     command: Command,
     Ids((_, group)): Ids<(String, String)>,
-) -> Answer<Experiment> {
+) -> Answer<ExperimentAnswer> {
     Ok(answer(&api.registry.detach_group(command.actor, command.id, parse_id(&group)?, command.if_match).await?))
 }
 

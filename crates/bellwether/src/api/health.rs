@@ -51,7 +51,7 @@ impl Parts {
             is_stopping: *api.stopping.borrow(),
             database,
             has_lanes: api.monitor.has_lanes(),
-            may_send: api.license.holds(),
+            may_send: api.permit.holds(),
         }
     }
 }

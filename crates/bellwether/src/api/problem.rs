@@ -77,7 +77,7 @@ impl Problem {
         Self { kind, detail: detail.into(), errors: Vec::new() }
     }
 
-    /// Whatever has this id, it is not there.
+    /// Nothing is there of this id, or no route of this path.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::of(Kind::NotFound, detail)
     }
@@ -111,7 +111,8 @@ impl From<StoreError> for Problem {
             StoreError::Full(_) => {
                 Self::of(Kind::StorageFull, format!("{error}; nothing was changed; the operator must make room"))
             }
-            StoreError::Busy | StoreError::Closed => {
+            StoreError::Busy => Self::busy(format!("{error}; nothing was changed, try again in a moment")),
+            StoreError::Closed => {
                 Self::of(Kind::Unavailable, format!("{error}; nothing was changed, try again a little later"))
             }
             StoreError::Unavailable(_) => {
@@ -201,6 +202,15 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_is_full_for_a_moment_is_told_from_one_that_gives_no_answer() {
+        let kind = |error: StoreError| Problem::from(error).body()["type"].clone();
+        assert_eq!(kind(StoreError::Busy), "urn:bellwether:problem:busy");
+        for error in [StoreError::Closed, StoreError::Unavailable("x".to_owned())] {
+            assert_eq!(kind(error), "urn:bellwether:problem:unavailable");
+        }
+    }
 
     #[test]
     fn the_docs_list_every_kind_in_its_order() {

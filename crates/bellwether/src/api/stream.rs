@@ -52,7 +52,7 @@ pub async fn follow(
     };
     let (permit, key) = api.open_stream(&actor)?;
     // Before the end of the log is looked up, so that nothing falls between the two.
-    let mut grown = api.registry.follow_log();
+    let mut grown = api.registry.hints().follow_log();
     grown.mark_changed();
     let (end, pruned_to) = api.read(|tx| Ok((event_log::end(tx)?, event_log::pruned_to(tx)?))).await?;
     let position = after.unwrap_or(end);

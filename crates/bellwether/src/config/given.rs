@@ -1,6 +1,7 @@
 //! The settings as somebody gives them, by flag, in the environment or in a file. Each stands once in the table below: its
 //! name, its type, how the environment says it, and which field of [`Config`] it sets.
 
+use std::cell::Cell;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,16 +26,14 @@ macro_rules! settings {
             $(pub $name: Option<$type>,)*
         }
 
-        /// The names of all settings.
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
-
         impl Given {
             pub(super) fn from_environment(environment: Environment<'_>) -> Result<Self, ConfigError> {
                 Ok(Self { $($name: $read(&Variable { name: stringify!($name), environment })?,)* })
             }
 
-            pub(super) fn or(self, other: Self) -> Self {
-                Self { $($name: self.$name.or(other.$name),)* }
+            /// What `lower` says of what is not said here.
+            pub(super) fn over(self, lower: Self) -> Self {
+                Self { $($name: self.$name.over(lower.$name),)* }
             }
 
             /// Sets what has a field of its own; takes nothing else.
@@ -90,15 +89,52 @@ impl Given {
     }
 }
 
-/// Variables beside the settings: where the time zone of the schedule stands, and those of other commands.
-const OTHER_VARIABLES: [&str; 3] = ["BELLWETHER_DEFAULT_TIME_ZONE", "BELLWETHER_LOG", "BELLWETHER_SECRET"];
+/// Variables beside the settings: those of other commands.
+const OTHER_VARIABLES: [&str; 2] = ["BELLWETHER_LOG", "BELLWETHER_SECRET"];
 
-/// Whether a variable called like ours means nothing, and so is a mistake.
+/// Whether a variable called like ours means nothing, and so is a mistake: nobody asks for it.
 pub fn is_unknown(variable: &str) -> bool {
-    let Some(name) = variable.strip_prefix("BELLWETHER_") else { return false };
-    let name = name.to_ascii_lowercase();
-    let is_setting = |name: &str| NAMES.contains(&name);
-    !is_setting(&name) && !name.strip_suffix("_file").is_some_and(is_setting) && !OTHER_VARIABLES.contains(&variable)
+    let is_asked_for = Cell::new(OTHER_VARIABLES.contains(&variable));
+    let environment = |asked: &str| {
+        is_asked_for.set(is_asked_for.get() || asked == variable);
+        None
+    };
+    // With nothing set, nothing is wrong.
+    let _ = Given::from_environment(&environment);
+    variable.starts_with("BELLWETHER_") && !is_asked_for.get()
+}
+
+/// A value that is given in several places: what stands above goes before what stands below.
+trait Layered: Sized {
+    /// Whole, unless it has parts that are given one by one.
+    fn over(self, _lower: Self) -> Self {
+        self
+    }
+}
+
+impl<T: Layered> Layered for Option<T> {
+    fn over(self, lower: Self) -> Self {
+        match (self, lower) {
+            (Some(given), Some(lower)) => Some(given.over(lower)),
+            (given, lower) => given.or(lower),
+        }
+    }
+}
+
+impl Layered for bool {}
+impl Layered for u64 {}
+impl Layered for usize {}
+impl Layered for String {}
+impl Layered for SocketAddr {}
+impl Layered for PathBuf {}
+impl Layered for Absolute {}
+impl Layered for Roots {}
+impl Layered for Vec<Network> {}
+
+impl Layered for DefaultSchedule {
+    fn over(self, lower: Self) -> Self {
+        Self { cron: self.cron.over(lower.cron), time_zone: self.time_zone.over(lower.time_zone) }
+    }
 }
 
 /// A path that means the same wherever a process is started.

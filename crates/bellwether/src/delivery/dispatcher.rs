@@ -55,7 +55,7 @@ pub struct Delivery {
     pauses: JoinSet<()>,
     /// Of the endpoints that the lanes were last brought in line with.
     generation: String,
-    /// HintOrder that lay here when they were: older than what the lanes know, such as that something was cancelled.
+    /// Hints that lay here when they were: older than what the lanes know, such as that something was cancelled.
     stale_hints: usize,
 }
 
@@ -72,7 +72,7 @@ impl Delivery {
         hints: mpsc::Receiver<DeliveryHint>,
         lost: Arc<AtomicBool>,
         outbound: Outbound,
-        license: SendPermit,
+        permit: SendPermit,
         view: watch::Receiver<View>,
     ) -> Result<Self, StoreError> {
         let threads = Threads::start().map_err(|error| StoreError::Failed(format!("cannot start threads: {error}")))?;
@@ -86,7 +86,7 @@ impl Delivery {
             clock: registry.clock().clone(),
             ids: registry.ids().clone(),
             outbound,
-            license,
+            permit,
             monitor,
             reports,
             registry,

@@ -41,7 +41,7 @@ use state::{Next, Now, State};
 use window::Limits;
 
 /// How soon a lane whose node may not send looks whether it may again.
-const LICENSE_LOOK: Duration = Duration::from_millis(250);
+const PERMIT_LOOK: Duration = Duration::from_millis(250);
 
 pub enum Message {
     Offer(Pending),
@@ -160,8 +160,8 @@ impl Lane {
         }
         let (state, now) = (&self.state, self.shared.clock.monotonic());
         // What could be sent waits for this, and nothing else would wake the lane.
-        let license = if self.shared.license.holds() { Duration::ZERO } else { LICENSE_LOOK };
-        let gate = state.gate(now).map(|gate| gate.max(license));
+        let permit = if self.shared.permit.holds() { Duration::ZERO } else { PERMIT_LOOK };
+        let gate = state.gate(now).map(|gate| gate.max(permit));
         // Before that, being due does not count.
         let is_waiting = gate.is_some();
         let due = [&state.live, &state.behind].map(|window| state.next_due(window, now).filter(|_| !is_waiting));
@@ -217,7 +217,7 @@ impl Lane {
     fn send_what_is_due(&mut self) {
         let Receiver::Usable(client) = &self.receiver else { return };
         let client = client.clone();
-        while self.is_sending() && self.shared.license.holds() {
+        while self.is_sending() && self.shared.permit.holds() {
             let Some(next) = self.state.next(self.shared.clock.monotonic()) else { return };
             let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint().settings.format);
             let held = self.meter.begin();
@@ -271,7 +271,7 @@ impl Lane {
         let ids = self.shared.ids.clone();
         let settled = self.state.settle(&next, answer, now, &|| ids.next());
         let id = next.taken.pending.id;
-        match settled.turn {
+        match settled.health_change {
             Some(HealthChange::Recovered { .. }) => {
                 self.reviving = Some(id);
                 // Until that is on disk, what has failed keeps to its schedule.
@@ -292,7 +292,7 @@ impl Lane {
         }
         let source = if next.is_behind { &self.behind } else { &self.live };
         let outcome = Outcome {
-            position: source.owed.position(next.taken.pending.place()),
+            position: source.owed.position(next.taken.pending.cursor()),
             attempt: attempt(settled.number, started_at, duration, exchanged),
             state: settled.state,
             failure_count: settled.failure_count,
@@ -303,8 +303,9 @@ impl Lane {
         self.is_health_told = true;
         let is_pressing = self.state.is_pressing();
         let (endpoint_id, fence, endpoint_version) = (self.endpoint().id, self.fence, self.endpoint().version);
-        let turn = settled.turn;
-        let report = Box::new(Report { endpoint_id, fence, endpoint_version, outcome, health, turn, is_pressing });
+        let health_change = settled.health_change;
+        let report =
+            Box::new(Report { endpoint_id, fence, endpoint_version, outcome, health, health_change, is_pressing });
         self.shared.monitor.unrecorded.add(1);
         // The recorder outlives every lane.
         let _ = self.shared.reports.send(report);

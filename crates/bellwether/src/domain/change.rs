@@ -1,7 +1,5 @@
 //! A change: the audit record of one revision of an experiment, or of an endpoint: who, when, what from, what to, why.
 
-use serde::Serialize;
-
 use super::actor::Actor;
 use super::clock::Timestamp;
 use super::configuration::FieldChange;
@@ -10,7 +8,7 @@ use super::id::EndpointChangeId;
 /// The longest `changes` that a detailed event carries, in bytes of JSON.
 const LONGEST_CHANGES: usize = 16 * 1024;
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     pub revision: i64,
     /// What was done, as a word: `created`, `edited`, `started`, `metric_added`, …
@@ -31,7 +29,7 @@ impl Change {
 }
 
 /// The audit record of an endpoint: what a user or its receiver's behaviour made of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EndpointChange {
     pub id: EndpointChangeId,
     /// `created`, `edited`, `failing`, `disabled`, `recovered`, `rotated`, …

@@ -106,8 +106,9 @@ pub trait Clock: Send + Sync + 'static {
     /// Time that only moves forward, from an arbitrary start: for waiting and for measuring.
     fn monotonic(&self) -> Duration;
 
-    /// Ends when so much of that time has passed. Whatever waits of its own accord waits by this, so that tests decide for
-    /// how long; only limits on what others take to answer are tokio's.
+    /// Ends when so much of that time has passed. Runs, deliveries and upkeep wait by this, so that tests decide for how
+    /// long. Limits on what others take to answer are tokio's, and so are the pauses of connections: what clients and
+    /// receivers are given and made to wait (`api/acceptor.rs`, `access.rs`, `connection.rs` and `stream.rs`; `dial.rs`).
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 

@@ -65,18 +65,16 @@ impl Origin {
 }
 
 /// One event owed to one endpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub id: DeliveryId,
     pub event_id: EventId,
     pub endpoint_id: EndpointId,
-    #[serde(skip)]
     pub lane: LaneNumber,
     pub experiment_id: ExperimentId,
     pub revision: i64,
     pub state: DeliveryState,
     /// Where it stands if it is not delivered.
-    #[serde(skip)]
     pub queue: Option<Queue>,
     /// Why it was cancelled.
     pub reason: Option<String>,
@@ -187,13 +185,13 @@ impl FromStr for Position {
 }
 
 /// One HTTP request made for a delivery.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     pub number: u32,
     pub started_at: Timestamp,
     pub duration_us: u64,
     pub status_code: Option<u32>,
-    /// `dns`, `blocked_address`, `connect`, `tls`, `timeout`, `status`, …; null for a success.
+    /// `dns`, `blocked_address`, `connect`, `tls`, `timeout_answer`, `status`, …; `None` for a success.
     pub error_class: Option<String>,
     pub error: Option<String>,
     /// As they were sent, a line for each, of a request that failed. Values that may be tokens are hidden.

@@ -14,7 +14,7 @@ use super::clock::Timestamp;
 use super::error::{FieldError, FieldErrors, Refusal};
 use super::event::{Event, Format, NO_EXPERIMENT};
 use super::filter::{Clause, Facts, Filter};
-pub use super::hidden::HIDDEN;
+use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
 use super::signing::Signing;
 use super::topic::{EndpointEvent, Topic};
@@ -152,7 +152,14 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An event about it, for other endpoints.
-    pub fn event(&self, id: EventId, turn: EndpointEvent, revision: i64, reason: &str, now: Timestamp) -> Event {
+    pub fn event(
+        &self,
+        id: EventId,
+        endpoint_event: EndpointEvent,
+        revision: i64,
+        reason: &str,
+        now: Timestamp,
+    ) -> Event {
         let mut data = ObjectWriter::begin();
         data.string("endpoint_id", &self.id.to_string());
         data.string("endpoint_description", &self.settings.description);
@@ -163,7 +170,7 @@ impl Endpoint {
             id,
             experiment_id: NO_EXPERIMENT,
             revision,
-            topic: Topic::Endpoint(turn),
+            topic: Topic::Endpoint(endpoint_event),
             occurred_at: now,
             detailed: data.clone(),
             data,

@@ -72,7 +72,7 @@ pub trait Validate {
 pub const LONGEST_NAME: usize = 200;
 
 /// More errors than anybody mends at once only make the answer huge.
-const MOST_ERRORS: usize = 100;
+pub const MOST_ERRORS: usize = 100;
 
 /// What a library says of a value that is of another kind than it should be, without the names of our types.
 pub fn in_plain_words(text: &str) -> String {

@@ -30,12 +30,11 @@ impl Role {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct ApiKey {
     pub id: KeyId,
     pub name: String,
     pub role: Role,
-    #[serde(skip)]
     pub hash: Vec<u8>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,

@@ -1,12 +1,12 @@
 //! A recovery: what somebody asked to have sent again, and how far that has come.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::actor::Actor;
 use super::clock::Timestamp;
 use super::id::{EndpointId, ExperimentId, RecoveryId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecoveryKind {
     /// Exhausted deliveries become pending, with a fresh schedule.
@@ -51,7 +51,7 @@ impl RecoveryState {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Recovery {
     pub id: RecoveryId,
     pub endpoint_id: EndpointId,
@@ -60,7 +60,6 @@ pub struct Recovery {
     pub since: Timestamp,
     pub state: RecoveryState,
     /// How far it has come, in the order of experiment and revision.
-    #[serde(skip)]
     pub place: (ExperimentId, i64),
     /// Deliveries, or events, that were looked at.
     pub examined: u64,

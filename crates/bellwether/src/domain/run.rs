@@ -140,25 +140,15 @@ pub struct Run {
     pub definitions: Option<String>,
 }
 
-/// What becomes of a request for a run, by the runs of the experiment that have not ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Asked {
-    /// It is answered by this one. A queued one may have become a full one by it.
-    Joins(Run),
-    /// Another is queued.
-    Queues,
-}
-
-impl Asked {
-    /// A request joins a queued run, and a running one that is of the same mode and definitions.
-    pub fn of(open: &[Run], mode: Mode, definitions: &str) -> Self {
-        if let Some(queued) = open.iter().find(|run| run.state == RunState::Queued) {
-            let is_full = queued.mode == Mode::Full || mode == Mode::Full;
-            return Self::Joins(Run { mode: if is_full { Mode::Full } else { Mode::Incremental }, ..queued.clone() });
-        }
-        let is_same = |run: &&Run| run.mode == mode && run.definitions.as_deref() == Some(definitions);
-        open.iter().find(is_same).map_or(Self::Queues, |run| Self::Joins(run.clone()))
+/// The run that answers a request, of those of the experiment that have not ended; `None`: another must be queued. A request
+/// joins a queued run, which becomes a full one where a full one is asked for, and a running one that is of the same mode
+/// and definitions.
+pub fn answering(open: &[Run], mode: Mode, definitions: &str) -> Option<Run> {
+    if let Some(queued) = open.iter().find(|run| run.state == RunState::Queued) {
+        let is_full = queued.mode == Mode::Full || mode == Mode::Full;
+        return Some(Run { mode: if is_full { Mode::Full } else { Mode::Incremental }, ..queued.clone() });
     }
+    open.iter().find(|run| run.mode == mode && run.definitions.as_deref() == Some(definitions)).cloned()
 }
 
 impl Run {
@@ -267,18 +257,14 @@ mod tests {
         };
         let (full, incremental) = (Mode::Full, Mode::Incremental);
         let running = run(RunState::Running, full, "a");
-        assert_eq!(Asked::of(&[], full, "a"), Asked::Queues);
-        assert_eq!(Asked::of(std::slice::from_ref(&running), full, "a"), Asked::Joins(running.clone()));
-        assert_eq!(Asked::of(std::slice::from_ref(&running), incremental, "a"), Asked::Queues);
-        assert_eq!(Asked::of(std::slice::from_ref(&running), full, "b"), Asked::Queues);
+        assert_eq!(answering(&[], full, "a"), None);
+        assert_eq!(answering(std::slice::from_ref(&running), full, "a"), Some(running.clone()));
+        assert_eq!(answering(std::slice::from_ref(&running), incremental, "a"), None);
+        assert_eq!(answering(std::slice::from_ref(&running), full, "b"), None);
         let queued = run(RunState::Queued, incremental, "b");
         let both = [running, queued.clone()];
-        assert_eq!(
-            Asked::of(&both, incremental, "c"),
-            Asked::Joins(queued.clone()),
-            "it reads what there is when it starts"
-        );
-        assert_eq!(Asked::of(&both, full, "c"), Asked::Joins(Run { mode: full, ..queued }));
+        assert_eq!(answering(&both, incremental, "c"), Some(queued.clone()), "it reads what there is when it starts");
+        assert_eq!(answering(&both, full, "c"), Some(Run { mode: full, ..queued }));
     }
 
     #[test]

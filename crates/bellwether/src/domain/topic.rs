@@ -1,4 +1,4 @@
-//! What an event is about, by its name in the body.
+//! The names of all events: those about experiments, and those about other endpoints.
 
 use std::fmt;
 
@@ -37,13 +37,13 @@ impl Topic {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Experiment(event_type) => event_type.as_str(),
-            Self::Endpoint(turn) => turn.as_str(),
+            Self::Endpoint(event) => event.as_str(),
         }
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        let turn = EndpointEvent::ALL.into_iter().find(|turn| turn.as_str() == text);
-        turn.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
+        let event = EndpointEvent::ALL.into_iter().find(|event| event.as_str() == text);
+        event.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
     }
 }
 

@@ -35,10 +35,3 @@ pub async fn run(registry: Registry, mut stop: watch::Receiver<bool>) {
         }
     }
 }
-
-impl Registry {
-    /// Changes whenever the log may have grown. A hint: what is there, the log says.
-    pub fn follow_log(&self) -> watch::Receiver<u64> {
-        self.hints().follow_log()
-    }
-}

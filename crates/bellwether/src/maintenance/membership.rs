@@ -44,7 +44,7 @@ pub fn first_count(asked_at: Duration) -> i64 {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Until then this node may send, if it may: a node that was forgotten waits until its lanes know, at the next heartbeat.
-    pub licensed_until: Option<Duration>,
+    pub permitted_until: Option<Duration>,
     /// To be forgotten. One that cannot be is found again by the next heartbeat.
     pub dead: Vec<NodeId>,
     /// In order, this one included.
@@ -74,8 +74,8 @@ impl Membership {
         let mut alive: Vec<NodeId> = others.chain([self.me]).collect();
         alive.sort_unstable();
         dead.sort_unstable();
-        let licensed_until = may_send.then(|| *asked_at + SILENT_AFTER);
-        Standing { licensed_until, dead, alive, forgotten: self.forgotten }
+        let permitted_until = may_send.then(|| *asked_at + SILENT_AFTER);
+        Standing { permitted_until, dead, alive, forgotten: self.forgotten }
     }
 }
 
@@ -152,11 +152,11 @@ mod tests {
         let mut me = Membership::of(ME);
         let forgotten = |at| Beat { is_there: false, ..beat(at, &[(ME, 0)]) };
         let first = me.on_beat(&forgotten(100));
-        assert_eq!(first.licensed_until, Some(Duration::from_secs(104)), "it has just started");
-        assert_eq!(me.on_beat(&beat(101, &[(ME, 1)])).licensed_until, Some(Duration::from_secs(105)));
+        assert_eq!(first.permitted_until, Some(Duration::from_secs(104)), "it has just started");
+        assert_eq!(me.on_beat(&beat(101, &[(ME, 1)])).permitted_until, Some(Duration::from_secs(105)));
         let again = me.on_beat(&forgotten(102));
-        assert_eq!((again.licensed_until, again.forgotten), (None, 2));
-        assert_eq!(me.on_beat(&beat(103, &[(ME, 1)])).licensed_until, Some(Duration::from_secs(107)));
+        assert_eq!((again.permitted_until, again.forgotten), (None, 2));
+        assert_eq!(me.on_beat(&beat(103, &[(ME, 1)])).permitted_until, Some(Duration::from_secs(107)));
     }
 
     /// Nodes that beat, or not, at any times, with the database that they share.
@@ -165,14 +165,14 @@ mod tests {
         counts: HashMap<NodeId, i64>,
         nodes: Vec<(NodeId, Membership)>,
         asked_at: Vec<Option<Duration>>,
-        licensed_until: HashMap<NodeId, Duration>,
+        permitted_until: HashMap<NodeId, Duration>,
     }
 
     impl World {
         fn of(nodes: u128) -> Self {
             let nodes: Vec<_> = (1..=nodes).map(|id| (NodeId::of(id), Membership::of(NodeId::of(id)))).collect();
             let asked_at = nodes.iter().map(|_| None).collect();
-            Self { now: Duration::ZERO, counts: HashMap::new(), nodes, asked_at, licensed_until: HashMap::new() }
+            Self { now: Duration::ZERO, counts: HashMap::new(), nodes, asked_at, permitted_until: HashMap::new() }
         }
 
         /// A heartbeat is asked for, or the one that was asked for is carried out.
@@ -186,13 +186,13 @@ mod tests {
             *self.counts.entry(*id).or_insert(first_count(asked_at)) += i64::from(is_there);
             let counts = self.counts.iter().map(|(id, count)| (*id, *count)).collect();
             let standing = membership.on_beat(&Beat { asked_at, answered_at: self.now, is_there, counts });
-            if let Some(until) = standing.licensed_until {
-                self.licensed_until.insert(*id, until);
+            if let Some(until) = standing.permitted_until {
+                self.permitted_until.insert(*id, until);
             }
             prop_assert!(standing.alive.contains(id));
             for dead in standing.dead {
                 prop_assert!(!standing.alive.contains(&dead));
-                let until = self.licensed_until.get(&dead).copied().unwrap_or_default();
+                let until = self.permitted_until.get(&dead).copied().unwrap_or_default();
                 prop_assert!(
                     until <= self.now,
                     "{dead} may send until {until:?}, and is called dead at {:?}",

@@ -56,23 +56,23 @@ pub struct View {
 /// This process among the nodes.
 pub struct Node {
     registry: Registry,
-    license: SendPermit,
+    permit: SendPermit,
     membership: Membership,
     view: watch::Sender<View>,
 }
 
 impl Node {
     pub fn new(registry: Registry) -> Self {
-        let license = SendPermit::of(registry.clock().clone(), registry.db().dialect().has_one_node());
+        let permit = SendPermit::of(registry.clock().clone(), registry.db().dialect().has_one_node());
         let is_alone = registry.db().dialect().has_one_node();
         let alive = if is_alone { vec![registry.node_id()] } else { Vec::new() };
         let view = View { alive, generation: String::new(), forgotten: 0 };
         let membership = Membership::of(registry.node_id());
-        Self { registry, license, membership, view: watch::Sender::new(view) }
+        Self { registry, permit, membership, view: watch::Sender::new(view) }
     }
 
-    pub fn license(&self) -> SendPermit {
-        self.license.clone()
+    pub fn permit(&self) -> SendPermit {
+        self.permit.clone()
     }
 
     pub fn view(&self) -> watch::Receiver<View> {
@@ -118,8 +118,8 @@ impl Node {
         let (is_there, counts, generation) = self.registry.db().write_heartbeat(beat).await?;
         let answered_at = self.registry.clock().monotonic();
         let standing = self.membership.on_beat(&Beat { asked_at, answered_at, is_there, counts });
-        if let Some(until) = standing.licensed_until {
-            self.license.renew(until);
+        if let Some(until) = standing.permitted_until {
+            self.permit.renew(until);
         }
         for node in standing.dead {
             tracing::warn!(%node, "a node stands still; its lanes are taken over");

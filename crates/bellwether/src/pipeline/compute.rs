@@ -1,6 +1,7 @@
 //! Computes one run's results: has its statements run by a worker, one after the other, and logs each. What they say and
 //! what is made of their rows is pure and elsewhere.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use bellwether_warehouse::{Answered, Column as ColumnInfo, Dialect, Session, Table, TableError, WarehouseError};
@@ -164,7 +165,7 @@ impl Computation<'_> {
         Ok(counts)
     }
 
-    /// All metrics' results, source by source: one that fails does not fail the others, unless the worker is gone.
+    /// All metrics' results: one that fails does not fail the others, unless the worker is gone.
     async fn metrics(
         &mut self,
         session: &mut Session,
@@ -172,46 +173,14 @@ impl Computation<'_> {
         typed: &[Result<Typed, String>],
         variations: &[&Variation],
     ) -> Result<Vec<MetricResult>, Failed> {
-        let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
         let mut errors: Vec<Option<String>> = typed.iter().map(|typed| typed.as_ref().err().cloned()).collect();
-        let mut computed: Vec<Computed> = Vec::new();
-        let mut co_moments = CoMoments::new();
-        for table in tables::tables(&good, "") {
-            let mut owners: Vec<usize> = table.owners.iter().map(|owner| owner.metric).collect();
-            owners.dedup();
-            let failure = match self.table(session, work, table).await {
-                Ok((columns, products)) => {
-                    computed.extend(columns);
-                    co_moments.extend(products);
-                    continue;
-                }
-                Err(failure) if session.worker_id().is_none() => return Err(failure),
-                Err(Failed(reason)) => reason,
-            };
-            if let [only] = owners[..] {
-                errors[only] = Some(failure);
-                continue;
-            }
-            // One of them does not work; alone, the others do.
-            for metric in owners {
-                let alone: Vec<Typed> = good.iter().filter(|typed| typed.metric == metric).cloned().collect();
-                for table in tables::tables(&alone, &format!("metric_{metric}_")) {
-                    match self.table(session, work, table).await {
-                        Ok((columns, products)) => {
-                            computed.extend(columns);
-                            co_moments.extend(products);
-                        }
-                        Err(failure) if session.worker_id().is_none() => return Err(failure),
-                        Err(Failed(reason)) => errors[metric] = Some(reason),
-                    }
-                }
-            }
-        }
+        let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
+        let (computed, co_moments) = self.tables(session, work, &good, &mut errors).await?;
         let level = self.experiment.configuration.analysis_plan.confidence_level;
         let mut results = Vec::new();
         for (place, (metric, error)) in work.plan.metrics.iter().zip(errors).enumerate() {
-            let sides: Vec<&Computed> =
-                (0..2).filter_map(|side| computed.iter().rfind(|it| it.owner == (place, side))).collect();
+            let side = |side| computed.iter().rfind(|it| it.owner == (place, side));
+            let sides: Vec<&Computed> = (0..2).filter_map(side).collect();
             let mut result = MetricResult {
                 metric_id: metric.id,
                 name: metric.name.clone(),
@@ -239,6 +208,40 @@ impl Computation<'_> {
             results.push(result);
         }
         Ok(results)
+    }
+
+    /// The tables of all metrics, source by source. Where one fails that several share, each gets one of its own, so that
+    /// only those fail that do not work; `errors` says why, by metric.
+    async fn tables(
+        &mut self,
+        session: &mut Session,
+        work: &mut Tables<'_>,
+        metrics: &[Typed],
+        errors: &mut [Option<String>],
+    ) -> Result<(Vec<Computed>, CoMoments), Failed> {
+        let (mut computed, mut co_moments) = (Vec::new(), CoMoments::new());
+        let mut waiting: VecDeque<ValuesTable> = tables::tables(metrics, "").into();
+        while let Some(table) = waiting.pop_front() {
+            let mut owners: Vec<usize> = table.owners.iter().map(|owner| owner.metric).collect();
+            owners.dedup();
+            match self.table(session, work, table).await {
+                Ok((columns, products)) => {
+                    computed.extend(columns);
+                    co_moments.extend(products);
+                }
+                Err(failure) if session.worker_id().is_none() => return Err(failure),
+                Err(Failed(reason)) => match owners[..] {
+                    [only] => errors[only] = Some(reason),
+                    _ => {
+                        for metric in owners {
+                            let alone: Vec<Typed> = metrics.iter().filter(|it| it.metric == metric).cloned().collect();
+                            waiting.extend(tables::tables(&alone, &format!("metric_{metric}_")));
+                        }
+                    }
+                },
+            }
+        }
+        Ok((computed, co_moments))
     }
 
     /// The figures of one metric, once its sides are there. A ratio of two sources needs one more step.

@@ -120,12 +120,12 @@ impl Registry {
         });
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(failure))) => Err(Refusal::invalid("path", failure.to_string()).into()),
+            Ok(Ok(Err(failure))) => Err(Refusal::invalid(place_of(engine), failure.to_string()).into()),
             Ok(Err(error)) => Err(StoreError::Failed(error.to_string()).into()),
             Err(_) => {
                 let seconds = LOOK_TIMEOUT.as_secs();
                 let message = format!("it did not answer within {seconds} s; check the disk or mount that it lies on");
-                Err(Refusal::invalid("path", message).into())
+                Err(Refusal::invalid(place_of(engine), message).into())
             }
         }
     }
@@ -144,6 +144,13 @@ impl Registry {
             Ok(())
         })
         .await
+    }
+}
+
+/// The field that says where a warehouse lies.
+fn place_of(engine: &Engine) -> &'static str {
+    match engine {
+        Engine::Files { .. } => "path",
     }
 }
 

@@ -91,6 +91,7 @@ impl Hints {
         self.log.send_modify(|count| *count += 1);
     }
 
+    /// Changes whenever the log may have grown. A hint: what is there, the log says.
     pub fn follow_log(&self) -> watch::Receiver<u64> {
         self.log.subscribe()
     }

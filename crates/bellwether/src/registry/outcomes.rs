@@ -30,7 +30,7 @@ pub struct Report {
     pub outcome: Outcome,
     /// How the endpoint fares, if that has changed.
     pub health: Option<Health>,
-    pub turn: Option<HealthChange>,
+    pub health_change: Option<HealthChange>,
     /// Its lane will soon have to wait for what it has reported.
     pub is_pressing: bool,
 }
@@ -50,7 +50,7 @@ impl Report {
     /// What came of the delivery, without texts, and without what it meant for the endpoint: by the time at which a refused
     /// outcome is written, the endpoint has fared on.
     pub fn alone(&self) -> Self {
-        Self { health: None, turn: None, ..self.without_texts() }
+        Self { health: None, health_change: None, ..self.without_texts() }
     }
 }
 
@@ -82,7 +82,7 @@ impl Registry {
             lanes::revise(tx, id)?;
             endpoints::renew_generation(tx, context.setup.ids.as_ref())?;
             context.hint_after_commit(tx, DeliveryHint::EndpointsChanged);
-            context.turn(tx, id, &HealthChange::Recovered { frees: true }, None)
+            context.change_health(tx, id, &HealthChange::Recovered { frees: true }, None)
         })
         .await
     }
@@ -91,8 +91,8 @@ impl Registry {
 impl Context {
     /// Locks in the order in which edits do: endpoints, their lanes, then what is owed to them.
     fn record_outcomes(&self, tx: &mut dyn Tx, reports: &[Box<Report>]) -> Result<()> {
-        let turning = ids_of(reports.iter().filter(|report| report.turn.is_some()));
-        for id in turning {
+        let changing = ids_of(reports.iter().filter(|report| report.health_change.is_some()));
+        for id in changing {
             endpoints::hold(tx, id)?;
         }
         let owned = self.owned(tx, reports)?;
@@ -102,8 +102,9 @@ impl Context {
             if let Some(health) = &report.health {
                 lanes::save_health_of(tx, report.endpoint_id, report.endpoint_version, health)?;
             }
-            if let Some(turn) = &report.turn {
-                self.turn(tx, report.endpoint_id, turn, Some(report.endpoint_version)).or_else(|error| match error {
+            if let Some(health_change) = &report.health_change {
+                let changed = self.change_health(tx, report.endpoint_id, health_change, Some(report.endpoint_version));
+                changed.or_else(|error| match error {
                     // An endpoint that cannot be read has no history to go on with; what was sent to it was sent.
                     Error::Store(error @ StoreError::Corrupt { .. }) => {
                         tracing::error!(%error, endpoint = %report.endpoint_id, "how an endpoint fares cannot be told");
@@ -132,10 +133,16 @@ impl Context {
         Ok(owned)
     }
 
-    fn turn(&self, tx: &mut dyn Tx, id: EndpointId, turn: &HealthChange, version: Option<i64>) -> Result<()> {
+    fn change_health(
+        &self,
+        tx: &mut dyn Tx,
+        id: EndpointId,
+        health_change: &HealthChange,
+        version: Option<i64>,
+    ) -> Result<()> {
         // It may have been deleted meanwhile.
         let Some(endpoint) = endpoints::lock(tx, &self.setup.vault, id)? else { return Ok(()) };
-        match turn {
+        match health_change {
             HealthChange::Failing { reason } => {
                 self.note_endpoint(tx, &Actor::System, id, "failing", Vec::new(), reason)?;
                 self.tell_of_endpoint(tx, EndpointEvent::Failing, &endpoint, reason)

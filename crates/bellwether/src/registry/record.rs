@@ -158,11 +158,11 @@ impl Context {
     pub fn tell_of_endpoint(
         &self,
         tx: &mut dyn Tx,
-        turn: EndpointEvent,
+        endpoint_event: EndpointEvent,
         endpoint: &Endpoint,
         reason: &str,
     ) -> Result<()> {
-        let topic = Topic::Endpoint(turn);
+        let topic = Topic::Endpoint(endpoint_event);
         let facts = Facts { topic, experiment_key: "", tags: &[], entity_id: None, run: None };
         let is_wanted =
             |other: &Subscription| other.endpoint != endpoint.id && other.settings.unmet_by(&facts).is_none();
@@ -171,7 +171,7 @@ impl Context {
         }
         let number = settings::next_number(tx, settings::ENDPOINT_EVENTS)?;
         let id = EventId::of(self.setup.ids.next());
-        let event = endpoint.event(id, turn, number, reason, self.setup.clock.now());
+        let event = endpoint.event(id, endpoint_event, number, reason, self.setup.clock.now());
         let insert = events::inserting(&event);
         let tally = self.tally.clone();
         tx.after_commit(Box::new(move || tally.recorded(topic, None)));

@@ -47,7 +47,7 @@ impl Registry {
             };
             let delivery = found(tx)?;
             let is_cancelled = match delivery.position() {
-                Some(key) => undelivered::cancel(tx, &key, "cancelled by hand", context.setup.clock.now())?,
+                Some(position) => undelivered::cancel(tx, &position, "cancelled by hand", context.setup.clock.now())?,
                 None => false,
             };
             if !is_cancelled {

@@ -19,7 +19,7 @@ use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::lifecycle::Status;
 use crate::domain::metric::Metric;
 use crate::domain::results::Results;
-use crate::domain::run::{Asked, LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::run::{self, LATENESS, LoggedStep, Mode, Run, RunState, Window};
 use crate::domain::warehouse::Warehouse;
 use crate::domain::warning::Warning;
 use crate::store::{StoreError, Tx, definitions, experiments, runs};
@@ -211,7 +211,7 @@ impl Context {
         is_manual: bool,
     ) -> Result<Requested> {
         let definitions = definitions_of(tx, experiment)?;
-        if let Asked::Joins(run) = Asked::of(&runs::open_of(tx, experiment.id)?, mode, &definitions) {
+        if let Some(run) = run::answering(&runs::open_of(tx, experiment.id)?, mode, &definitions) {
             runs::save(tx, &run)?;
             return Ok(Requested { run, is_joined: true });
         }

@@ -18,7 +18,7 @@ use crate::store::lanes::{self, LaneRow};
 use crate::store::{Tx, changes, deliveries, endpoints, events, undelivered};
 
 /// What became of an event for an endpoint.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Why {
     pub event_id: EventId,
     pub endpoint_id: EndpointId,
@@ -192,8 +192,8 @@ fn waits(
         return Ok(Waits::Retry { until });
     }
     if endpoint.settings.ordering == Ordering::Experiment
-        && let Some(key) = delivery.position()
-        && let Some((behind, revision)) = undelivered::held_back_by(tx, &key)?
+        && let Some(position) = delivery.position()
+        && let Some((behind, revision)) = undelivered::held_back_by(tx, &position)?
     {
         return Ok(Waits::Order { behind, revision });
     }

@@ -90,9 +90,7 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
     let signing = seal("signing", &to_json(&endpoint.signing)?)?;
     let tls = endpoint.settings.tls.as_ref().map(|tls| seal("tls", &to_json(tls)?)).transpose()?;
     // The URL and the headers may hold tokens, and a key is secret: they stand nowhere but in their ciphertexts.
-    let open_settings =
-        Settings { url: String::new(), headers: Default::default(), tls: None, ..endpoint.settings.clone() };
-    let open_settings = to_kept_json(&open_settings, tx.known().kept(SETTINGS, endpoint.id))?;
+    let open_settings = to_kept_json(&endpoint.settings.in_the_clear(), tx.known().kept(SETTINGS, endpoint.id))?;
     tx.execute(
         "INSERT INTO endpoints (id, description, url, secret, settings, state, disabled_reason, version, created_at, updated_at, headers, signing, tls) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO UPDATE SET description = excluded.description, \

@@ -45,8 +45,8 @@ pub struct Owed {
 
 impl Owed {
     /// Where one of them stands.
-    pub fn position(&self, place: Cursor) -> Position {
-        let Cursor { experiment, revision, delivery } = place;
+    pub fn position(&self, cursor: Cursor) -> Position {
+        let Cursor { experiment, revision, delivery } = cursor;
         Position { lane: self.lane, queue: Queue::pending(self.is_behind), experiment, revision, delivery }
     }
 }
@@ -68,7 +68,7 @@ pub struct Look {
 }
 
 impl Pending {
-    pub fn place(&self) -> Cursor {
+    pub fn cursor(&self) -> Cursor {
         Cursor { experiment: self.event.experiment_id, revision: self.event.revision, delivery: self.id }
     }
 }
@@ -82,7 +82,7 @@ pub fn read(tx: &mut dyn Tx, look: &Look) -> Result<Vec<Pending>, StoreError> {
     while page.len() < limit {
         let most = wanted.min(limit - page.len());
         let part = part(tx, look, after, most)?;
-        let Some((first, last)) = part.first().zip(part.last()).map(|(first, last)| (first.place(), last.place()))
+        let Some((first, last)) = part.first().zip(part.last()).map(|(first, last)| (first.cursor(), last.cursor()))
         else {
             break;
         };

@@ -34,13 +34,14 @@ pub fn prune_deliveries(
     for delivery in old.iter().filter_map(|(_, delivery)| delivery.as_ref()) {
         match delivery.position() {
             // What was recovered counts from then on.
-            Some(key) if key.queue == Queue::Behind && delivery.due_at.is_some_and(|due_at| due_at >= cutoff) => {}
-            Some(key) if delivery.state == DeliveryState::Pending => {
-                pruned.expired += u64::from(undelivered::cancel(tx, &key, EXPIRED, now)?);
+            Some(position)
+                if position.queue == Queue::Behind && delivery.due_at.is_some_and(|due_at| due_at >= cutoff) => {}
+            Some(position) if delivery.state == DeliveryState::Pending => {
+                pruned.expired += u64::from(undelivered::cancel(tx, &position, EXPIRED, now)?);
             }
             _ if delivery.ended_at.is_some_and(|ended| ended >= cutoff) => {}
             // It may have been recovered meanwhile, and then is there no more.
-            Some(key) if !undelivered::remove(tx, &key)? => {}
+            Some(position) if !undelivered::remove(tx, &position)? => {}
             _ => {
                 // Attempts go last: what was being written for it has then come to an end, and nothing is written for it
                 // any more.

@@ -10,8 +10,8 @@ use crate::domain::id::{DeliveryId, EndpointId, LaneNumber};
 use crate::params;
 
 /// The columns of the primary key, as `is_key!` asks for them.
-pub fn values(key: &Position) -> [Value; 5] {
-    let Position { lane, queue, experiment, revision, delivery } = *key;
+pub fn values(position: &Position) -> [Value; 5] {
+    let Position { lane, queue, experiment, revision, delivery } = *position;
     [lane.into(), Value::Word(queue.as_str()), experiment.into(), revision.into(), delivery.into()]
 }
 
@@ -62,14 +62,14 @@ pub(super) fn inserting(
     let queue = Queue::pending(origin == Origin::Replay);
     let is_resent = origin == Origin::Resend;
     let row = |(delivery, lane): &(DeliveryId, LaneNumber)| {
-        let key = Position {
+        let position = Position {
             lane: *lane,
             queue,
             experiment: event.experiment_id,
             revision: event.revision,
             delivery: *delivery,
         };
-        let [lane, queue, experiment, revision, delivery] = values(&key);
+        let [lane, queue, experiment, revision, delivery] = values(&position);
         let (none, is_resent) = (Value::Int(0), is_resent.into());
         [lane, queue, experiment, revision, delivery, event.id.into(), is_resent, none.clone(), none, now.into()]
     };
@@ -77,8 +77,8 @@ pub(super) fn inserting(
 }
 
 /// Ends a pending delivery without sending it; `false` if it is not pending any more.
-pub fn cancel(tx: &mut dyn Tx, key: &Position, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
-    let mut values = values(key).to_vec();
+pub fn cancel(tx: &mut dyn Tx, position: &Position, reason: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let mut values = values(position).to_vec();
     values.extend([reason.into(), now.into()]);
     let sql = concat!(
         "UPDATE undelivered SET queue = 'cancelled', reason = $6, ended_at = $7 WHERE ",
@@ -89,9 +89,9 @@ pub fn cancel(tx: &mut dyn Tx, key: &Position, reason: &str, now: Timestamp) -> 
 }
 
 /// Removes one that has ended; `false` if it is not there any more, for it was recovered.
-pub fn remove(tx: &mut dyn Tx, key: &Position) -> Result<bool, StoreError> {
+pub fn remove(tx: &mut dyn Tx, position: &Position) -> Result<bool, StoreError> {
     let sql = concat!("DELETE FROM undelivered WHERE ", is_key!(), " AND ended_at IS NOT NULL");
-    Ok(tx.execute(sql, &values(key))? == 1)
+    Ok(tx.execute(sql, &values(position))? == 1)
 }
 
 /// Cancels some of what is pending to an endpoint, and tells how many: at most `limit`, for there may be very many.
@@ -121,10 +121,10 @@ pub fn make_due(tx: &mut dyn Tx, endpoint: EndpointId, now: Timestamp) -> Result
 }
 
 /// The earlier delivery of the same experiment that holds this one back, and its revision.
-pub fn held_back_by(tx: &mut dyn Tx, key: &Position) -> Result<Option<(DeliveryId, i64)>, StoreError> {
+pub fn held_back_by(tx: &mut dyn Tx, position: &Position) -> Result<Option<(DeliveryId, i64)>, StoreError> {
     let sql = "SELECT delivery_id, revision FROM undelivered WHERE lane = $1 AND queue = $2 AND experiment_id = $3 \
                AND revision < $4 AND is_resent = 0 ORDER BY revision LIMIT 1";
-    let values = params![key.lane, key.queue.as_str(), key.experiment, key.revision];
+    let values = params![position.lane, position.queue.as_str(), position.experiment, position.revision];
     query_one(tx, "undelivered", sql, values, |row| Ok((row.get("delivery_id")?, row.get("revision")?)))
 }
 

@@ -1,10 +1,10 @@
 //! The wall clock jumps an hour ahead and back, while deliveries flow, fail and are tried again: nothing is lost, sent twice,
 //! or left waiting, for whatever waits goes by the clock that never jumps.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwether::domain::clock::Clock;
+use bellwether::domain::clock::{Clock, Timestamp};
 use bellwether_testkit::clocks::{JumpingClock, ManualClock};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
@@ -16,13 +16,11 @@ use crate::server::{Server, draft};
 
 const HOUR: i64 = 3_600_000_000;
 
-/// Moves the clock on, a little at a time, until this holds of what `path` shows; and tells by how much.
-async fn advance_until(clock: &ManualClock, server: &Server, path: &str, holds: impl Fn(&Value) -> bool) -> Duration {
-    let from = clock.monotonic();
+/// Moves the clock on, a little at a time, until this holds of what `path` shows.
+async fn advance_until(clock: &ManualClock, server: &Server, path: &str, holds: impl Fn(&Value) -> bool) {
     while !holds(&server.get(path).await) {
         clock.advance(Duration::from_secs(60));
     }
-    clock.monotonic() - from
 }
 
 /// Nothing here takes hours, but that a retry comes after ten.
@@ -32,18 +30,31 @@ async fn a_retry_comes_when_its_time_has_come() {
     let database = Database::sqlite();
     let server = Server::by(crate::server::config(&database), clock.clone()).await;
     let receiver = Receiver::start().await;
-    receiver.answer(|request| Reply::Status(if request.attempt() == 1 { 500 } else { 204 }));
+    let arrivals = Arc::new(Mutex::new(Vec::new()));
+    let (noted, at) = (arrivals.clone(), clock.clone());
+    receiver.answer(move |request| {
+        noted.lock().unwrap().push(at.now());
+        Reply::Status(if request.attempt() == 1 { 500 } else { 204 })
+    });
     let fields = json!({"url": receiver.url("/"), "retry_schedule": [36_000]});
     subscribe_with(&server, fields).await;
     server.experiment(draft("k")).await;
     let tried = |page: &Value| items(page).iter().any(|delivery| delivery["attempt_count"] == 1);
     advance_until(&clock, &server, "/deliveries", tried).await;
-    let delivered = |page: &Value| items(page).iter().any(|delivery| delivery["state"] == "delivered");
-    let took = advance_until(&clock, &server, "/deliveries", delivered).await;
-    // Retries are spread a little around their time.
+    let first = arrivals.lock().unwrap()[0];
+    let due: Timestamp = items(&server.get("/deliveries").await)[0]["due_at"].as_str().unwrap().parse().unwrap();
+    // Retries are spread a fifth around their time.
     let hours = |hours: u64| Duration::from_hours(hours);
-    assert!(took >= hours(8), "it came after {took:?}");
-    assert_eq!(receiver.wait_for(2).await.len(), 2);
+    assert!(first.plus(hours(8)) <= due && due <= clock.now().plus(hours(12)), "failed at {first}, due at {due}");
+
+    // What is due so much later is found by the lane's next look, within half a minute.
+    let latest = due.plus(Duration::from_mins(2));
+    advance_until(&clock, &server, "/deliveries", |_| clock.now() >= latest).await;
+    assert_eq!(receiver.wait_for(2).await.len(), 2, "the clock stands still, so that it came by then");
+    let second = arrivals.lock().unwrap()[1];
+    assert!(due <= second, "due at {due}, sent at {second}");
+    let delivered = |page: &Value| items(page).iter().any(|delivery| delivery["state"] == "delivered");
+    advance_until(&clock, &server, "/deliveries", delivered).await;
     server.stop().await;
 }
 

@@ -8,6 +8,7 @@
 
 mod nodes;
 mod outage;
+mod runs;
 mod verdict;
 
 use std::time::Duration;
@@ -89,6 +90,29 @@ async fn lanes_move_to_a_node_that_joins_and_from_one_that_leaves() {
         nodes.wait_for_arrivals_everywhere().await;
         let changes = writers.stop().await;
         nodes.observe(changes, Duration::ZERO).await
+    })
+    .await;
+    assert_eq!(observed.duplicates(), 0, "nobody was killed");
+}
+
+/// A run does not keep a node that is asked to stop from handing its endpoints over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn lanes_move_at_once_from_a_node_that_leaves_in_the_middle_of_a_run() {
+    let observed = judged(async {
+        let mut nodes = Nodes::start(2).await;
+        nodes.wait_until_shared().await;
+        nodes.start_endless_runs().await;
+        let writers = Writers::through(&nodes.addresses()[..1], &nodes.experiments);
+        nodes.wait_for_arrivals_everywhere().await;
+        let asked_at = nodes::now();
+        let left = nodes.leave();
+        left.expect("a node that is asked to stop ends well");
+        nodes.wait_until_shared().await;
+        nodes.wait_for_arrivals_everywhere().await;
+        let silence = nodes.longest_silence(asked_at);
+        println!("an endpoint was told nothing for {:.1} s", silence.as_secs_f64());
+        let changes = writers.stop().await;
+        nodes.observe(changes, silence).await
     })
     .await;
     assert_eq!(observed.duplicates(), 0, "nobody was killed");

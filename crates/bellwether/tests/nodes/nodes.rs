@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bellwether_bench::Problem;
+use bellwether_bench::api::Api;
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::Server;
 use bellwether_testkit::databases::Database;
@@ -31,6 +32,8 @@ pub struct Nodes {
     endpoints: Vec<String>,
     pub experiments: Vec<i64>,
     running: Vec<Node>,
+    /// What warehouses may lie in, for all nodes.
+    files: TempDir,
 }
 
 struct Node {
@@ -45,7 +48,7 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-async fn start_node(database: &Database, sockets: &Path) -> Node {
+async fn start_node(database: &Database, sockets: &Path, files: &Path) -> Node {
     let data = tempfile::tempdir().unwrap();
     // Nodes of one database have one key.
     std::fs::write(data.path().join("secret.key"), "07".repeat(32)).unwrap();
@@ -54,7 +57,9 @@ async fn start_node(database: &Database, sockets: &Path) -> Node {
     let gate = Gate::before(sockets.to_owned()).await;
     let url = format!("postgres://postgres@{}/{name}", gate.address());
     let program = Path::new(env!("CARGO_BIN_EXE_bellwether"));
-    let server = tokio::task::block_in_place(|| Server::start(program, data.path(), Some(&url))).unwrap();
+    let variables = [("BELLWETHER_FILES_ROOTS", files.to_str().unwrap())];
+    let start = || Server::start_with(program, data.path(), Some(&url), &variables);
+    let server = tokio::task::block_in_place(start).unwrap();
     Node { address: server.address(), server: Some(server), gate, _data: data }
 }
 
@@ -68,9 +73,10 @@ impl Nodes {
         let database = tokio::task::block_in_place(|| Database::of_server(sockets));
         let secret = Secret::parse("a secret of all endpoints").unwrap();
         let receiver = Receiver::start(&Options::verifying(&secret)).unwrap();
+        let files = tempfile::tempdir().unwrap();
         let mut running = Vec::new();
         for _ in 0..count {
-            running.push(start_node(&database, sockets).await);
+            running.push(start_node(&database, sockets, files.path()).await);
         }
         let api = running[0].server.as_ref().unwrap().api();
         let mut endpoints = Vec::new();
@@ -83,19 +89,29 @@ impl Nodes {
         for number in 0..EXPERIMENTS {
             experiments.push(api.create_experiment(&format!("shared-{number}")).await.unwrap());
         }
-        Self { database, receiver, endpoints, experiments, running }
+        Self { database, receiver, endpoints, experiments, running, files }
     }
 
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.running.iter().map(|node| node.address).collect()
     }
 
-    fn api(&self) -> bellwether_bench::api::Api {
+    fn api(&self) -> Api {
         self.running[0].server.as_ref().unwrap().api()
     }
 
+    /// Of every node that was not killed.
+    pub fn apis(&self) -> Vec<Api> {
+        self.running.iter().filter_map(|node| Some(node.server.as_ref()?.api())).collect()
+    }
+
+    /// Where a warehouse may lie.
+    pub fn files(&self) -> &Path {
+        self.files.path()
+    }
+
     pub async fn join(&mut self) {
-        self.running.push(start_node(&self.database, cluster::socket_folder()).await);
+        self.running.push(start_node(&self.database, cluster::socket_folder(), self.files.path()).await);
     }
 
     /// The last node is asked to stop.
@@ -185,12 +201,17 @@ impl Nodes {
             tokio::task::yield_now().await;
         }
         self.wait_for_arrivals_everywhere().await;
+        self.longest_silence(struck_at)
+    }
+
+    /// The longest that an endpoint was told nothing from then on.
+    pub fn longest_silence(&self, since: Instant) -> Duration {
         let mut last: HashMap<u32, Instant> = HashMap::new();
         let mut longest = Duration::ZERO;
         for arrival in self.receiver.arrivals() {
             let before = last.insert(arrival.endpoint, arrival.at).unwrap_or(arrival.at);
-            if arrival.at > struck_at {
-                longest = longest.max(arrival.at - before.max(struck_at));
+            if arrival.at > since {
+                longest = longest.max(arrival.at - before.max(since));
             }
         }
         longest

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::installation::{Ended, Ends, Installation, PROGRAM, ends_of, request, shown, until_under_way};
 use crate::study::{self, ASSIGNMENTS, ENDLESS, KEY, Study};
 
-async fn endless(here: &Installation) -> (Study, i64) {
+pub async fn endless(here: &Installation) -> (Study, i64) {
     study::write_trial(&here.files());
     let study = Study::define(&here.api, &here.files()).await;
     let experiment = study.started(KEY, json!({})).await;

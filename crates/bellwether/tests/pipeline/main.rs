@@ -3,6 +3,7 @@
 #![cfg(feature = "embedded")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod apart;
 mod discovery;
 mod ends;
 mod failures;

@@ -1,5 +1,5 @@
-//! An endpoint, its rotation and its lane. Never a secret, a header's value or the URL's query: only the answer to its
-//! making tells them.
+//! An endpoint, its rotation and its lane. Never a header's value; the URL's query only in the answer to its making, and a
+//! secret only in the answer to what made or set it: the making of the endpoint, or a rotation.
 
 use bellwether_webhook::SigningKey;
 use serde::Serialize;
@@ -90,7 +90,7 @@ impl ListedEndpoint {
     }
 }
 
-/// An endpoint with a secret that was made or set just now: the only answer that tells it.
+/// An endpoint with a secret that was made or set just now: no later answer tells it.
 #[derive(Debug, Serialize)]
 pub struct EndpointWithSecret {
     #[serde(flatten)]

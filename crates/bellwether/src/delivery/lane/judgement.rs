@@ -50,7 +50,7 @@ pub struct Judgement {
     pub failure_count: u32,
     /// The lane is to send nothing for so long.
     pub pause: Option<Duration>,
-    pub turn: Option<HealthChange>,
+    pub health_change: Option<HealthChange>,
     /// The receiver wants nothing any more.
     pub is_gone: bool,
 }
@@ -59,11 +59,11 @@ pub struct Judgement {
 pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) -> Judgement {
     let failures = answered.pending.failure_count;
     let place = Onward::Front { is_holding: answered.answer.may_be_of_event() };
-    let stays = Judgement { place, failure_count: failures, pause: None, turn: None, is_gone: false };
+    let stays = Judgement { place, failure_count: failures, pause: None, health_change: None, is_gone: false };
     if answered.answer.is_success() {
         return Judgement {
             place: Onward::Ended(DeliveryState::Delivered),
-            turn: health.succeeded(answered.now),
+            health_change: health.succeeded(answered.now),
             ..stays
         };
     }
@@ -73,11 +73,11 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     };
     if code == Some(410) {
         let reason = "the receiver answered 410 Gone: it wants nothing any more".to_owned();
-        return Judgement { turn: Some(HealthChange::GivenUp { reason }), is_gone: true, ..stays };
+        return Judgement { health_change: Some(HealthChange::GivenUp { reason }), is_gone: true, ..stays };
     }
     let asked = asked.and_then(|text| retry::asked_delay(text, answered.now)).map(|delay| delay.min(LONGEST_PAUSE));
     let pause = asked.filter(|delay| matches!(code, Some(429 | 503)) && !delay.is_zero());
-    let turn = match pause {
+    let health_change = match pause {
         // A receiver that says when to come back is not failing.
         Some(pause) => {
             health.paused(pause, answered.now);
@@ -96,9 +96,9 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
     if !answered.is_charged {
         return match pause {
             None if !asked.is_zero() => {
-                Judgement { place: Onward::Retry { after: asked, is_asked: true }, turn, ..stays }
+                Judgement { place: Onward::Retry { after: asked, is_asked: true }, health_change, ..stays }
             }
-            _ => Judgement { pause, turn, ..stays },
+            _ => Judgement { pause, health_change, ..stays },
         };
     }
     let failure_count = failures + 1;
@@ -113,7 +113,7 @@ pub fn reach(answered: &Answered<'_>, settings: &Settings, health: &mut Health) 
             }
         }
     };
-    Judgement { place, failure_count, pause, turn, is_gone: false }
+    Judgement { place, failure_count, pause, health_change, is_gone: false }
 }
 
 #[cfg(test)]
@@ -188,20 +188,20 @@ mod tests {
     fn a_probe_is_not_charged() {
         let mut health =
             Health { failure_count: 5, failing_since: Some(NOW), probe_at: Some(NOW), ..Health::default() };
-        let verdict = judged(&status(500, None), 1, true, &mut health);
-        assert_eq!((verdict.place, verdict.failure_count), (Onward::Front { is_holding: true }, 1));
+        let judgement = judged(&status(500, None), 1, true, &mut health);
+        assert_eq!((judgement.place, judgement.failure_count), (Onward::Front { is_holding: true }, 1));
         assert_eq!(health.probe_at, Some(NOW.plus(Duration::from_secs(10))), "the second probe comes later");
-        let verdict = judged(&status(200, None), 1, true, &mut health);
-        assert_eq!(verdict.turn, Some(HealthChange::Recovered { frees: true }));
+        let judgement = judged(&status(200, None), 1, true, &mut health);
+        assert_eq!(judgement.health_change, Some(HealthChange::Recovered { frees: true }));
     }
 
     #[test]
     fn a_probe_is_not_repeated_before_the_time_that_its_receiver_asks_for() {
         let mut health = Health { failure_count: 5, probe_at: Some(NOW), ..Health::default() };
-        let verdict = judged(&status(500, Some("600")), 1, true, &mut health);
-        assert_eq!((verdict.place, verdict.failure_count, verdict.pause), (retry(600, true), 1, None));
-        let verdict = judged(&status(503, Some("600")), 1, true, &mut health);
-        assert_eq!((verdict.place, verdict.pause), (FRONT, Some(Duration::from_secs(600))));
+        let judgement = judged(&status(500, Some("600")), 1, true, &mut health);
+        assert_eq!((judgement.place, judgement.failure_count, judgement.pause), (retry(600, true), 1, None));
+        let judgement = judged(&status(503, Some("600")), 1, true, &mut health);
+        assert_eq!((judgement.place, judgement.pause), (FRONT, Some(Duration::from_secs(600))));
     }
 
     #[test]
@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn gone_gives_the_endpoint_up_and_charges_nothing() {
-        let verdict = judged(&status(410, None), 1, false, &mut Health::default());
-        assert!(verdict.is_gone && matches!(verdict.turn, Some(HealthChange::GivenUp { .. })));
-        assert_eq!((verdict.place, verdict.failure_count), (FRONT, 1), "it is still owed, should it be enabled");
+        let judgement = judged(&status(410, None), 1, false, &mut Health::default());
+        assert!(judgement.is_gone && matches!(judgement.health_change, Some(HealthChange::GivenUp { .. })));
+        assert_eq!((judgement.place, judgement.failure_count), (FRONT, 1), "it is still owed, should it be enabled");
     }
 }

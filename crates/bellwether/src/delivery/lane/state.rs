@@ -68,7 +68,7 @@ pub struct Settled {
     pub state: DeliveryState,
     pub failure_count: u32,
     pub due_at: Timestamp,
-    pub turn: Option<HealthChange>,
+    pub health_change: Option<HealthChange>,
     /// The receiver wants nothing any more.
     pub is_gone: bool,
     /// The endpoint's health has changed.
@@ -234,7 +234,7 @@ impl State {
         let noted =
             Noted { pending: &taken.pending, is_probe: *is_probe, is_success, blames_event, pause: judgement.pause };
         self.breaker.note(noted, now.mono, now.wall);
-        if let Some(HealthChange::Recovered { frees }) = &mut judgement.turn {
+        if let Some(HealthChange::Recovered { frees }) = &mut judgement.health_change {
             *frees = self.breaker.close(now.mono);
         }
         let delay = match judgement.place {
@@ -262,8 +262,8 @@ impl State {
             Onward::Front { is_holding } => window.put_back(taken, pending, is_holding, now.mono),
         }
         let has_new_health = self.breaker.health != before;
-        let (turn, is_gone) = (judgement.turn, judgement.is_gone);
-        Settled { number, state, failure_count, due_at, turn, is_gone, has_new_health }
+        let (health_change, is_gone) = (judgement.health_change, judgement.is_gone);
+        Settled { number, state, failure_count, due_at, health_change, is_gone, has_new_health }
     }
 }
 

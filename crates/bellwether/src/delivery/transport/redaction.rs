@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use crate::domain::endpoint::HIDDEN;
+use crate::domain::hidden::HIDDEN;
 
 /// Shorter ones are words like any other, and would be hidden everywhere.
 const SHORTEST: usize = 6;

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 
 use crate::domain::clock::Timestamp;
-use crate::domain::endpoint::HIDDEN;
+use crate::domain::hidden::HIDDEN;
 
 const ID: HeaderName = HeaderName::from_static(header::ID);
 const TIMESTAMP: HeaderName = HeaderName::from_static(header::TIMESTAMP);

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{HIDDEN, OwnTls, Settings, header_field};
+use super::{OwnTls, Settings, header_field};
 use crate::domain::error::{FieldErrors, Refusal};
+use crate::domain::hidden::HIDDEN;
 
 impl Settings {
     /// Puts what is stored back where it was sent as it is shown. What cannot be matched with something stored is refused: a
@@ -56,7 +57,47 @@ impl Settings {
     /// As it is shown: without what may hold a token.
     pub fn shown(&self) -> Self {
         let headers = self.headers.keys().map(|name| (name.clone(), HIDDEN.to_owned())).collect();
-        Self { url: self.shown_url(), headers, tls: self.tls.as_ref().map(OwnTls::shown), ..self.clone() }
+        self.with(self.shown_url(), headers, self.tls.as_ref().map(OwnTls::shown))
+    }
+
+    /// What of it may be stored in the clear: all but what may hold a token.
+    pub fn in_the_clear(&self) -> Self {
+        self.with(String::new(), BTreeMap::new(), None)
+    }
+
+    /// The same with these in place of what may hold a token. Each field is named, so that a new one is shown, or stored in
+    /// the clear, only by somebody's decision.
+    fn with(&self, url: String, headers: BTreeMap<String, String>, tls: Option<OwnTls>) -> Self {
+        let Self {
+            url: _,
+            description,
+            events,
+            filter,
+            format,
+            ordering,
+            retry_schedule,
+            max_in_flight,
+            rate_limit,
+            hold_seconds,
+            headers: _,
+            tls: _,
+            asymmetric_signature,
+        } = self;
+        Self {
+            url,
+            description: description.clone(),
+            events: events.clone(),
+            filter: filter.clone(),
+            format: *format,
+            ordering: *ordering,
+            retry_schedule: retry_schedule.clone(),
+            max_in_flight: *max_in_flight,
+            rate_limit: *rate_limit,
+            hold_seconds: *hold_seconds,
+            headers,
+            tls,
+            asymmetric_signature: *asymmetric_signature,
+        }
     }
 
     /// The URL without its query, which may hold a token and so is shown once, when it is given.

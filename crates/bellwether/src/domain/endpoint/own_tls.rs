@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::HIDDEN;
 use crate::domain::error::FieldErrors;
+use crate::domain::hidden::HIDDEN;
 
 const LONGEST_PEM: usize = 32 * 1024;
 

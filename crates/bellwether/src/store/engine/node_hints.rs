@@ -6,7 +6,7 @@ use std::time::Duration;
 use postgres::fallible_iterator::FallibleIterator;
 use tokio::sync::mpsc;
 
-use super::postgres::{Server, Session};
+use super::postgres::{Session, Target};
 use super::threads;
 use crate::params;
 use crate::store::{PostgresServer, StoreError, Tx};
@@ -24,7 +24,7 @@ pub fn send(tx: &mut dyn Tx, text: &str) -> Result<(), StoreError> {
 
 /// Listens on a thread of its own until the receiver is dropped.
 pub fn listen(server: &PostgresServer) -> Result<mpsc::UnboundedReceiver<String>, StoreError> {
-    let target = Server::of(server)?;
+    let target = Target::of(server)?;
     let (hints, receiver) = mpsc::unbounded_channel();
     let listening = move || {
         while !hints.is_closed() {
@@ -38,7 +38,7 @@ pub fn listen(server: &PostgresServer) -> Result<mpsc::UnboundedReceiver<String>
     Ok(receiver)
 }
 
-fn listen_once(target: &Server, hints: &mpsc::UnboundedSender<String>) -> Result<(), ::postgres::Error> {
+fn listen_once(target: &Target, hints: &mpsc::UnboundedSender<String>) -> Result<(), ::postgres::Error> {
     let mut client = target.connect(Session::Plain)?;
     client.batch_execute(&format!("LISTEN {CHANNEL}"))?;
     // What was sent before this connection was made is lost.

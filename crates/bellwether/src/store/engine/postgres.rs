@@ -16,7 +16,7 @@ use super::batch::Job;
 use super::{migrate, threads};
 use crate::store::{PostgresServer, StoreError, Tx, Value, Work};
 use connection::Connection;
-pub(super) use target::{Server, Session};
+pub(super) use target::{Session, Target};
 use tx::{PostgresTx, sort_error};
 
 /// Few, so that changes that come at the same time share commits.
@@ -29,7 +29,7 @@ const LARGEST_BATCH: usize = 32;
 const MIGRATION_LOCK: i64 = 0x6265_6c6c_7765;
 
 pub fn open(server: &PostgresServer, work: &Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
-    let target = Arc::new(Server::of(server)?);
+    let target = Arc::new(Target::of(server)?);
     let first = target.connect(Session::Plain).map_err(|error| sort_error(&error))?;
     migrate_alone(first)?;
     let mut threads = Vec::new();
@@ -79,7 +79,7 @@ impl Queue {
 /// A thread with a connection, which carries out what comes until `queue` is closed.
 fn connection(
     name: String,
-    target: &Arc<Server>,
+    target: &Arc<Target>,
     session: Session,
     queue: Queue,
 ) -> Result<JoinHandle<()>, StoreError> {

@@ -110,7 +110,7 @@ fn write_batch(tx: &mut SqliteTx, mut batch: Vec<Box<dyn Job>>, runtime: Option<
     match committed {
         Ok(()) => {
             kill_point!("commit.after");
-            // Hints first: whoever is answered may look at once for what was woken.
+            // Hints first: whoever is answered may look at once for what they lead to.
             batch::do_after_commit(tx.take_after_commit());
             batch::answer(batch, runtime, Ok(()));
         }

@@ -1,4 +1,6 @@
-//! The routes and roles as docs/api.md tells of them, for tests to hold against what the API does.
+//! The routes as the router has them, and their roles as docs/api.md tells of them, for tests to hold against what the API does.
+
+use std::collections::BTreeSet;
 
 use http::Method;
 
@@ -10,12 +12,45 @@ pub struct Route {
     pub method: Method,
     /// With ids of nothing that is there.
     pub path: String,
-    /// The least of the roles that may use it.
+    /// The least of the roles that may use it, by the docs.
     pub role: &'static str,
 }
 
-/// Every route that asks for a key.
+/// Every route that the router has and that asks for a key.
 pub fn routes() -> Vec<Route> {
+    let table = bellwether::api::table();
+    let called = |route: &bellwether::api::Route| match route.path.strip_prefix("/api/v1/") {
+        Some(path) => path.to_owned(),
+        None => route.path.clone(),
+    };
+    table
+        .iter()
+        .map(|route| Route {
+            path: filled(&called(route)),
+            role: role(&route.method, &called(route)),
+            method: route.method.clone(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_docs_tell_of_every_route_and_of_no_other() {
+    let known = |method: &Method, path: &str| format!("{} {path}", method.as_str());
+    let told: BTreeSet<_> = told().iter().map(|(method, path)| known(method, path)).collect();
+    let there: BTreeSet<_> = bellwether::api::table()
+        .iter()
+        .map(|route| known(&route.method, route.path.strip_prefix("/api/v1/").unwrap_or(&route.path)))
+        .collect();
+    assert_eq!(told.difference(&there).collect::<Vec<_>>(), [""; 0], "docs/api.md tells of what is not there");
+    assert_eq!(there.difference(&told).collect::<Vec<_>>(), [""; 0], "docs/api.md does not tell of what is there");
+    for route in bellwether::api::table() {
+        let path = route.path.strip_prefix("/api/v1/").unwrap_or(&route.path);
+        assert_eq!(route.role.as_str(), role(&route.method, path), "{} {path}", route.method);
+    }
+}
+
+/// The routes that the table of docs/api.md tells of, without those that are open to all.
+fn told() -> Vec<(Method, String)> {
     let rows = section("## Routes").lines().filter_map(|line| line.strip_prefix("| `"));
     let mut found = Vec::new();
     for row in rows {
@@ -37,11 +72,7 @@ pub fn routes() -> Vec<Route> {
                 continue;
             }
             for path in paths.drain(..).filter(|path| !matches!(path.as_str(), "/healthz" | "/readyz")) {
-                found.extend(methods.iter().map(|method| Route {
-                    method: method.clone(),
-                    path: filled(&path),
-                    role: role(method, &path),
-                }));
+                found.extend(methods.iter().map(|method| (method.clone(), path.clone())));
             }
         }
         assert!(paths.is_empty(), "no method stands behind {paths:?}");

@@ -136,14 +136,14 @@ async fn outcomes_and_edits_of_an_endpoint_lock_in_one_order() {
     };
     begins.recv().await.unwrap();
     let (endpoint_id, fence) = (id, lane.fence);
-    let turn = Some(HealthChange::GivenUp { reason: "the test says so".into() });
+    let health_change = Some(HealthChange::GivenUp { reason: "the test says so".into() });
     let report = Report {
         endpoint_id,
         fence,
         endpoint_version: 1,
         outcome: outcome(lane.number),
         health: None,
-        turn,
+        health_change,
         is_pressing: true,
     };
     let recording = tokio::spawn(async move { registry.record_outcomes(vec![Box::new(report)].into()).await });

@@ -76,6 +76,14 @@ async fn what_an_operation_cannot_be_given_is_refused_by_its_field(database: Dat
         let refused = server.post("/metrics", body).await.expect(422);
         assert_eq!(fields(&refused), [field], "{numerator}: {refused}");
     }
+    server.stop().await;
+}
+
+async fn a_ratio_has_two_sides_that_cannot_leave_their_sources(database: Database) {
+    let server = Server::start(&database).await;
+    let definitions = Definitions::make(&server, &database).await;
+    let fact = async |metric: &str| server.get(&format!("/metrics/{metric}")).await["numerator"]["fact_id"].clone();
+    let (amounts, rows) = (fact(&definitions.metric).await, fact(&definitions.other_metric).await);
     let side = json!({"fact_id": amounts, "operation": "sum"});
     let of_kind = |kind: &str, denominator: Value| json!({"name": "m", "entity_id": definitions.entity, "kind": kind, "numerator": side, "denominator": denominator});
     assert_eq!(fields(&server.post("/metrics", of_kind("ratio", json!(null))).await.expect(422)), ["denominator"]);
@@ -83,7 +91,6 @@ async fn what_an_operation_cannot_be_given_is_refused_by_its_field(database: Dat
     let ratio =
         server.post("/metrics", of_kind("ratio", json!({"fact_id": rows, "operation": "count"}))).await.expect(201);
     assert_eq!((&ratio["display"], &ratio["numerator"]["filters"]), (&json!("decimal"), &json!([])));
-    // What a ratio divides by cannot leave its source either.
     let source = server.get("/fact_sources").await["items"][0].clone();
     let without = json!({"facts": [source["facts"][0]]});
     let path = format!("/fact_sources/{}", source["id"].as_str().unwrap());
@@ -133,5 +140,6 @@ async fn what_an_experiment_sets_for_a_metric_is_configuration(database: Databas
 
 on_both!(
     what_an_operation_cannot_be_given_is_refused_by_its_field,
+    a_ratio_has_two_sides_that_cannot_leave_their_sources,
     what_an_experiment_sets_for_a_metric_is_configuration
 );

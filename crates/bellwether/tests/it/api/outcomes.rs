@@ -87,14 +87,14 @@ async fn an_edit_is_not_undone_by_an_outcome_on_its_way(database: Database) {
         let health = Health { failure_count: 7, failing_since: Some(at(1)), failed_with, ..Health::default() };
         let mut outcome = outcome(lane.number);
         outcome.attempt.number = number;
-        let (turn, health, is_pressing) = (None, Some(health), true);
+        let (health_change, health, is_pressing) = (None, Some(health), true);
         vec![Box::new(Report {
             endpoint_id: id,
             fence: lane.fence,
             endpoint_version,
             outcome,
             health,
-            turn,
+            health_change,
             is_pressing,
         })]
     };

@@ -78,15 +78,15 @@ struct Lane {
     database: BTreeMap<Spot, Pending>,
     sent: Vec<Sent>,
     exhausted: Vec<Spot>,
-    turns: Vec<HealthChange>,
+    health_changes: Vec<HealthChange>,
 }
 
 impl Lane {
     fn with(settings: serde_json::Value) -> Self {
         let now = Now { mono: Duration::ZERO, wall: WALL, lived: Duration::ZERO };
         let state = State::new(endpoint(settings), Health::default(), now);
-        let (database, sent, exhausted, turns) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { state, now: Duration::ZERO, database, sent, exhausted, turns }
+        let (database, sent, exhausted, health_changes) = (BTreeMap::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { state, now: Duration::ZERO, database, sent, exhausted, health_changes }
     }
 
     fn wall(&self) -> Timestamp {
@@ -153,14 +153,14 @@ impl Lane {
             self.database.remove(&place);
             self.exhausted.extend((settled.state == DeliveryState::Exhausted).then_some(place));
         }
-        if settled.turn == Some(HealthChange::Recovered { frees: true }) {
+        if settled.health_change == Some(HealthChange::Recovered { frees: true }) {
             let wall = self.wall();
             self.database.values_mut().for_each(|pending| pending.due_at = pending.due_at.min(wall));
         }
-        if settled.turn.is_some() {
+        if settled.health_change.is_some() {
             self.state.live.clear(Limits::of(&self.state.endpoint.settings));
         }
-        self.turns.extend(settled.turn);
+        self.health_changes.extend(settled.health_change);
         self.state.live.recorded(next.taken.pending.id);
     }
 
@@ -275,11 +275,11 @@ fn an_endpoint_that_fails_for_five_days_is_given_up_and_one_with_a_refused_event
     let mut dead = Lane::with(json!({}));
     dead.owe(1, 1);
     dead.run_until(5 * DAY + HOUR, |_, _| refused());
-    assert!(matches!(dead.turns.last(), Some(HealthChange::GivenUp { .. })), "{:?}", dead.turns);
+    assert!(matches!(dead.health_changes.last(), Some(HealthChange::GivenUp { .. })), "{:?}", dead.health_changes);
     let mut healthy = Lane::with(json!({"retry_schedule": vec![36_000; 30]}));
     healthy.owe(1, 1);
     healthy.run_until(10 * DAY, |_, _| status(422));
-    assert_eq!((healthy.attempts((1, 1)), healthy.turns), (24, Vec::new()));
+    assert_eq!((healthy.attempts((1, 1)), healthy.health_changes), (24, Vec::new()));
 }
 
 #[test]

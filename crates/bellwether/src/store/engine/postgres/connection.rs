@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use super::tx::{Failure, PostgresTx, describe, is_repeatable, sort_error};
-use super::{Server, Session};
+use super::{Session, Target};
 use crate::kill_point;
 use crate::store::StoreError;
 use crate::store::engine::batch::{self, AfterCommit, Job, Ran};
@@ -20,14 +20,14 @@ const BEGIN_TOGETHER: &str = "BEGIN; SET LOCAL lock_timeout = '20ms'";
 const MOST_REPEATS: usize = 20;
 
 pub struct Connection {
-    target: Arc<Server>,
+    target: Arc<Target>,
     session: Session,
     runtime: Option<Handle>,
     tx: Option<PostgresTx>,
 }
 
 impl Connection {
-    pub fn to(target: Arc<Server>, session: Session, runtime: Option<Handle>) -> Self {
+    pub fn to(target: Arc<Target>, session: Session, runtime: Option<Handle>) -> Self {
         Self { target, session, runtime, tx: None }
     }
 
@@ -36,7 +36,7 @@ impl Connection {
         if batch.len() > 1
             && let Some((outcome, after_commit)) = self.try_in_one(&mut batch)
         {
-            // Hints first: whoever is answered may look at once for what was woken.
+            // Hints first: whoever is answered may look at once for what they lead to.
             batch::do_after_commit(after_commit);
             return batch::answer(batch, self.runtime.as_ref(), outcome);
         }
@@ -83,7 +83,7 @@ impl Connection {
         for _ in 0..MOST_REPEATS {
             match self.try_once(job.as_mut()) {
                 Attempt::Committed(after_commit) => {
-                    // Hints first: whoever is answered may look at once for what was woken.
+                    // Hints first: whoever is answered may look at once for what they lead to.
                     batch::do_after_commit(after_commit);
                     return job.answer(Ok(()));
                 }

@@ -62,12 +62,12 @@ impl Session {
     }
 }
 
-pub struct Server {
+pub struct Target {
     config: postgres::Config,
     tls: rustls::ClientConfig,
 }
 
-impl Server {
+impl Target {
     pub fn of(server: &PostgresServer) -> Result<Self, StoreError> {
         let mut config: postgres::Config =
             server.url.parse().map_err(|error| StoreError::Failed(format!("database_url cannot be read: {error}")))?;
