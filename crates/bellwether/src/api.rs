@@ -103,7 +103,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         stopping: stopping.clone(),
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
-        uploads: Semaphore::new(uploads::MOST_AT_ONCE),
+        uploads: uploads::places(bounds.requests),
         max_upload_bytes,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),

@@ -76,10 +76,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     if config.database_url.is_none() {
         folder::guard_database(&config.data)?;
     }
-    let location = match &config.database_url {
-        Some(url) => Location::Postgres(PostgresServer { url: url.clone(), ca_file: config.database_ca_file.clone() }),
-        None => Location::Sqlite(config.data.join("bellwether.db")),
-    };
+    let location = location(&config);
     let db = tokio::task::spawn_blocking(move || Db::open(&location))
         .await
         .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
@@ -137,6 +134,14 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     };
     let server = tokio::spawn(serve(listener, parts, stopping));
     Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
+}
+
+/// Where the state lies.
+fn location(config: &Config) -> Location {
+    match &config.database_url {
+        Some(url) => Location::Postgres(PostgresServer { url: url.clone(), ca_file: config.database_ca_file.clone() }),
+        None => Location::Sqlite(config.data.join("bellwether.db")),
+    }
 }
 
 /// The API, which ends when it is asked to, and not before: a process that answers nobody is of no use.

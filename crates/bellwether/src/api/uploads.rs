@@ -10,7 +10,7 @@ use axum::http::header;
 use bellwether_warehouse::files::placing::{Placing, Unplaced, table_of};
 use http_body_util::BodyExt;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, MaybeCreated};
@@ -24,8 +24,7 @@ use crate::domain::id::WarehouseId;
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions;
 
-/// At a time: each may last, and must leave room for other requests.
-pub const MOST_AT_ONCE: usize = 4;
+const MOST_AT_ONCE: usize = 4;
 /// Pieces of a body that wait for the disk.
 const MOST_WAITING: usize = 8;
 
@@ -44,6 +43,11 @@ enum Piece {
     End,
 }
 
+/// Files that may come at a time: each may last, and must leave room for other requests.
+pub fn places(requests: usize) -> Semaphore {
+    Semaphore::new((requests / 2).clamp(1, MOST_AT_ONCE))
+}
+
 pub async fn put(
     State(api): State<Shared>,
     Ids((id, name)): Ids<(String, String)>,
@@ -58,7 +62,7 @@ pub async fn put(
     let engine = found.ok_or_else(|| Refusal::not_found("warehouse", id))?.body.engine;
     let Engine::Files { path, .. } = &engine;
     let Ok(_place) = api.uploads.try_acquire() else {
-        return Err(Problem::busy(format!("{MOST_AT_ONCE} files are being uploaded already; try again in a moment")));
+        return Err(Problem::busy("as many files are being uploaded as may be; try again in a moment"));
     };
     let (pieces, incoming) = mpsc::channel(MOST_WAITING);
     let destination = Destination {

@@ -146,7 +146,7 @@ async fn a_broken_upload_leaves_nothing_and_few_come_at_a_time(database: Databas
     }
     until(&folder, |there| there.iter().filter(|name| name.starts_with(".upload-")).count() == 4).await;
     let busy = problem(put(&server, &id, "z.csv", "a\n1\n").await, 503, "busy");
-    assert!(busy["detail"].as_str().unwrap().contains("4 files"), "{busy}");
+    assert!(busy["detail"].as_str().unwrap().contains("files are being uploaded"), "{busy}");
     drop(held);
     until(&folder, |there| there == ["orders.csv"]).await;
     assert_eq!(std::fs::read_to_string(folder.join("orders.csv")).unwrap(), "a\n1\n");
