@@ -28,10 +28,10 @@ def generate(folder, subjects, each):
     con = duckdb.connect()
     con.execute("SET threads = 2")
     con.execute(f"""COPY (SELECT range AS user_id, CASE WHEN hash(range) % 2 = 0 THEN 'control' ELSE 'treatment' END AS variation,
-        TIMESTAMP '2026-03-01' + INTERVAL 1 SECOND * (hash(range, 1) % 1209600)::BIGINT AS at, 'bench' AS experiment
+        TIMESTAMP '2026-03-01' + INTERVAL 1 SECOND * (hash(range, 1) % 1209600)::BIGINT AS "at", 'bench' AS experiment
         FROM range({subjects})) TO '{folder}/assignments.parquet' (FORMAT parquet)""")
     con.execute(f"""COPY (SELECT (hash(range) % {subjects})::BIGINT AS user_id,
-        TIMESTAMP '2026-03-01' + INTERVAL 1 SECOND * (hash(range, 1) % 2592000)::BIGINT AS at,
+        TIMESTAMP '2026-03-01' + INTERVAL 1 SECOND * (hash(range, 1) % 2592000)::BIGINT AS "at",
         round((hash(range, 2) % 100000) / 1000.0, 2) AS amount,
         CASE hash(range, 3) % 3 WHEN 0 THEN 'web' WHEN 1 THEN 'app' ELSE 'shop' END AS channel
         FROM range({subjects * each})) TO '{folder}/facts.parquet' (FORMAT parquet)""")
@@ -44,27 +44,27 @@ def metrics(count):
         ({"operation": "sum"}, "sum(amount) FILTER (c)"),
         ({"operation": "count"}, "count(amount) FILTER (c)"),
         ({"operation": "mean"}, "avg(amount) FILTER (c)"),
-        ({"operation": "sum", "timeframe": week}, "sum(amount) FILTER (c AND f.at < a.at + INTERVAL 7 DAY)"),
-        ({"operation": "count", "timeframe": week}, "count(amount) FILTER (c AND f.at < a.at + INTERVAL 7 DAY)"),
+        ({"operation": "sum", "timeframe": week}, 'sum(amount) FILTER (c AND f."at" < a.assigned + INTERVAL 7 DAY)'),
+        ({"operation": "count", "timeframe": week}, 'count(amount) FILTER (c AND f."at" < a.assigned + INTERVAL 7 DAY)'),
         ({"operation": "sum", "filters": web}, "sum(amount) FILTER (c AND channel = 'web')"),
         ({"operation": "count", "filters": web}, "count(amount) FILTER (c AND channel = 'web')"),
         ({"operation": "conversion"}, "(count(amount) FILTER (c) > 0)::INT"),
         ({"operation": "conversion", "conversion_threshold_days": 3},
-         "(count(amount) FILTER (c AND f.at < a.at + INTERVAL 3 DAY) > 0)::INT"),
-        ({"operation": "threshold", "threshold": {"of": "sum", "comparison": "gte", "value": 100}},
-         "(coalesce(sum(amount) FILTER (c), 0) >= 100)::INT"),
+         '(count(amount) FILTER (c AND f."at" < a.assigned + INTERVAL 3 DAY) > 0)::INT'),
+        ({"operation": "threshold", "threshold": {"of": "sum", "comparison": "gte", "value": 100.005}},
+         "(coalesce(sum(amount) FILTER (c), 0) >= 100.005)::INT"),
     ]
     return all_of_them[:count]
 
 
 def duck_sql(folder, chosen):
-    condition = "WHERE f.at >= a.at AND f.at < TIMESTAMP '2026-04-01'"
+    condition = """WHERE f."at" >= a.assigned AND f."at" < TIMESTAMP '2026-04-01'"""
     values = [sql.replace("(c AND ", f"({condition} AND ").replace("(c)", f"({condition})") for _, sql in chosen]
     columns = ", ".join(f"coalesce({value}, 0)::DOUBLE AS v{i}" for i, value in enumerate(values))
     moments = ", ".join(f"avg(coalesce(v{i}, 0)), var_samp(coalesce(v{i}, 0))" for i in range(len(chosen)))
     kept = ", ".join(f"v{i}" for i in range(len(chosen)))
-    return f"""WITH a AS (SELECT user_id, min(variation) AS variation, min(at) AS at FROM '{folder}/assignments.parquet'
-            WHERE experiment = 'bench' AND at >= TIMESTAMP '2026-03-01' AND at < TIMESTAMP '2026-03-16'
+    return f"""WITH a AS (SELECT user_id, min(variation) AS variation, min("at") AS assigned FROM '{folder}/assignments.parquet'
+            WHERE experiment = 'bench' AND "at" >= TIMESTAMP '2026-03-01' AND "at" < TIMESTAMP '2026-03-16'
             GROUP BY user_id HAVING min(variation) = max(variation)),
         v AS (SELECT a.user_id, {columns} FROM a JOIN '{folder}/facts.parquet' f ON f.user_id = a.user_id GROUP BY a.user_id)
         SELECT variation, count(*), {moments} FROM (SELECT a.variation, {kept} FROM a LEFT JOIN v ON v.user_id = a.user_id)

@@ -102,21 +102,23 @@ impl Dialect {
         }
     }
 
-    /// An aggregate: the value at the earliest time, of several at that time the smallest. Nulls do not count.
-    pub fn first(self, value: &str, time: &str) -> String {
+    /// An aggregate: of the rows that meet `condition`, the value at the earliest time; of several at that time the smallest.
+    /// Nulls do not count.
+    pub fn first(self, value: &str, time: &str, condition: &str) -> String {
         match self {
-            Dialect::DataFusion => {
-                format!("FIRST_VALUE({value} ORDER BY {time}, {value}) FILTER (WHERE {value} IS NOT NULL)")
-            }
+            Dialect::DataFusion => format!(
+                "FIRST_VALUE({value} ORDER BY {time}, {value}) FILTER (WHERE {condition} AND {value} IS NOT NULL)"
+            ),
         }
     }
 
-    /// An aggregate: the value at the latest time, of several at that time the greatest. Nulls do not count.
-    pub fn last(self, value: &str, time: &str) -> String {
+    /// An aggregate: of the rows that meet `condition`, the value at the latest time; of several at that time the greatest.
+    /// Nulls do not count.
+    pub fn last(self, value: &str, time: &str, condition: &str) -> String {
         match self {
-            Dialect::DataFusion => {
-                format!("FIRST_VALUE({value} ORDER BY {time} DESC, {value} DESC) FILTER (WHERE {value} IS NOT NULL)")
-            }
+            Dialect::DataFusion => format!(
+                "FIRST_VALUE({value} ORDER BY {time} DESC, {value} DESC) FILTER (WHERE {condition} AND {value} IS NOT NULL)"
+            ),
         }
     }
 

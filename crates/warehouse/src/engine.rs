@@ -39,7 +39,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use failure::{failure, is_exhausted};
 use futures::StreamExt;
@@ -316,8 +316,11 @@ impl Engine {
 
     async fn write(&self, query: &Query, joins: Joins, file: &Path) -> Result<u64, DataFusionError> {
         let mut stream = self.stream(query, joins).await?;
+        // Read once or twice and whole: dictionaries and statistics cost more than they save.
         let properties = WriterProperties::builder()
             .set_compression(Compression::LZ4_RAW)
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
             .build();
         let mut writer = ArrowWriter::try_new(File::create(file)?, stream.schema(), Some(properties))?;

@@ -100,8 +100,9 @@ impl Sums {
             limbs.add(value);
             return;
         }
-        let (sum, rest) = two_sum(self.low[group], value);
-        let (sum, low) = two_sum(high, sum);
+        let (sum, error) = two_sum(high, value);
+        let (low, rest) = two_sum(self.low[group], error);
+        let (sum, low) = two_sum(sum, low);
         if rest == 0.0 && sum.is_finite() {
             (self.high[group], self.low[group]) = (sum, low);
         } else {

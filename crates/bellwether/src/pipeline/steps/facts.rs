@@ -159,11 +159,11 @@ impl Facts {
     pub fn values(&self, scope: &Scope<'_>, subjects: KeyKind, outputs: &[Output], table: &str) -> Step {
         let dialect = scope.dialect;
         let mut read = Distinct::of("c");
-        let mut inputs = Distinct::of("x");
+        let mut inputs = Inputs { values: Distinct::of("x"), conditions: Distinct::of("k") };
         let columns: String = (0..)
             .zip(outputs)
             .map(|(place, output): (u32, _)| {
-                let input = inputs.name(output.input(scope, &mut read));
+                let input = output.input(scope, &mut read, &mut inputs);
                 format!(", {} AS v{place}", output.aggregate(scope, &input))
             })
             .collect();
@@ -181,7 +181,7 @@ impl Facts {
             before = dialect.count_if("is_before"),
             late = dialect.count_if("is_after"),
             origin = self.origin(),
-            inputs = inputs.columns(),
+            inputs = inputs.values.columns() + &inputs.conditions.columns(),
             subject = self.subject.sql,
             at = self.time.sql,
             read = read.columns(),
@@ -193,8 +193,8 @@ impl Facts {
 }
 
 impl Output {
-    /// What of a fact goes into the aggregate, null for a fact that does not count.
-    fn input(&self, scope: &Scope<'_>, read: &mut Distinct) -> String {
+    /// What of a fact goes into the aggregate, and whether it counts.
+    fn input(&self, scope: &Scope<'_>, read: &mut Distinct, inputs: &mut Inputs) -> Input {
         let dialect = scope.dialect;
         let mut conditions = self.times.clone();
         conditions.extend(self.rules.aged.iter().map(|limit| limit.condition("a.assigned_at")));
@@ -207,45 +207,59 @@ impl Output {
         }
         let value = self.value.as_ref().map(|value| {
             let name = format!("f.{}", read.name(value.sql.clone()));
-            (name.clone(), value.place.as_ref().map_or(name.clone(), |place| dialect.finite(&name, place)))
+            value.place.as_ref().map_or(name.clone(), |place| dialect.finite(&name, place))
         });
-        let counted = match (&value, self.operation) {
-            (_, Operation::TimeTo) => {
-                conditions.extend(value.map(|(name, _)| format!("{name} IS NOT NULL")));
+        let value = match (value, self.operation) {
+            (value, Operation::TimeTo) => {
+                conditions.extend(value.map(|value| format!("{value} IS NOT NULL")));
                 let waited = dialect.greatest("f.at - a.assigned_at", "0");
                 format!("{} / {}", dialect.to_double(&waited), dialect.number(1e6))
             }
-            (Some((_, checked)), _) => checked.clone(),
+            (Some(value), _) => value,
             (None, operation) if operation.needs_numbers() => dialect.number(1.0),
             (None, _) => "1".to_owned(),
         };
-        format!("CASE WHEN {} THEN {counted} END", conditions.join(" AND "))
+        let condition = inputs.conditions.name(conditions.join(" AND "));
+        Input { value: inputs.values.name(value), condition }
     }
 
     /// What becomes of a subject's inputs.
-    fn aggregate(&self, scope: &Scope<'_>, input: &str) -> String {
+    fn aggregate(&self, scope: &Scope<'_>, Input { value, condition }: &Input) -> String {
         let dialect = scope.dialect;
         let one = dialect.number(1.0);
+        let counted = |aggregate: String| format!("{aggregate} FILTER (WHERE {condition})");
         let amount = |count: String| dialect.to_double(&format!("NULLIF({count}, 0)"));
-        let count = format!("COUNT({input})");
+        let count = counted(format!("COUNT({value})"));
+        let sum = counted(dialect.exact_sum(value));
         match self.operation {
-            Operation::Sum => dialect.exact_sum(input),
+            Operation::Sum => sum,
             Operation::Count => amount(count),
-            Operation::CountDistinct => amount(dialect.count_distinct(input)),
-            Operation::Mean => format!("{} / {}", dialect.exact_sum(input), amount(count)),
-            Operation::FirstValue => dialect.first(input, "at"),
-            Operation::LastValue => dialect.last(input, "at"),
+            Operation::CountDistinct => amount(counted(dialect.count_distinct(value))),
+            Operation::Mean => format!("{sum} / {}", amount(count)),
+            Operation::FirstValue => dialect.first(value, "at", condition),
+            Operation::LastValue => dialect.last(value, "at", condition),
             Operation::DistinctEntity | Operation::Conversion | Operation::Retention => {
                 format!("CASE WHEN {count} > 0 THEN {one} END")
             }
             Operation::Threshold => {
                 let (of, passing) = self.passing.as_ref().map_or((ThresholdOf::Count, "> 0"), |(of, it)| (*of, it));
-                let of = if of == ThresholdOf::Sum { dialect.exact_sum(input) } else { count };
-                format!("CASE WHEN {of} {passing} THEN {one} END")
+                format!("CASE WHEN {} {passing} THEN {one} END", if of == ThresholdOf::Sum { sum } else { count })
             }
-            Operation::TimeTo => format!("MIN({input})"),
+            Operation::TimeTo => counted(format!("MIN({value})")),
         }
     }
+}
+
+/// A value of each fact, and the condition on which it counts, by their short names.
+struct Input {
+    value: String,
+    condition: String,
+}
+
+/// What is computed of each fact, once.
+struct Inputs {
+    values: Distinct,
+    conditions: Distinct,
 }
 
 fn micros(length: u32, unit: TimeUnit) -> i64 {

@@ -107,9 +107,8 @@ pub fn totals(scope: &Scope<'_>, name: &str, table: &str, measured: &[Measured])
         .map(|(place, column)| {
             let value = column.sql(scope, "");
             format!(
-                ",\nCOUNT({value}) AS n{place}, {} AS t{place}, MAX(abs({value})) AS g{place}, {} AS s{place}",
+                ",\nCOUNT({value}) AS n{place}, {} AS t{place}, MAX(abs({value})) AS g{place}, SUM(abs({value})) AS s{place}",
                 dialect.exact_sum(&value),
-                dialect.exact_sum(&format!("abs({value})")),
             )
         })
         .collect();

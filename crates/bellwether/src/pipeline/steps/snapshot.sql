@@ -59,16 +59,19 @@ SELECT * FROM orders
 ) AS "facts";
 
 -- Orders: values: Kept("values_0")
-SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, exact_sum(x0) AS v0, CAST((NULLIF(COUNT(x1), 0)) AS DOUBLE) AS v1, exact_sum(x2) / CAST((NULLIF(COUNT(x2), 0)) AS DOUBLE) AS v2, CAST((NULLIF(COUNT(DISTINCT x3), 0)) AS DOUBLE) AS v3, FIRST_VALUE(x0 ORDER BY at, x0) FILTER (WHERE x0 IS NOT NULL) AS v4, FIRST_VALUE(x0 ORDER BY at DESC, x0 DESC) FILTER (WHERE x0 IS NOT NULL) AS v5, CASE WHEN COUNT(x1) > 0 THEN CAST('1e0' AS DOUBLE) END AS v6, CASE WHEN COUNT(x4) > 0 THEN CAST('1e0' AS DOUBLE) END AS v7, CASE WHEN COUNT(x5) > 0 THEN CAST('1e0' AS DOUBLE) END AS v8, CASE WHEN exact_sum(x6) >= CAST('1e2' AS DOUBLE) THEN CAST('1e0' AS DOUBLE) END AS v9, MIN(x7) AS v10
+SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, exact_sum(x0) FILTER (WHERE k0) AS v0, CAST((NULLIF(COUNT(x1) FILTER (WHERE k0), 0)) AS DOUBLE) AS v1, exact_sum(x0) FILTER (WHERE k1) / CAST((NULLIF(COUNT(x0) FILTER (WHERE k1), 0)) AS DOUBLE) AS v2, CAST((NULLIF(COUNT(DISTINCT x2) FILTER (WHERE k2), 0)) AS DOUBLE) AS v3, FIRST_VALUE(x0 ORDER BY at, x0) FILTER (WHERE k0 AND x0 IS NOT NULL) AS v4, FIRST_VALUE(x0 ORDER BY at DESC, x0 DESC) FILTER (WHERE k0 AND x0 IS NOT NULL) AS v5, CASE WHEN COUNT(x1) FILTER (WHERE k0) > 0 THEN CAST('1e0' AS DOUBLE) END AS v6, CASE WHEN COUNT(x1) FILTER (WHERE k3) > 0 THEN CAST('1e0' AS DOUBLE) END AS v7, CASE WHEN COUNT(x1) FILTER (WHERE k4) > 0 THEN CAST('1e0' AS DOUBLE) END AS v8, CASE WHEN exact_sum(x0) FILTER (WHERE k5) >= CAST('1e2' AS DOUBLE) THEN CAST('1e0' AS DOUBLE) END AS v9, MIN(x3) FILTER (WHERE k6) AS v10
 FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.at < a.assigned_at AS is_before, f.at >= 172800000000 AS is_after,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x0,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 THEN 1 END AS x1,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 604800000000 AND a.assigned_at <= -432000000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x2,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= (a.assigned_at - a.assigned_at % 86400000000) + 86400000000 AND f.at < (a.assigned_at - a.assigned_at % 86400000000) + 2592000000000 AND f.c1 IN ('DE', 'AT') THEN f.c1 END AS x3,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 259200000000 THEN 1 END AS x4,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= a.assigned_at + 1209600000000 AND a.assigned_at <= -1036800000000 THEN 1 END AS x5,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 1209600000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') END AS x6,
-CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.c0 IS NOT NULL THEN CAST((greatest(f.at - a.assigned_at, 0)) AS DOUBLE) / CAST('1e6' AS DOUBLE) END AS x7
+finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') AS x0,
+1 AS x1,
+f.c1 AS x2,
+CAST((greatest(f.at - a.assigned_at, 0)) AS DOUBLE) / CAST('1e6' AS DOUBLE) AS x3,
+f.at >= a.assigned_at AND f.at < 172800000000 AS k0,
+f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 604800000000 AND a.assigned_at <= -432000000000 AS k1,
+f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= (a.assigned_at - a.assigned_at % 86400000000) + 86400000000 AND f.at < (a.assigned_at - a.assigned_at % 86400000000) + 2592000000000 AND f.c1 IN ('DE', 'AT') AS k2,
+f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 259200000000 AS k3,
+f.at >= a.assigned_at AND f.at < 172800000000 AND f.at >= a.assigned_at + 1209600000000 AND a.assigned_at <= -1036800000000 AS k4,
+f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 1209600000000 AS k5,
+f.at >= a.assigned_at AND f.at < 172800000000 AND finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') IS NOT NULL AS k6
 FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at,
 CAST(("amount") AS DOUBLE) AS c0,
 "country" AS c1
@@ -86,18 +89,18 @@ WHERE NOT a.is_mixed;
 
 -- Orders: totals: Fetched
 SELECT arm, SUM(facts) AS facts, SUM(before_assignment) AS before_assignment, SUM(after_end) AS after_end,
-COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, exact_sum(abs(v0)) AS s0,
-COUNT(v1) AS n1, exact_sum(v1) AS t1, MAX(abs(v1)) AS g1, exact_sum(abs(v1)) AS s1,
-COUNT(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS n2, exact_sum(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS t2, MAX(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS g2, exact_sum(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS s2,
-COUNT(v2) AS n3, exact_sum(v2) AS t3, MAX(abs(v2)) AS g3, exact_sum(abs(v2)) AS s3,
-COUNT(v3) AS n4, exact_sum(v3) AS t4, MAX(abs(v3)) AS g4, exact_sum(abs(v3)) AS s4,
-COUNT(v4) AS n5, exact_sum(v4) AS t5, MAX(abs(v4)) AS g5, exact_sum(abs(v4)) AS s5,
-COUNT(v5) AS n6, exact_sum(v5) AS t6, MAX(abs(v5)) AS g6, exact_sum(abs(v5)) AS s6,
-COUNT(v6) AS n7, exact_sum(v6) AS t7, MAX(abs(v6)) AS g7, exact_sum(abs(v6)) AS s7,
-COUNT(v7) AS n8, exact_sum(v7) AS t8, MAX(abs(v7)) AS g8, exact_sum(abs(v7)) AS s8,
-COUNT(v8) AS n9, exact_sum(v8) AS t9, MAX(abs(v8)) AS g9, exact_sum(abs(v8)) AS s9,
-COUNT(v9) AS n10, exact_sum(v9) AS t10, MAX(abs(v9)) AS g10, exact_sum(abs(v9)) AS s10,
-COUNT(v10) AS n11, exact_sum(v10) AS t11, MAX(abs(v10)) AS g11, exact_sum(abs(v10)) AS s11
+COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, SUM(abs(v0)) AS s0,
+COUNT(v1) AS n1, exact_sum(v1) AS t1, MAX(abs(v1)) AS g1, SUM(abs(v1)) AS s1,
+COUNT(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS n2, exact_sum(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END) AS t2, MAX(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS g2, SUM(abs(CASE WHEN v0 IS NOT NULL THEN greatest(v0, CAST('0e0' AS DOUBLE)) END)) AS s2,
+COUNT(v2) AS n3, exact_sum(v2) AS t3, MAX(abs(v2)) AS g3, SUM(abs(v2)) AS s3,
+COUNT(v3) AS n4, exact_sum(v3) AS t4, MAX(abs(v3)) AS g4, SUM(abs(v3)) AS s4,
+COUNT(v4) AS n5, exact_sum(v4) AS t5, MAX(abs(v4)) AS g5, SUM(abs(v4)) AS s5,
+COUNT(v5) AS n6, exact_sum(v5) AS t6, MAX(abs(v5)) AS g6, SUM(abs(v5)) AS s6,
+COUNT(v6) AS n7, exact_sum(v6) AS t7, MAX(abs(v6)) AS g7, SUM(abs(v6)) AS s7,
+COUNT(v7) AS n8, exact_sum(v7) AS t8, MAX(abs(v7)) AS g8, SUM(abs(v7)) AS s8,
+COUNT(v8) AS n9, exact_sum(v8) AS t9, MAX(abs(v8)) AS g9, SUM(abs(v8)) AS s9,
+COUNT(v9) AS n10, exact_sum(v9) AS t10, MAX(abs(v9)) AS g10, SUM(abs(v9)) AS s10,
+COUNT(v10) AS n11, exact_sum(v10) AS t11, MAX(abs(v10)) AS g11, SUM(abs(v10)) AS s11
 FROM bellwether."values_0"
 GROUP BY arm;
 
@@ -133,9 +136,10 @@ SELECT * FROM orders
 ) AS "facts";
 
 -- Orders: values: Kept("values_0")
-SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, CAST((NULLIF(COUNT(x0), 0)) AS DOUBLE) AS v0
+SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE is_before) AS before_assignment, COUNT(*) FILTER (WHERE is_after) AS after_end, CAST((NULLIF(COUNT(x0) FILTER (WHERE k0), 0)) AS DOUBLE) AS v0
 FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.at < (a.assigned_at - a.assigned_at % 86400000000) AS is_before, f.at >= 172800000000 AS is_after,
-CASE WHEN f.at >= (a.assigned_at - a.assigned_at % 86400000000) AND f.at < 172800000000 THEN 1 END AS x0
+1 AS x0,
+f.at >= (a.assigned_at - a.assigned_at % 86400000000) AND f.at < 172800000000 AS k0
 FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) AS at
 FROM (
 SELECT * FROM orders
@@ -146,7 +150,7 @@ GROUP BY subject;
 
 -- Orders: totals: Fetched
 SELECT arm, SUM(facts) AS facts, SUM(before_assignment) AS before_assignment, SUM(after_end) AS after_end,
-COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, exact_sum(abs(v0)) AS s0
+COUNT(v0) AS n0, exact_sum(v0) AS t0, MAX(abs(v0)) AS g0, SUM(abs(v0)) AS s0
 FROM bellwether."values_0"
 GROUP BY arm;
 
