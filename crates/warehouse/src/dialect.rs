@@ -88,6 +88,21 @@ impl Dialect {
         }
     }
 
+    /// An aggregate of a subject's facts: its arm, how many facts there are, and how many of them meet each of two
+    /// conditions, in one value. [`Dialect::of_tally`] takes it apart.
+    pub fn tally(self, arm: &str, is_before: &str, is_after: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("tally({arm}, {is_before}, {is_after})"),
+        }
+    }
+
+    /// A part of a tally: `arm`, `facts`, `before_assignment` or `after_end`.
+    pub fn of_tally(self, tally: &str, part: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("get_field({tally}, {})", self.text(part)),
+        }
+    }
+
     /// An aggregate: how many rows meet `condition`.
     pub fn count_if(self, condition: &str) -> String {
         match self {

@@ -19,6 +19,7 @@ mod rewriting;
 mod statement;
 mod sum;
 mod tables;
+mod tally;
 
 use crate::dialect::SCRATCH_SCHEMA;
 use crate::files::FileTables;
@@ -358,6 +359,7 @@ fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, Data
         catalog.register_schema(SCRATCH_SCHEMA, Arc::new(MemorySchemaProvider::new()))?;
     }
     context.register_udaf(AggregateUDF::from(sum::ExactSumFunction::default()));
+    context.register_udaf(AggregateUDF::from(tally::TallyFunction::default()));
     context.register_udaf(AggregateUDF::from(quantile::QuantileFunction::default()));
     context.register_udf(ScalarUDF::from(finite::FiniteFunction::default()));
     context.register_udaf(AggregateUDF::from(checked_sum::CheckedSum::default()));

@@ -60,16 +60,26 @@ impl AggregateUDFImpl for ExactSumFunction {
     }
 }
 
-/// The sums of groups by their index.
+/// The sums of groups by their index. What belongs to one group lies together: there are millions, and to fetch one is what
+/// an addition costs.
 #[derive(Debug, Default)]
 struct Sums {
-    /// The sum, rounded. NaN as long as the group has no value.
-    high: Vec<f64>,
-    /// What `high` lacks of the exact sum.
-    low: Vec<f64>,
-    /// In place of both, for the groups whose exact sum two doubles do not hold.
-    limbs: Vec<Option<Box<ExactSum>>>,
+    groups: Vec<Sum>,
     promoted: usize,
+}
+
+#[derive(Debug)]
+struct Sum {
+    /// The sum, rounded. NaN as long as the group has no value.
+    high: f64,
+    /// What `high` lacks of the exact sum.
+    low: f64,
+    /// In place of both, for a group whose exact sum two doubles do not hold.
+    limbs: Option<Box<ExactSum>>,
+}
+
+impl Sum {
+    const NOTHING: Sum = Sum { high: f64::NAN, low: 0.0, limbs: None };
 }
 
 /// A sum and what rounding took from it, exactly (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B).
@@ -81,50 +91,46 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 impl Sums {
     fn resize(&mut self, groups: usize) {
-        self.high.resize(groups, f64::NAN);
-        self.low.resize(groups, 0.0);
-        self.limbs.resize_with(groups, || None);
+        self.groups.resize_with(groups, || Sum::NOTHING);
     }
 
     #[inline]
     fn add(&mut self, group: usize, value: f64) {
-        let high = self.high[group];
+        let Sum { high, low, limbs } = &mut self.groups[group];
         if high.is_nan() {
-            (self.high[group], self.low[group]) = (value, 0.0);
+            (*high, *low) = (value, 0.0);
             if !value.is_finite() {
                 self.promote(group, &[value]);
             }
             return;
         }
-        if let Some(limbs) = &mut self.limbs[group] {
+        if let Some(limbs) = limbs {
             limbs.add(value);
             return;
         }
-        let (sum, error) = two_sum(high, value);
-        let (low, rest) = two_sum(self.low[group], error);
-        let (sum, low) = two_sum(sum, low);
-        if rest == 0.0 && sum.is_finite() {
-            (self.high[group], self.low[group]) = (sum, low);
+        let (sum, error) = two_sum(*high, value);
+        let (rest, lost) = two_sum(*low, error);
+        let (sum, rest) = two_sum(sum, rest);
+        if lost == 0.0 && sum.is_finite() {
+            (*high, *low) = (sum, rest);
         } else {
-            self.promote(group, &[high, self.low[group], value]);
+            let parts = [*high, *low, value];
+            self.promote(group, &parts);
         }
     }
 
     fn promote(&mut self, group: usize, parts: &[f64]) {
         let mut limbs = Box::new(ExactSum::default());
         parts.iter().for_each(|part| limbs.add(*part));
-        self.limbs[group] = Some(limbs);
-        (self.high[group], self.low[group]) = (0.0, 0.0);
+        self.groups[group] = Sum { high: 0.0, low: 0.0, limbs: Some(limbs) };
         self.promoted += 1;
     }
 
     /// Takes the groups out, in the order of their indexes.
-    fn take(&mut self, emit_to: EmitTo) -> impl Iterator<Item = (f64, f64, Option<Box<ExactSum>>)> {
-        let high = emit_to.take_needed(&mut self.high);
-        let low = emit_to.take_needed(&mut self.low);
-        let limbs = emit_to.take_needed(&mut self.limbs);
-        self.promoted -= limbs.iter().flatten().count();
-        high.into_iter().zip(low).zip(limbs).map(|((high, low), limbs)| (high, low, limbs))
+    fn take(&mut self, emit_to: EmitTo) -> Vec<Sum> {
+        let groups = emit_to.take_needed(&mut self.groups);
+        self.promoted -= groups.iter().filter(|sum| sum.limbs.is_some()).count();
+        groups
     }
 }
 
@@ -160,11 +166,11 @@ impl GroupsAccumulator for Sums {
         for (row, group) in group_indices.iter().copied().enumerate() {
             if limbs.is_valid(row) {
                 let other = decode(limbs.value(row))?;
-                if self.limbs[group].is_none() {
-                    let own = [self.high[group], self.low[group]];
+                if self.groups[group].limbs.is_none() {
+                    let own = [self.groups[group].high, self.groups[group].low];
                     self.promote(group, if own[0].is_nan() { &[] } else { &own });
                 }
-                self.limbs[group].iter_mut().for_each(|own| own.merge(&other));
+                self.groups[group].limbs.iter_mut().for_each(|own| own.merge(&other));
             } else if high.is_valid(row) {
                 self.add(group, high.value(row));
                 self.add(group, low.value(row));
@@ -174,16 +180,16 @@ impl GroupsAccumulator for Sums {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let values = self.take(emit_to).map(|(high, _, limbs)| match limbs {
+        let values = self.take(emit_to).into_iter().map(|sum| match sum.limbs {
             Some(limbs) => finite(limbs.value()),
-            None => Ok((!high.is_nan()).then_some(high)),
+            None => Ok((!sum.high.is_nan()).then_some(sum.high)),
         });
         Ok(Arc::new(values.collect::<Result<Float64Array>>()?))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (mut highs, mut lows, mut all_limbs) = (Vec::new(), Vec::new(), Vec::new());
-        for (high, low, limbs) in self.take(emit_to) {
+        for Sum { high, low, limbs } in self.take(emit_to) {
             highs.push((!high.is_nan()).then_some(high));
             lows.push((!high.is_nan()).then_some(low));
             all_limbs.push(limbs.map(|limbs| limbs.encode()));
@@ -200,10 +206,7 @@ impl GroupsAccumulator for Sums {
     }
 
     fn size(&self) -> usize {
-        self.high.capacity() * size_of::<f64>()
-            + self.low.capacity() * size_of::<f64>()
-            + self.limbs.capacity() * size_of::<Option<Box<ExactSum>>>()
-            + self.promoted * size_of::<ExactSum>()
+        self.groups.capacity() * size_of::<Sum>() + self.promoted * size_of::<ExactSum>()
     }
 }
 

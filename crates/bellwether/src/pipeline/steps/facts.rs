@@ -154,8 +154,8 @@ impl Facts {
         Step::fetched(format!("{}: census of facts", self.name), sql)
     }
 
-    /// One row for each subject with facts: its arm, how many facts it has and how many of them lie outside its time, and
-    /// the outputs as `v0` and so on. Kept as `table`.
+    /// One row for each subject with facts: its arm, how many facts it has and how many of them lie outside its time (a
+    /// tally), and the outputs as `v0` and so on. Kept as `table`.
     pub fn values(&self, scope: &Scope<'_>, subjects: KeyKind, outputs: &[Output], table: &str) -> Step {
         let dialect = scope.dialect;
         let mut read = Distinct::of("c");
@@ -171,15 +171,14 @@ impl Facts {
         let is_day = is_day.map(|is_day| format!(", {is_day} AS is_day")).unwrap_or_default();
         let (subjects_table, end) = (dialect.intermediate(SUBJECTS), scope.facts_end.as_micros());
         let sql = format!(
-            "SELECT subject, MIN(arm) AS arm, COUNT(*) AS facts, {before} AS before_assignment, {late} AS after_end{columns}\n\
+            "SELECT subject, {tally} AS tally{columns}\n\
              FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.at < {origin} AS is_before, f.at >= {end} AS is_after{inputs}\n\
              FROM {subjects_table} AS a JOIN (SELECT {subject} AS subject, {at} AS at{is_day}{read}\n\
              FROM {source}) AS f\n\
              ON {same}\n\
              WHERE NOT a.is_mixed) AS facts_of_subjects\n\
              GROUP BY subject",
-            before = dialect.count_if("is_before"),
-            late = dialect.count_if("is_after"),
+            tally = dialect.tally("arm", "is_before", "is_after"),
             origin = self.origin(),
             inputs = inputs.values.columns() + &inputs.conditions.columns(),
             subject = self.subject.sql,

@@ -113,9 +113,13 @@ pub fn totals(scope: &Scope<'_>, name: &str, table: &str, measured: &[Measured])
         })
         .collect();
     let sql = format!(
-        "SELECT arm, SUM(facts) AS facts, SUM(before_assignment) AS before_assignment, SUM(after_end) AS after_end{columns}\n\
-         FROM {}\nGROUP BY arm",
-        dialect.intermediate(table)
+        "SELECT {arm} AS arm, SUM({facts}) AS facts, SUM({before}) AS before_assignment, SUM({after}) AS after_end{columns}\n\
+         FROM {table}\nGROUP BY {arm}",
+        arm = dialect.of_tally("tally", "arm"),
+        facts = dialect.of_tally("tally", "facts"),
+        before = dialect.of_tally("tally", "before_assignment"),
+        after = dialect.of_tally("tally", "after_end"),
+        table = dialect.intermediate(table),
     );
     Step::fetched(format!("{name}: totals"), sql)
 }
@@ -130,11 +134,12 @@ pub fn deviations(
     pairs: &[Pair],
 ) -> Step {
     let dialect = scope.dialect;
+    let arm = dialect.of_tally("tally", "arm");
     let columns: String = measured
         .iter()
         .enumerate()
         .map(|(place, (column, centres))| {
-            let deviation = format!("({} - {})", column.sql(scope, ""), by_arm(scope, "arm", centres));
+            let deviation = format!("({} - {})", column.sql(scope, ""), by_arm(scope, &arm, centres));
             format!(
                 ",\n{} AS d{place}, {} AS q{place}",
                 dialect.exact_sum(&deviation),
@@ -147,11 +152,12 @@ pub fn deviations(
         .enumerate()
         .map(|(place, pair)| {
             let sides = [&measured[pair.numerator], &measured[pair.denominator]];
-            let (is_either, product) = product(scope, "arm", sides.map(|(column, centres)| (column, centres, "")));
+            let (is_either, product) = product(scope, &arm, sides.map(|(column, centres)| (column, centres, "")));
             format!(",\n{} AS e{place}, {} AS p{place}", dialect.count_if(&is_either), dialect.exact_sum(&product))
         })
         .collect();
-    let sql = format!("SELECT arm{columns}{products}\nFROM {}\nGROUP BY arm", dialect.intermediate(table));
+    let table = dialect.intermediate(table);
+    let sql = format!("SELECT {arm} AS arm{columns}{products}\nFROM {table}\nGROUP BY {arm}");
     Step::fetched(format!("{name}: deviations"), sql)
 }
 
@@ -160,9 +166,10 @@ pub fn products(scope: &Scope<'_>, name: &str, sides: [(&Measured, &Centres, &st
     let dialect = scope.dialect;
     let [(numerator, numerator_centres, numerator_table), (denominator, denominator_centres, denominator_table)] =
         sides;
-    let arm = "COALESCE(x.arm, y.arm)";
+    let arm_of = |side: &str| dialect.of_tally(&format!("{side}.tally"), "arm");
+    let arm = format!("COALESCE({}, {})", arm_of("x"), arm_of("y"));
     let (is_either, product) =
-        product(scope, arm, [(numerator, numerator_centres, "x."), (denominator, denominator_centres, "y.")]);
+        product(scope, &arm, [(numerator, numerator_centres, "x."), (denominator, denominator_centres, "y.")]);
     let sql = format!(
         "SELECT {arm} AS arm, {} AS e0, {} AS p0\nFROM {} AS x FULL JOIN {} AS y ON y.subject = x.subject\nGROUP BY {arm}",
         dialect.count_if(&is_either),
