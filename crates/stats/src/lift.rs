@@ -40,7 +40,7 @@ pub enum LiftError {
     #[error("the control's mean is 0, so that nothing can be relative to it: look at the difference")]
     ControlMeanZero,
     #[error(
-        "all subjects of both variations have the same value, so that the lift has no standard error: wait for more"
+        "all subjects of both variations have the same value, but for rounding, so that the lift has no standard error: wait for more"
     )]
     NoVariance,
     #[error("the figures of {arm} are not finite numbers: look for very large values in the facts")]

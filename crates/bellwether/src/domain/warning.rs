@@ -24,6 +24,8 @@ pub enum WarningName {
     UnknownVariations,
     /// No fact of a source is of a subject that counts.
     NoFactsJoined,
+    /// No subject has a fact that counts for a metric.
+    NothingCounted,
     /// Many subjects were seen in more than one variation.
     ManyMixed,
     /// The newest row is much older than the end of the scan.
@@ -43,10 +45,11 @@ pub enum WarningName {
 }
 
 impl WarningName {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoAssignments,
         Self::UnknownVariations,
         Self::NoFactsJoined,
+        Self::NothingCounted,
         Self::ManyMixed,
         Self::StaleData,
         Self::TimesInFuture,

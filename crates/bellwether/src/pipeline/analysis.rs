@@ -73,7 +73,7 @@ pub fn means(column: &Column) -> Vec<Figure> {
         .iter()
         .enumerate()
         .map(|(arm, moments)| Figure {
-            estimate: Some(moments.into()),
+            estimate: (moments.n > 0).then(|| moments.into()),
             subjects: moments.n,
             total: column.total(arm),
             denominator_total: None,
@@ -122,17 +122,21 @@ pub fn compare(variations: &[&Variation], figures: &[Figure], confidence: f64) -
                 ..VariationResult::default()
             };
             let Some(control) = control.filter(|_| !variation.is_control) else { return result };
-            let (Some(own), Some(control)) = (&figure.estimate, &control.estimate) else {
-                let reason = "the sum of a denominator is 0, so that there is no ratio: wait for facts";
+            let (Some(own), Some(other)) = (&figure.estimate, &control.estimate) else {
+                let is_empty = figure.subjects == 0 || control.subjects == 0;
+                let reason = match is_empty {
+                    true => "a variation has no subjects that it could be of: wait for more",
+                    false => "the sum of a denominator is 0, so that there is no ratio: wait for facts",
+                };
                 result.no_lift_reason = Some(reason.to_owned());
                 return result;
             };
-            if let Ok(found) = difference(own, control, confidence) {
+            if let Ok(found) = difference(own, other, confidence) {
                 result.difference = Some(found.difference);
                 result.difference_standard_error = Some(found.standard_error);
                 result.difference_interval = Some(pair(found.interval));
             }
-            match lift(own, control, confidence) {
+            match lift(own, other, confidence) {
                 Ok(found) => {
                     result.lift = Some(found.lift);
                     result.standard_error = Some(found.standard_error);

@@ -47,10 +47,18 @@ pub struct Value {
     pub place: Option<String>,
     /// A condition under which a text that is there is no number; `None`: never.
     pub is_unreadable: Option<String>,
+    /// The same as a decimal, whose sums are exact as decimals are.
+    pub decimal: Option<String>,
 }
 
 impl Columns<'_> {
     fn kind(&self, name: &str) -> Result<ColumnType, String> {
+        if self.columns.iter().filter(|column| column.name == name).count() > 1 {
+            return Err(format!(
+                "{} has more than one column '{name}', and nothing says which is meant; give each a name of its own (AS)",
+                self.source
+            ));
+        }
         self.columns.iter().find(|column| column.name == name).map(|column| column.kind).ok_or_else(|| {
             let known: Vec<_> = self.columns.iter().take(MOST_NAMED).map(|column| column.name.as_str()).collect();
             let more = if self.columns.len() > MOST_NAMED { ", …" } else { "" };
@@ -102,13 +110,14 @@ impl Columns<'_> {
     pub fn value(&self, name: &str, as_number: bool) -> Result<Value, String> {
         let column = self.dialect.identifier(name);
         let place = format!("the column '{name}' of {}", self.source);
-        let readable = |sql| Ok(Value { sql, place: None, is_unreadable: None });
+        let readable = |sql| Ok(Value { sql, place: None, is_unreadable: None, decimal: None });
         match (self.kind(name)?, as_number) {
             // A number that is none is an error whatever is asked of it.
-            (ColumnType::Float, _) => {
-                Ok(Value { sql: self.dialect.to_double(&column), place: Some(place), is_unreadable: None })
+            (ColumnType::Float, _) => Ok(Value { place: Some(place), ..readable(self.dialect.to_double(&column))? }),
+            (ColumnType::Int, true) => readable(self.dialect.to_double(&column)),
+            (ColumnType::Decimal, true) => {
+                Ok(Value { decimal: Some(column.clone()), ..readable(self.dialect.to_double(&column))? })
             }
-            (ColumnType::Int | ColumnType::Decimal, true) => readable(self.dialect.to_double(&column)),
             (ColumnType::Bool, true) => readable(format!(
                 "CASE WHEN {column} THEN {} WHEN NOT {column} THEN {} END",
                 self.dialect.number(1.0),
@@ -117,7 +126,7 @@ impl Columns<'_> {
             (ColumnType::Text, true) => {
                 let number = self.dialect.try_double(&column);
                 let is_unreadable = Some(format!("{column} IS NOT NULL AND {number} IS NULL"));
-                Ok(Value { sql: number, place: Some(place), is_unreadable })
+                Ok(Value { place: Some(place), is_unreadable, ..readable(number)? })
             }
             (ColumnType::Date | ColumnType::Timestamp, true) => Err(format!(
                 "{place} holds times, which are no amounts; give the fact a column of numbers, or use an operation that \

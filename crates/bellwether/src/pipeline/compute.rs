@@ -65,6 +65,8 @@ pub struct Computation<'a> {
 struct Source {
     facts: Result<(Facts, Vec<ColumnInfo>), String>,
     counts: Option<FactCounts>,
+    /// What was joined of it is known.
+    is_joined: bool,
 }
 
 /// One side of a metric, computed: the table that it stands in, and the steps that it comes from.
@@ -113,8 +115,9 @@ impl Computation<'_> {
             Tables { scope: &scope, plan: &plan, subjects: &subjects, subject_kind: kind, sources: &mut sources };
         let metrics = self.metrics(&mut session, &mut work, &typed, &variations).await?;
         let counted: u64 = subjects.all.iter().sum();
+        let joined = sources.iter().filter(|source| source.is_joined).filter_map(|source| source.counts.as_ref());
+        self.found.warnings.extend(joined.filter_map(|counts| counts::no_facts_joined(counts, counted)));
         let facts: Vec<FactCounts> = sources.into_iter().filter_map(|source| source.counts).collect();
-        self.found.warnings.extend(facts.iter().filter_map(|counts| counts::no_facts_joined(counts, counted)));
         session.kill().await;
         Ok(Results {
             format: FORMAT,
@@ -140,7 +143,7 @@ impl Computation<'_> {
                 Err(error @ WarehouseError::Failed(_)) => Err(error.to_string()),
                 Err(error) => return Err(error.into()),
             };
-            sources.push(Source { facts, counts: None });
+            sources.push(Source { facts, counts: None, is_joined: false });
         }
         Ok(sources)
     }
@@ -153,7 +156,7 @@ impl Computation<'_> {
         assignments: &Assignments,
     ) -> Result<AssignmentCounts, Failed> {
         let (rows, _) = self.step(session, &scope.census(assignments)).await?;
-        let counts::Census { counts, warnings } = counts::assignments(scope, &rows)?;
+        let counts::Census { counts, warnings } = counts::assignments(scope, &rows, assignments.time.is_by_day)?;
         self.found.warnings.extend(warnings);
         if let Some(reason) = counts::why_none_counts(scope, &counts) {
             return Err(Failed(reason));
@@ -196,6 +199,8 @@ impl Computation<'_> {
                 let known = co_moments.iter().rfind(|(metric, _)| *metric == place).map(|(_, known)| known.clone());
                 match self.figures(session, work.scope, metric, &sides, known, &mut result.steps).await {
                     Ok(figures) => {
+                        let present = sides.iter().map(|side| side.column.present()).min();
+                        self.found.warnings.extend(counts::nothing_counted(metric, present, &work.subjects.all));
                         self.found.warnings.extend(counts::control_near_zero(metric, variations, &figures));
                         result.variations = analysis::compare(variations, &figures, level);
                     }
@@ -299,12 +304,16 @@ impl Computation<'_> {
             let (rows, position) = self.step(session, &step).await?;
             used.push(position);
             table.set_bounds(&rows)?;
+            if let Some(reason) = table.crossed_bounds() {
+                return Err(Failed(reason));
+            }
         }
         let (rows, position) =
             self.step(session, &steps::totals(scope, &planned.name, &table.name, &table.measured)).await?;
         used.push(position);
         if let Some(counts) = &mut source.counts {
             join(counts, &rows)?;
+            source.is_joined = true;
         }
         let columns = table.measured.iter().enumerate();
         let columns = columns.map(|(place, measured)| Column::of_totals(measured.clone(), place, &rows, work.subjects));

@@ -38,7 +38,7 @@ fn time(table: &Table, row: usize, column: &str) -> Result<Option<Timestamp>, Ta
     Ok(table.optional_int(row, column)?.map(Timestamp::from_micros))
 }
 
-pub fn assignments(scope: &Scope<'_>, table: &Table) -> Result<Census, TableError> {
+pub fn assignments(scope: &Scope<'_>, table: &Table, is_by_day: bool) -> Result<Census, TableError> {
     let mut counts = AssignmentCounts::default();
     let (mut in_future, mut off_midnight, mut known_rows) = (0, 0, 0);
     for row in 0..table.rows.len() {
@@ -80,7 +80,7 @@ pub fn assignments(scope: &Scope<'_>, table: &Table) -> Result<Census, TableErro
     let latest = counts.latest.filter(|_| counts.counted > 0);
     warnings.extend(stale("assignment", latest, scope.window.end));
     warnings.extend(future("assignments", in_future));
-    if counts.rows >= MANY_MIDNIGHTS && off_midnight == 0 {
+    if counts.rows >= MANY_MIDNIGHTS && off_midnight == 0 && !is_by_day {
         warnings.push(midnights("assignments"));
     }
     Ok(Census { counts, warnings })
@@ -271,6 +271,19 @@ pub fn traffic(traffic: &Traffic) -> Vec<Warning> {
         warnings.push(Warning::of(WarningName::FewSubjects, message));
     }
     warnings
+}
+
+/// Subjects are there, but none has a fact that counts for the metric.
+pub fn nothing_counted(metric: &PlannedMetric, present: Option<u64>, subjects: &[u64]) -> Option<Warning> {
+    if present != Some(0) || subjects.iter().all(|count| *count == 0) {
+        return None;
+    }
+    let message = format!(
+        "no subject has a fact that counts for '{}': check its filters and timeframe, that facts come after the assignment \
+         (the times' zone), and, of a source's facts, how many lie before_assignment and after_end",
+        metric.name
+    );
+    Some(Warning::of(WarningName::NothingCounted, message).about(metric.id))
 }
 
 /// The control's figure is so near 0 that lifts mean little.

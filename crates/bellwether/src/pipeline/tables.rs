@@ -117,6 +117,16 @@ impl ValuesTable {
             .collect()
     }
 
+    /// Why its bounds cannot be: a percentile may turn out to lie beyond the value that bounds the other side.
+    pub fn crossed_bounds(&self) -> Option<String> {
+        self.measured.iter().find_map(|column| match column.bounds {
+            Bounds { lower: Some(lower), upper: Some(upper) } if lower > upper => Some(format!(
+                "its winsorization's lower bound, {lower}, is above its upper one, {upper}, for these data: give other bounds"
+            )),
+            _ => None,
+        })
+    }
+
     /// Notes the bounds that were asked for.
     pub fn set_bounds(&mut self, found: &Table) -> Result<(), TableError> {
         for (place, column) in self.measured.iter_mut().enumerate() {
@@ -222,10 +232,16 @@ impl Column {
                 max_abs: if missing > 0.0 { total.greatest.max(absent.abs()) } else { total.greatest },
                 sum_abs: total.sum_abs + missing * absent.abs(),
             };
-            self.moments.push(Moments::of_passes(passes));
+            // The centre is the sum by the number, correctly rounded; to correct it could only cost its last digit.
+            self.moments.push(Moments { mean: centre, ..Moments::of_passes(passes) });
             self.deviations.push(passes.deviations);
         }
         Ok(())
+    }
+
+    /// How many subjects have a value.
+    pub fn present(&self) -> u64 {
+        self.totals.iter().map(|total| total.present).sum()
     }
 
     /// The sum of the values of an arm, those of subjects without facts among them.

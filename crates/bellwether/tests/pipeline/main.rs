@@ -9,6 +9,7 @@ mod ends;
 mod failures;
 mod figures;
 mod installation;
+mod never_wrong;
 mod oracles;
 mod progress;
 mod refusals;

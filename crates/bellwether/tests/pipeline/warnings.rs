@@ -12,7 +12,7 @@ use crate::study::{FACTS, KEY, Study};
 const HEAD: &str = "subject,variation,at,experiment\n";
 
 /// Forty subjects of each arm, assigned from noon of 2024-01-02 on.
-fn assignments() -> String {
+pub fn assignments() -> String {
     (1..=80).fold(HEAD.to_owned(), |mut text, n| {
         let variation = if n % 2 == 0 { "control" } else { "treatment" };
         writeln!(text, "{n},{variation},2024-01-02T12:{:02}:00Z,{KEY}", n % 60).unwrap();
@@ -21,7 +21,7 @@ fn assignments() -> String {
 }
 
 /// One fact a subject, with this time and this amount.
-fn facts_of(of: impl Fn(usize) -> (String, String)) -> String {
+pub fn facts_of(of: impl Fn(usize) -> (String, String)) -> String {
     (1..=80).fold("subject,at,amount\n".to_owned(), |mut text, n| {
         let (at, amount) = of(n);
         writeln!(text, "{n},{at},{amount}").unwrap();
@@ -30,21 +30,21 @@ fn facts_of(of: impl Fn(usize) -> (String, String)) -> String {
 }
 
 /// An hour after its assignment: 10.5 and 12.5 in the control, 11.5 and 13.5 in the treatment.
-fn facts() -> String {
+pub fn facts() -> String {
     facts_of(|n| (time(n), format!("{}.5", 10 + n % 4)))
 }
 
-fn time(n: usize) -> String {
+pub fn time(n: usize) -> String {
     format!("2024-01-02T13:{:02}:00Z", n % 60)
 }
 
-struct Trial {
-    here: Installation,
-    study: Study,
-    experiment: i64,
+pub struct Trial {
+    pub here: Installation,
+    pub study: Study,
+    pub experiment: i64,
 }
 
-async fn trial(assignments: &str, facts: &str) -> Trial {
+pub async fn trial(assignments: &str, facts: &str) -> Trial {
     let here = Installation::start().await;
     write(&here.files(), "assignments.csv", assignments);
     write(&here.files(), "facts.csv", facts);
@@ -55,30 +55,30 @@ async fn trial(assignments: &str, facts: &str) -> Trial {
 }
 
 impl Trial {
-    async fn with_metric(&self, operation: &str) -> &Self {
+    pub async fn with_metric(&self, operation: &str) -> &Self {
         let (metric, _) = self.study.metric("Amount", FACTS, Some("amount"), operation).await;
         self.study.attach(self.experiment, &metric, false).await;
         self
     }
 
-    async fn results(&mut self) -> Value {
+    pub async fn results(&mut self) -> Value {
         let ended = self.here.run(self.experiment).await;
         assert_eq!(ended.run["state"], "success", "{}", ended.run);
         self.here.results(self.experiment).await
     }
 
-    async fn failure(&mut self) -> String {
+    pub async fn failure(&mut self) -> String {
         let ended = self.here.run(self.experiment).await;
         assert_eq!(ended.run["state"], "failure", "{}", ended.run);
         ended.error().to_owned()
     }
 }
 
-fn names(results: &Value) -> Vec<&str> {
+pub fn names(results: &Value) -> Vec<&str> {
     results["warnings"].as_array().unwrap().iter().map(|warning| warning["name"].as_str().unwrap()).collect()
 }
 
-fn message<'a>(results: &'a Value, name: &str) -> &'a str {
+pub fn message<'a>(results: &'a Value, name: &str) -> &'a str {
     let warnings = results["warnings"].as_array().unwrap();
     let warning = warnings.iter().find(|warning| warning["name"] == name);
     warning.unwrap_or_else(|| panic!("no {name}: {warnings:?}"))["message"].as_str().unwrap()

@@ -39,6 +39,15 @@ pub fn parts(name: &str, path: &Path, allowed: &[PathBuf]) -> Result<Vec<FilePar
     let Some(first) = found.first() else {
         return Err(refused(name, "holds no file", &format!("what is read is {READ}")));
     };
+    let stem = |part: &FilePart| format_of(&part.name).map(|(stem, _)| stem.to_owned());
+    for pair in found.windows(2) {
+        // They are in the order of their names, so that those of one stem stand together.
+        if stem(&pair[0]) == stem(&pair[1]) {
+            let what =
+                format!("has the stem of {:?}, as if one were the other packed, and both would be read", pair[0].name);
+            return Err(refused(&pair[1].name, &what, "move one of them away, or rename it"));
+        }
+    }
     for other in &found {
         if is_parquet(other) != is_parquet(first) {
             let what = format!("stands beside {:?}, and a table is either of Parquet files or of others", first.name);

@@ -9,6 +9,8 @@ pub struct Identity {
     pub size: u64,
     /// Of the last change, since 1970.
     changed: Duration,
+    /// Of the last change of anything about it, in nanoseconds: this one nobody can set back.
+    touched: (i64, i64),
     inode: u64,
     device: u64,
 }
@@ -16,8 +18,8 @@ pub struct Identity {
 impl Identity {
     pub fn of(metadata: &Metadata) -> Identity {
         let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let (inode, device) = place(metadata);
-        Identity { size: metadata.len(), changed: changed.unwrap_or_default(), inode, device }
+        let (inode, device, touched) = place(metadata);
+        Identity { size: metadata.len(), changed: changed.unwrap_or_default(), touched, inode, device }
     }
 
     /// Whether the file may change once more without that showing in its time, because it has changed only just now.
@@ -34,12 +36,12 @@ impl Identity {
 }
 
 #[cfg(unix)]
-fn place(metadata: &Metadata) -> (u64, u64) {
+fn place(metadata: &Metadata) -> (u64, u64, (i64, i64)) {
     use std::os::unix::fs::MetadataExt;
-    (metadata.ino(), metadata.dev())
+    (metadata.ino(), metadata.dev(), (metadata.ctime(), metadata.ctime_nsec()))
 }
 
 #[cfg(not(unix))]
-fn place(_: &Metadata) -> (u64, u64) {
-    (0, 0)
+fn place(_: &Metadata) -> (u64, u64, (i64, i64)) {
+    (0, 0, (0, 0))
 }

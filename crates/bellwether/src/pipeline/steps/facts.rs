@@ -146,7 +146,8 @@ impl Facts {
              FROM {source}",
             without_subject = dialect.count_if(&format!("{} IS NULL", self.subject.sql)),
             without_time = dialect.count_if(&format!("{} IS NOT NULL AND {at} IS NULL", self.subject.sql)),
-            by_day = dialect.count_if(self.time.is_day.as_deref().unwrap_or("FALSE")),
+            by_day =
+                dialect.count_if(&format!("{} AND {at} IS NOT NULL", self.time.is_day.as_deref().unwrap_or("FALSE"))),
             off_midnight = dialect.count_if(&format!("{at} % {DAY} <> 0")),
             future = dialect.count_if(&format!("{at} >= {}", scope.now.as_micros() + 3_600_000_000)),
             source = dialect.subquery(&self.sql, "facts"),
@@ -204,7 +205,12 @@ impl Output {
                 Comparison::NotEquals => format!("({name} IS NULL OR {name} NOT IN ({values}))"),
             });
         }
+        let decimal = self.value.as_ref().and_then(|value| value.decimal.clone()).filter(|_| self.is_summed());
+        let is_decimal = decimal.is_some();
         let value = self.value.as_ref().map(|value| {
+            if let Some(decimal) = decimal {
+                return format!("f.{}", read.name(decimal));
+            }
             let name = format!("f.{}", read.name(value.sql.clone()));
             value.place.as_ref().map_or(name.clone(), |place| dialect.finite(&name, place))
         });
@@ -219,17 +225,26 @@ impl Output {
             (None, _) => "1".to_owned(),
         };
         let condition = inputs.conditions.name(conditions.join(" AND "));
-        Input { value: inputs.values.name(value), condition }
+        Input { value: inputs.values.name(value), condition, is_decimal }
+    }
+
+    /// Whether its values are added up.
+    fn is_summed(&self) -> bool {
+        let of_sum = self.passing.as_ref().is_some_and(|(of, _)| *of == ThresholdOf::Sum);
+        matches!(self.operation, Operation::Sum | Operation::Mean) || of_sum
     }
 
     /// What becomes of a subject's inputs.
-    fn aggregate(&self, scope: &Scope<'_>, Input { value, condition }: &Input) -> String {
+    fn aggregate(&self, scope: &Scope<'_>, Input { value, condition, is_decimal }: &Input) -> String {
         let dialect = scope.dialect;
         let one = dialect.number(1.0);
         let counted = |aggregate: String| format!("{aggregate} FILTER (WHERE {condition})");
         let amount = |count: String| dialect.to_double(&format!("NULLIF({count}, 0)"));
         let count = counted(format!("COUNT({value})"));
-        let sum = counted(dialect.exact_sum(value));
+        let sum = match is_decimal {
+            true => dialect.to_double(&counted(format!("SUM({value})"))),
+            false => counted(dialect.exact_sum(value)),
+        };
         match self.operation {
             Operation::Sum => sum,
             Operation::Count => amount(count),
@@ -253,6 +268,8 @@ impl Output {
 struct Input {
     value: String,
     condition: String,
+    /// Decimals are added as such, and rounded once.
+    is_decimal: bool,
 }
 
 /// What is computed of each fact, once.
