@@ -36,7 +36,7 @@ pub struct Config {
     pub default_schedule: Schedule,
     /// The longest a run may take, in seconds.
     pub run_timeout_seconds: u64,
-    /// The most memory that a run's query engine may use, in MiB.
+    /// The most memory that a run's worker may use, in MiB; its engine holds half of it before it spills.
     pub run_memory_mib: u64,
     /// Runs under way at once.
     pub max_runs: usize,
@@ -71,7 +71,7 @@ impl Config {
             files_roots: vec![data.join("files")],
             default_schedule: DefaultSchedule::DEFAULT.into(),
             run_timeout_seconds: 3600,
-            run_memory_mib: 2048,
+            run_memory_mib: 4096,
             max_runs: 1,
             retention_days: 30,
             max_upload_bytes: 1024 * 1024 * 1024,

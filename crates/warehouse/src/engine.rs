@@ -342,7 +342,8 @@ impl Engine {
 
 fn context(memory_limit_bytes: u64, spill: &Path) -> Result<SessionContext, DataFusionError> {
     const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
-    let limit = usize::try_from(memory_limit_bytes).unwrap_or(usize::MAX);
+    // Half is for what the engine does not count: buffers of readers and writers, batches on their way.
+    let limit = usize::try_from(memory_limit_bytes / 2).unwrap_or(usize::MAX);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(TrackConsumersPool::new(FairSpillPool::new(limit), CONSUMERS_NAMED)))
         .with_temp_file_path(spill)

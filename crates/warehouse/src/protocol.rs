@@ -22,8 +22,8 @@ pub struct Setup {
     /// session looks at them anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<PathBuf>,
-    /// How much the engine may hold in memory; beyond it spills to `scratch`, then fails. The process as a whole may take
-    /// twice this plus 512 MiB before the system stops it.
+    /// How much memory the worker may take: the engine holds half of it, beyond which it spills to `scratch`, then fails. At
+    /// this plus 512 MiB the system stops it.
     pub memory_limit_bytes: u64,
 }
 

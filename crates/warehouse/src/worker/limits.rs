@@ -5,7 +5,7 @@
 #[cfg(unix)]
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
-/// What the process may take beyond twice the engine's limit: code, buffers of readers, plans.
+/// What the process may take beyond the limit before the system stops it: what is mapped and not used, plans.
 #[cfg(unix)]
 const HEADROOM_BYTES: u64 = 512 * 1024 * 1024;
 
@@ -15,7 +15,7 @@ const HEADROOM_BYTES: u64 = 512 * 1024 * 1024;
 /// more of that than they use. An allocation beyond it ends the process with a message.
 #[cfg(unix)]
 pub fn apply(memory_limit_bytes: u64) -> std::io::Result<()> {
-    let bound = memory_limit_bytes.saturating_mul(2).saturating_add(HEADROOM_BYTES);
+    let bound = memory_limit_bytes.saturating_add(HEADROOM_BYTES);
     setrlimit(Resource::Data, Rlimit { current: Some(bound), maximum: Some(bound) })?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     nice(10)?;

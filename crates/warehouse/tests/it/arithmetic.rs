@@ -13,6 +13,9 @@ async fn what_does_not_fit_is_an_error() {
         "SELECT n * m FROM facts",
         "SELECT n - m FROM facts",
         "SELECT -n FROM facts",
+        "SELECT 1 << 63",
+        "SELECT 3 << 64",
+        "SELECT m << 62 FROM facts",
         "SELECT abs(n) FROM facts",
         "SELECT CAST(n AS INT) FROM facts",
         "SELECT CAST(1e300 AS BIGINT)",
@@ -41,6 +44,10 @@ async fn what_fits_is_as_it_was() {
     let answer = table(&mut session, "SELECT n + 1, -n, n * 2 - 1 AS odd, n / 2, x * 2 FROM facts WHERE n = 3").await;
     assert_eq!(answer.rows, [[Cell::Int(4), Cell::Int(-3), Cell::Int(5), Cell::Int(1), Cell::Float(5.0)]]);
     assert_eq!(answer.columns[0], "facts.n + Int64(1)");
+    assert_eq!(
+        rows(&mut session, "SELECT n << 4, -n << 2 FROM facts WHERE n = 3").await,
+        [[Cell::Int(48), Cell::Int(-12)]]
+    );
     let sql =
         "SELECT k, sum(n), sum(x), sum(DISTINCT n), count(*) FROM facts GROUP BY k HAVING sum(n) + 1 > 3 ORDER BY k";
     let group = |k: &str, n: i64, x: f64| vec![Cell::Text(k.into()), Cell::Int(n), Cell::Float(x), Cell::Int(n)];
