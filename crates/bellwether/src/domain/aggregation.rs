@@ -286,6 +286,12 @@ impl Aggregation {
         if self.operation == Operation::Retention && self.retention_threshold_days.is_none() {
             errors.add(format!("{field}.retention_threshold_days"), "it is missing; give a number of days, like 7");
         }
+        if let (Some(days), Some(timeframe)) = (self.retention_threshold_days, self.timeframe) {
+            let is_possible = u64::from(days) * 86_400 < u64::from(timeframe.end) * u64::from(timeframe.unit.seconds());
+            errors.check(is_possible, &format!("{field}.retention_threshold_days"), || {
+                format!("{days} was given, but the timeframe ends before, so that nobody could be retained; let it end later")
+            });
+        }
         for (name, days) in [
             ("conversion_threshold_days", self.conversion_threshold_days),
             ("retention_threshold_days", self.retention_threshold_days),

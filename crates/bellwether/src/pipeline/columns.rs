@@ -93,8 +93,11 @@ impl Columns<'_> {
             ColumnType::Date => Ok(Time { sql, is_day: Some("TRUE".to_owned()), is_by_day: true }),
             // A text of ten characters that is a time is a day: 2026-03-01.
             ColumnType::Text => {
-                let is_day = format!("{} <= 10", self.dialect.length(&column));
-                Ok(Time { sql, is_day: Some(is_day), is_by_day: false })
+                let length = self.dialect.length(&column);
+                let is_day = format!("{length} <= 10");
+                // Alone in its column 2026-03-01 10:00 would be a time; among other notations it is one too.
+                let with_seconds = format!("CASE WHEN {length} = 16 THEN {column} || ':00' ELSE {column} END");
+                Ok(Time { sql: self.dialect.micros(&with_seconds), is_day: Some(is_day), is_by_day: false })
             }
             ColumnType::Int | ColumnType::Float | ColumnType::Decimal => Err(format!(
                 "the column '{name}' of {} holds numbers, and nothing says of which unit and since when; make times of \

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether::app::{self, Running};
 use bellwether::config::Config;
+use bellwether::store::Db;
 use bellwether_bench::api::{Api, Refused};
 use bellwether_bench::receiver::{Options, Receiver};
 use bellwether_bench::server::ADMIN_KEY;
@@ -19,11 +20,23 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bellwether");
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Installation {
+    // Before the folder, for what comes first is dropped first.
+    closing: Closing,
     folder: tempfile::TempDir,
     config: Config,
     pub running: Running,
     pub api: Api,
     pub ends: Ends,
+}
+
+/// Closes the database of an installation that is dropped: a server that goes on writing into a folder that is gone takes its
+/// disk for broken, and ends the process.
+struct Closing(Db);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The receiver of runs' ends.
@@ -64,7 +77,8 @@ impl Installation {
         let running = app::start(config.clone()).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
         let ends = Ends::subscribe(&api).await;
-        Self { folder, config, running, api, ends }
+        let closing = Closing(running.registry().db().clone());
+        Self { closing, folder, config, running, api, ends }
     }
 
     /// Stopped as by SIGTERM, and started again.
@@ -72,7 +86,8 @@ impl Installation {
         self.running.stop().await;
         let running = app::start(self.config.clone()).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
-        Self { running, api, ..self }
+        let closing = Closing(running.registry().db().clone());
+        Self { closing, running, api, ..self }
     }
 
     /// Where warehouses lie.

@@ -100,3 +100,13 @@ async fn a_file_and_its_packed_self_are_not_read_twice_and_never_is_not_1970() {
     trial.here.api.patch(&path, &json!({"sql": sql})).await.unwrap();
     assert!(trial.failure().await.contains("has the stem of"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_of_several_notations_in_one_column_all_count() {
+    let notations = ["2024-01-02 13:00", "2024-01-02T13:00:00Z", "2024-01-02", "2024-01-02T14:00:00+01:00"];
+    let mut trial = trial(&assignments(), &facts_of(|n| (notations[n % 4].to_owned(), "1".to_owned()))).await;
+    trial.with_metric("sum").await;
+    let results = trial.results().await;
+    assert_eq!(results["facts"][0]["without_time"], 0, "{results}");
+    assert_eq!((mean(&results, 0, 0), mean(&results, 0, 1)), (&json!(1.0), &json!(1.0)), "{results}");
+}

@@ -40,6 +40,10 @@ async fn what_an_operation_cannot_be_given_is_refused_by_its_field(database: Dat
         (json!({"operation": "retention"}), "numerator.retention_threshold_days"),
         (json!({"operation": "count", "retention_threshold_days": 3}), "numerator.retention_threshold_days"),
         (json!({"operation": "retention", "retention_threshold_days": 0}), "numerator.retention_threshold_days"),
+        (
+            json!({"operation": "retention", "retention_threshold_days": 7, "timeframe": {"end": 7, "unit": "days"}}),
+            "numerator.retention_threshold_days",
+        ),
         (json!({"operation": "sum", "conversion_threshold_days": 3}), "numerator.conversion_threshold_days"),
         (json!({"operation": "sum", "timeframe": days(0)}), "numerator.timeframe"),
         (json!({"operation": "sum", "timeframe": days(10_001)}), "numerator.timeframe"),
