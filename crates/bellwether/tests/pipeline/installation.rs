@@ -21,7 +21,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Installation {
     // Before the folder, for what comes first is dropped first.
-    closing: Closing,
+    _closing: Closing,
     folder: tempfile::TempDir,
     config: Config,
     pub running: Running,
@@ -77,8 +77,8 @@ impl Installation {
         let running = app::start(config.clone()).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
         let ends = Ends::subscribe(&api).await;
-        let closing = Closing(running.registry().db().clone());
-        Self { closing, folder, config, running, api, ends }
+        let _closing = Closing(running.registry().db().clone());
+        Self { _closing, folder, config, running, api, ends }
     }
 
     /// Stopped as by SIGTERM, and started again.
@@ -86,8 +86,8 @@ impl Installation {
         self.running.stop().await;
         let running = app::start(self.config.clone()).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
-        let closing = Closing(running.registry().db().clone());
-        Self { closing, running, api, ..self }
+        let _closing = Closing(running.registry().db().clone());
+        Self { _closing, running, api, ..self }
     }
 
     /// Where warehouses lie.
