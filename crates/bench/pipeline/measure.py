@@ -1,6 +1,6 @@
 """Measures full runs of the pipeline against hand-written SQL for the same numbers in DuckDB, in one sitting.
 
-    python3 -m venv VENV && VENV/bin/pip install duckdb==1.*
+    python3 -m venv VENV && VENV/bin/pip install duckdb==2.0.1
     VENV/bin/python crates/bench/pipeline/measure.py target/release/bellwether [SUBJECTS FACTS_PER_SUBJECT REPEATS]
 
 Both have two threads. A run's time is that from its request to its end, as the server tells it; DuckDB's is that of its one

@@ -141,14 +141,12 @@ pub struct Run {
 }
 
 /// The run that answers a request, of those of the experiment that have not ended; `None`: another must be queued. A request
-/// joins a queued run, which becomes a full one where a full one is asked for, and a running one that is of the same mode
-/// and definitions.
-pub fn answering(open: &[Run], mode: Mode, definitions: &str) -> Option<Run> {
-    if let Some(queued) = open.iter().find(|run| run.state == RunState::Queued) {
-        let is_full = queued.mode == Mode::Full || mode == Mode::Full;
-        return Some(Run { mode: if is_full { Mode::Full } else { Mode::Incremental }, ..queued.clone() });
-    }
-    open.iter().find(|run| run.mode == mode && run.definitions.as_deref() == Some(definitions)).cloned()
+/// joins a queued run, which has to become a full one where a full one is asked for, and a running one that is of the same
+/// mode and definitions.
+pub fn answering<'a>(open: &'a [Run], mode: Mode, definitions: &str) -> Option<&'a Run> {
+    let queued = open.iter().find(|run| run.state == RunState::Queued);
+    let is_same = |run: &&Run| run.mode == mode && run.definitions.as_deref() == Some(definitions);
+    queued.or_else(|| open.iter().find(is_same))
 }
 
 impl Run {
@@ -258,13 +256,13 @@ mod tests {
         let (full, incremental) = (Mode::Full, Mode::Incremental);
         let running = run(RunState::Running, full, "a");
         assert_eq!(answering(&[], full, "a"), None);
-        assert_eq!(answering(std::slice::from_ref(&running), full, "a"), Some(running.clone()));
+        assert_eq!(answering(std::slice::from_ref(&running), full, "a"), Some(&running));
         assert_eq!(answering(std::slice::from_ref(&running), incremental, "a"), None);
         assert_eq!(answering(std::slice::from_ref(&running), full, "b"), None);
         let queued = run(RunState::Queued, incremental, "b");
-        let both = [running, queued.clone()];
-        assert_eq!(answering(&both, incremental, "c"), Some(queued.clone()), "it reads what there is when it starts");
-        assert_eq!(answering(&both, full, "c"), Some(Run { mode: full, ..queued }));
+        let both = [running.clone(), queued.clone()];
+        assert_eq!(answering(&both, incremental, "c"), Some(&queued), "it reads what there is when it starts");
+        assert_eq!(answering(&both, full, "c"), Some(&queued), "it is made a full one");
     }
 
     #[test]

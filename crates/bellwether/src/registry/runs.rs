@@ -211,9 +211,14 @@ impl Context {
         is_manual: bool,
     ) -> Result<Requested> {
         let definitions = definitions_of(tx, experiment)?;
-        if let Some(run) = run::answering(&runs::open_of(tx, experiment.id)?, mode, &definitions) {
-            runs::save(tx, &run)?;
-            return Ok(Requested { run, is_joined: true });
+        let open = runs::open_of(tx, experiment.id)?;
+        if let Some(run) = run::answering(&open, mode, &definitions) {
+            let is_to_be_full = mode == Mode::Full && run.mode != Mode::Full;
+            let run = Run { mode: if is_to_be_full { Mode::Full } else { run.mode }, ..run.clone() };
+            // Another node may have started it since it was read; then another is queued, and nothing of that one touched.
+            if !is_to_be_full || runs::make_full(tx, run.id)? {
+                return Ok(Requested { run, is_joined: true });
+            }
         }
         let now = self.setup.clock.now();
         let run = Run {

@@ -38,7 +38,7 @@ pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
         "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
          error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO UPDATE SET \
-         mode = excluded.mode, state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
+         state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
          is_data_updated = excluded.is_data_updated, is_traffic_imbalance = excluded.is_traffic_imbalance, \
          imbalance_p_value = excluded.imbalance_p_value, warnings = excluded.warnings",
         params![
@@ -72,6 +72,12 @@ pub fn get(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
 pub fn lock(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM runs WHERE id = $1{}", tx.dialect().for_update());
     query_one(tx, "runs", &sql, params![id], decode)
+}
+
+/// Makes a queued run a full one; `false` if it is queued no more.
+pub fn make_full(tx: &mut dyn Tx, id: RunId) -> Result<bool, StoreError> {
+    let sql = "UPDATE runs SET mode = $2 WHERE id = $1 AND state = 'queued'";
+    Ok(tx.execute(sql, params![id, Mode::Full.as_str()])? == 1)
 }
 
 /// Notes which node carries a run out.

@@ -57,6 +57,8 @@ async fn a_run_goes_through_its_states(database: Database) {
     save(&next).await.unwrap();
     assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), [run.clone(), next]);
     assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [], "it waits for the one that runs");
+    assert!(write(&db, |tx| runs::make_full(tx, RunId::of(2))).await.unwrap(), "it is queued");
+    assert!(!write(&db, |tx| runs::make_full(tx, RunId::of(1))).await.unwrap(), "what runs stays as it is");
     progresses(&db, run.id).await;
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
