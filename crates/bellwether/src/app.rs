@@ -20,7 +20,7 @@ use crate::delivery::{Delivery, Pings};
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
 use crate::maintenance::nodes::Node;
-use crate::maintenance::{lived, log, recovery, retention, sequencer};
+use crate::maintenance::{due, lived, log, recovery, retention, sequencer};
 use crate::pipeline::{self, AdHocQueries, Pipeline};
 use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
@@ -122,6 +122,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         watched(sequencer::run(registry.clone(), receivers.committed, stopping.clone())),
         watched(log::run(registry.clone(), stopping.clone())),
         watched(lived::run(registry.clone(), stopping.clone())),
+        watched(due::run(registry.clone(), stopping.clone())),
     ];
     let parts = api::Parts {
         registry: registry.clone(),

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod address;
 pub mod aggregation;
+pub mod analysis_plan;
 pub mod change;
 pub mod clock;
 pub mod collection;
@@ -28,6 +29,8 @@ pub mod recovery;
 pub mod results;
 pub mod run;
 pub mod signing;
+pub mod standing;
 pub mod topic;
+pub mod trusted_time;
 pub mod warehouse;
 pub mod warning;

@@ -1,6 +1,8 @@
-//! What runs by itself beside commands and deliveries: heartbeats, the numbers of the log, retention, recoveries. Each
+//! What runs by itself beside commands and deliveries: heartbeats, what is due by date, the numbers of the log,
+//! retention, recoveries. Each
 //! loop ends when it is asked to.
 
+pub mod due;
 pub mod lived;
 pub mod log;
 pub mod membership;

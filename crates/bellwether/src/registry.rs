@@ -22,10 +22,11 @@ mod recovery;
 mod rotation;
 mod runs;
 mod tally;
+mod transitions;
 mod why;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -36,7 +37,9 @@ use crate::domain::endpoint::Sendable;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, Ids, NodeId};
+use crate::domain::trusted_time::{Doubt, TrustedTime};
 use crate::platform::secret::Vault;
+use crate::store::lived::last_seen;
 use crate::store::{Db, StoreError, Tx, settings};
 pub use definitions::{Defined, warehouse_config};
 pub use edit::overlay;
@@ -101,6 +104,7 @@ struct Context {
     lived: lived::Lived,
     looks: Arc<Semaphore>,
     probed: tokio::sync::Mutex<Option<probe::Probed>>,
+    trusted_time: Mutex<TrustedTime>,
 }
 
 impl Registry {
@@ -109,6 +113,8 @@ impl Registry {
         let key_name = setup.vault.key_name();
         setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
         let node_id = NodeId::of(setup.ids.next());
+        let last_seen = setup.db.look(|tx: &mut dyn Tx| last_seen(tx)).await?;
+        let trusted_time = TrustedTime::starting(last_seen, setup.clock.now(), setup.clock.monotonic());
         Ok(Self {
             context: Arc::new(Context {
                 setup,
@@ -120,6 +126,7 @@ impl Registry {
                 lived: lived::Lived::default(),
                 looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),
                 probed: tokio::sync::Mutex::default(),
+                trusted_time: Mutex::new(trusted_time),
             }),
         })
     }
@@ -150,6 +157,12 @@ impl Registry {
 
     pub fn tally(&self) -> &Tally {
         &self.context.tally
+    }
+
+    /// What changes by date do not believe of the clock just now, if there is anything.
+    pub fn clock_doubt(&self) -> Option<Doubt> {
+        self.context.trusted_now();
+        self.context.trusted_time.lock().unwrap_or_else(PoisonError::into_inner).doubt()
     }
 
     /// Hints that were dropped since the start, for too many waited.

@@ -15,10 +15,9 @@ use super::views::experiment::{
     AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView, StartedView,
 };
 use crate::domain::actor::Principal;
-use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::error::Refusal;
-use crate::domain::experiment::{Attachment, Experiment};
-use crate::domain::id::{CollectionId, ExperimentId, MetricId};
+use crate::domain::experiment::{Experiment, GivenMetric};
+use crate::domain::id::{CollectionId, ExperimentId};
 use crate::domain::lifecycle::{Decision, Status};
 use crate::store::{changes, experiments};
 
@@ -36,12 +35,15 @@ pub struct Listing {
     #[serde(default = "default_limit")]
     limit: u32,
     status: Option<Status>,
+    #[serde(default)]
+    with_archived: bool,
 }
 
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Answer<Json<Page<ExperimentView>>> {
     let limit = check_limit(listing.limit)?;
     let after: ExperimentId = cursor(&listing.after)?.unwrap_or(0);
-    let found = api.read(move |tx| Ok(experiments::list(tx, after, listing.status, limit)?)).await?;
+    let Listing { status, with_archived, .. } = listing;
+    let found = api.read(move |tx| Ok(experiments::list(tx, after, status, with_archived, limit)?)).await?;
     Ok(Page::of(&found, limit, |found| found.id.to_string(), ExperimentView::of))
 }
 
@@ -50,8 +52,8 @@ pub async fn create(
     Principal { actor, .. }: Principal,
     Edit(given): Edit,
 ) -> Answer<([(HeaderName, String); 1], Created<ExperimentAnswer>)> {
-    let configuration = api.registry.read_new_experiment(given).await?;
-    let experiment = api.registry.create_experiment(actor, configuration).await?;
+    let given = api.registry.read_new_experiment(given).await?;
+    let experiment = api.registry.create_experiment(actor, given).await?;
     let location = format!("/api/v1/experiments/{}", experiment.id);
     Ok(([(header::LOCATION, location)], Created(answer(&experiment))))
 }
@@ -78,7 +80,7 @@ pub async fn start(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Versioned<StartedView>> {
     let started = api.registry.start_experiment(command.actor, command.id, command.if_match).await?;
-    Ok(Versioned { view: StartedView::of(&started), version: started.version })
+    Ok(Versioned { view: StartedView::of(&started.value, started.is_changed), version: started.value.version })
 }
 
 pub async fn decide(
@@ -113,28 +115,12 @@ pub async fn metrics(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<
     }))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AttachMetric {
-    metric_id: MetricId,
-    #[serde(default)]
-    is_primary: bool,
-    #[serde(default)]
-    timeframe: Option<Timeframe>,
-    #[serde(default)]
-    winsorization: Option<Winsorization>,
-    #[serde(default)]
-    minimum_detectable_effect: Option<f64>,
-}
-
 pub async fn attach_metric(
     State(api): State<Shared>,
     command: Command,
-    Body(body): Body<AttachMetric>,
+    Body(body): Body<GivenMetric>,
 ) -> Answer<MaybeCreated<ExperimentAnswer>> {
-    let AttachMetric { metric_id, is_primary, timeframe, winsorization, minimum_detectable_effect } = body;
-    let attachment = Attachment { is_primary, timeframe, winsorization, minimum_detectable_effect };
-    let effect = api.registry.attach_metric(command.actor, command.id, metric_id, attachment, command.if_match).await?;
+    let effect = api.registry.attach_metric(command.actor, command.id, body, command.if_match).await?;
     Ok(MaybeCreated { answer: answer(&effect.value), is_created: effect.is_changed })
 }
 

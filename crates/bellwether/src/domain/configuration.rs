@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis_plan::AnalysisPlan;
 use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal};
-use super::id::{AssignmentSourceId, EntityId, ScheduleId};
+use super::id::{AssignmentSourceId, EntityId, FactSourceId, ScheduleId};
 
 pub const MOST_VARIATIONS: usize = 50;
 pub const MOST_TAGS: usize = 50;
@@ -91,18 +92,12 @@ impl<'de> Deserialize<'de> for Bound {
     }
 }
 
-/// How results are computed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AnalysisPlan {
-    /// Of the intervals; between 0.5 and 0.9999.
-    pub confidence_level: f64,
-}
-
-impl Default for AnalysisPlan {
-    fn default() -> Self {
-        Self { confidence_level: 0.95 }
-    }
+/// From when on a subject counts, where that is not its assignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryPoint {
+    /// A subject's clock starts at its first row there at or after its assignment; without one it does not count.
+    pub fact_source_id: FactSourceId,
 }
 
 /// Everything about an experiment that a user edits. Attached metrics and the status are not configuration.
@@ -123,6 +118,9 @@ pub struct Configuration {
     pub entity_id: Option<EntityId>,
     #[serde(default)]
     pub assignment_source_id: Option<AssignmentSourceId>,
+    /// `null`: a subject counts from its assignment on.
+    #[serde(default)]
+    pub entry_point: Option<EntryPoint>,
     #[serde(default)]
     pub variations: Vec<Variation>,
     /// The share of subjects that take part, above 0 and at most 1.
@@ -139,6 +137,9 @@ pub struct Configuration {
     /// `null`: the default schedule of the installation.
     #[serde(default)]
     pub schedule_id: Option<ScheduleId>,
+    /// Put away: it is in no list, and nothing happens to it by itself.
+    #[serde(default)]
+    pub is_archived: bool,
 }
 
 fn whole() -> f64 {
@@ -168,10 +169,7 @@ impl Configuration {
         errors.check(share > 0.0 && share <= 1.0, "traffic_allocation", || {
             format!("{share} was given; it is the share of subjects that take part: above 0 and at most 1")
         });
-        let level = self.analysis_plan.confidence_level;
-        errors.check((0.5..=0.9999).contains(&level), "analysis_plan.confidence_level", || {
-            format!("{level} was given; it must lie between 0.5 and 0.9999, usually 0.95")
-        });
+        self.analysis_plan.validate(&mut errors);
         if let (Some(start), Some(end)) = (self.assignments_start_date, self.assignments_end_date) {
             errors.check(start.as_start() < end.as_end(), "assignments_end_date", || {
                 format!("{end} was given; it must be later than assignments_start_date, {start}")
@@ -212,6 +210,11 @@ impl Configuration {
             .check(controls <= 1, "variations", || format!("{controls} active ones have is_control; exactly one may"));
     }
 
+    /// The later of the ends that are set: from then on nothing more counts. `None`: there is no end yet.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.assignments_end_date.into_iter().chain(self.events_end_date).map(Bound::as_end).max()
+    }
+
     pub fn active_variations(&self) -> impl Iterator<Item = &Variation> {
         self.variations.iter().filter(|variation| variation.is_active)
     }
@@ -237,6 +240,7 @@ impl Configuration {
             tags,
             entity_id,
             assignment_source_id,
+            entry_point,
             variations,
             traffic_allocation,
             assignments_start_date,
@@ -244,6 +248,7 @@ impl Configuration {
             events_end_date,
             analysis_plan,
             schedule_id,
+            is_archived,
         );
         changes
     }
@@ -305,7 +310,8 @@ mod tests {
         let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
         let after: Configuration = serde_json::from_value(serde_json::json!({
             "key": "k", "name": "n", "hypothesis": "h", "owner": "o", "team": "t", "tags": ["tag"],
-            "entity_id": id("ent"), "assignment_source_id": id("as"), "variations": [], "traffic_allocation": 0.5,
+            "entity_id": id("ent"), "assignment_source_id": id("as"), "variations": [],
+            "entry_point": {"fact_source_id": id("fs")}, "is_archived": true, "traffic_allocation": 0.5,
             "assignments_start_date": "2026-03-01", "assignments_end_date": "2026-03-02", "events_end_date": "2026-03-03",
             "analysis_plan": {"confidence_level": 0.9}, "schedule_id": id("sch"),
         }))

@@ -58,6 +58,17 @@ impl Refusal {
         Self::Conflict { kind, detail: detail.into() }
     }
 
+    /// The same of fields that stand below `path` in the request.
+    pub fn below(self, path: &str) -> Self {
+        match self {
+            Self::Invalid(errors) => {
+                let below = |error: FieldError| FieldError { field: format!("{path}{}", error.field), ..error };
+                Self::Invalid(errors.into_iter().map(below).collect())
+            }
+            other => other,
+        }
+    }
+
     pub fn not_found(kind: &'static str, id: impl fmt::Display) -> Self {
         Self::NotFound { kind, id: id.to_string(), hint: "list them to see which there are" }
     }

@@ -8,6 +8,7 @@ use super::configuration::Configuration;
 use super::id::{ExperimentId, GroupId, MetricId, RunId};
 use super::lifecycle::{Decision, Status};
 use super::metric::MetricSettings;
+use super::standing::Standing;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {
@@ -26,6 +27,10 @@ pub struct Experiment {
     pub next_run_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    pub standing: Standing,
+    pub status_changed_at: Timestamp,
+    /// When something is due by date, as it is stored: see [`super::lifecycle::due_at`].
+    pub due_at: Option<Timestamp>,
 }
 
 /// A metric on an experiment, alone or as a part of an attached collection.
@@ -43,6 +48,8 @@ pub struct AttachedMetric {
 #[serde(deny_unknown_fields, default)]
 pub struct Attachment {
     pub is_primary: bool,
+    pub is_guardrail: bool,
+    pub guardrail_cutoff: Option<f64>,
     pub timeframe: Option<Timeframe>,
     pub winsorization: Option<Winsorization>,
     pub minimum_detectable_effect: Option<f64>,
@@ -50,14 +57,71 @@ pub struct Attachment {
 
 impl Attachment {
     pub fn settings(&self) -> MetricSettings {
-        let Self { is_primary: _, timeframe, winsorization, minimum_detectable_effect } = self.clone();
-        MetricSettings { timeframe, winsorization, minimum_detectable_effect }
+        let Self { is_primary: _, is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect } =
+            self.clone();
+        MetricSettings { is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect }
     }
 }
 
 impl From<&AttachedMetric> for Attachment {
     fn from(attached: &AttachedMetric) -> Self {
-        let MetricSettings { timeframe, winsorization, minimum_detectable_effect } = attached.settings.clone();
-        Self { is_primary: attached.is_primary, timeframe, winsorization, minimum_detectable_effect }
+        let MetricSettings { is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect } =
+            attached.settings.clone();
+        let is_primary = attached.is_primary;
+        Self { is_primary, is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect }
+    }
+}
+
+/// A metric as somebody attaches it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenMetric {
+    pub metric_id: MetricId,
+    #[serde(default)]
+    is_primary: bool,
+    #[serde(default)]
+    is_guardrail: bool,
+    #[serde(default)]
+    guardrail_cutoff: Option<f64>,
+    #[serde(default)]
+    timeframe: Option<Timeframe>,
+    #[serde(default)]
+    winsorization: Option<Winsorization>,
+    #[serde(default)]
+    minimum_detectable_effect: Option<f64>,
+}
+
+impl GivenMetric {
+    pub fn attachment(&self) -> Attachment {
+        let Self { metric_id: _, is_primary, is_guardrail, guardrail_cutoff, timeframe, winsorization, .. } =
+            self.clone();
+        let minimum_detectable_effect = self.minimum_detectable_effect;
+        Attachment { is_primary, is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect }
+    }
+
+    /// One that every experiment of its entity gets.
+    pub fn guardrail(metric_id: MetricId) -> Self {
+        Self {
+            metric_id,
+            is_primary: false,
+            is_guardrail: true,
+            guardrail_cutoff: None,
+            timeframe: None,
+            winsorization: None,
+            minimum_detectable_effect: None,
+        }
+    }
+}
+
+/// An experiment as somebody wrote it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewExperiment {
+    pub configuration: Configuration,
+    pub metrics: Vec<GivenMetric>,
+}
+
+impl From<Configuration> for NewExperiment {
+    fn from(configuration: Configuration) -> Self {
+        Self { configuration, metrics: Vec::new() }
     }
 }

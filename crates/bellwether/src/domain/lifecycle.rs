@@ -1,12 +1,15 @@
-//! Which status may follow which, and what each step needs. Pure: no clock, no store.
+//! Which status may follow which, and what each step needs. Pure: no clock, no store. What a user does is here; what
+//! happens by itself is in [`by_itself`]. docs/lifecycle.md has the whole picture.
 //!
 //! ```text
-//! draft ──start──▶ running ──▶ ready_for_review │ wrap_up
-//!                     │              │   ▲
-//!                     └───decide─────┤   └──reopen──┐
-//!                                    ▼              │
-//!                                concluded ─────────┘
+//! draft ──start──▶ running ◀──────▶ ready_for_review ◀── wrap_up
+//!                     │                  │    ▲             │
+//!                     └──────decide──────┤    └──reopen──┐  │
+//!                                        ▼               │  │
+//!                                    concluded ──────────┘◀─┘
 //! ```
+
+mod by_itself;
 
 use std::time::Duration;
 
@@ -15,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::clock::Timestamp;
 use super::configuration::{Bound, Configuration};
 use super::error::{Conflict, FieldErrors, Refusal};
+
+pub use by_itself::{Due, FINAL_RUN_PATIENCE, REST, Transition, by_results, due, due_at, resumed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

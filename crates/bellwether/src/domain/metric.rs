@@ -27,6 +27,12 @@ pub struct Metric {
     /// The smallest relative lift that matters, like 0.02.
     #[serde(default)]
     pub minimum_detectable_effect: Option<f64>,
+    /// Attached to every new experiment of its entity, as one that must not get worse.
+    #[serde(default)]
+    pub is_guardrail: bool,
+    /// The lift beyond which it is breached, like -0.02; `null`: 0.
+    #[serde(default)]
+    pub guardrail_cutoff: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +68,7 @@ impl Validate for Metric {
             (_, None) => {}
         }
         check_effect(&mut errors, self.minimum_detectable_effect);
+        check_cutoff(&mut errors, self.guardrail_cutoff);
         errors.finish()
     }
 }
@@ -78,6 +85,9 @@ impl Metric {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricSettings {
+    /// Whether it must not get worse.
+    pub is_guardrail: bool,
+    pub guardrail_cutoff: Option<f64>,
     pub timeframe: Option<Timeframe>,
     pub winsorization: Option<Winsorization>,
     pub minimum_detectable_effect: Option<f64>,
@@ -95,6 +105,7 @@ impl MetricSettings {
             }
         }
         metric.minimum_detectable_effect = self.minimum_detectable_effect.or(metric.minimum_detectable_effect);
+        metric.guardrail_cutoff = self.guardrail_cutoff.or(metric.guardrail_cutoff);
         metric
     }
 }
@@ -109,8 +120,15 @@ impl Validate for MetricSettings {
             winsorization.validate(&mut errors, "winsorization");
         }
         check_effect(&mut errors, self.minimum_detectable_effect);
+        check_cutoff(&mut errors, self.guardrail_cutoff);
         errors.finish()
     }
+}
+
+fn check_cutoff(errors: &mut FieldErrors, given: Option<f64>) {
+    errors.check(given.is_none_or(|cutoff| cutoff.abs() <= 100.0), "guardrail_cutoff", || {
+        format!("{} was given; it is a relative lift between -100 and 100, like -0.02", given.unwrap_or_default())
+    });
 }
 
 fn check_effect(errors: &mut FieldErrors, given: Option<f64>) {

@@ -6,12 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::edit::overlay;
 use super::record::Action;
-use super::{Effect, Registry, Result};
+use super::{Context, Effect, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::collection::Collection;
 use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, Refusal, Validate};
-use crate::domain::experiment::{AttachedMetric, Attachment, Experiment};
+use crate::domain::experiment::{AttachedMetric, Attachment, Experiment, GivenMetric};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId};
 use crate::domain::metric::{Metric, MetricSettings};
 use crate::store::experiments::{self, Group};
@@ -26,40 +26,25 @@ impl Registry {
         &self,
         actor: Actor,
         id: ExperimentId,
-        metric_id: MetricId,
-        attachment: Attachment,
+        given: GivenMetric,
         if_match: Option<String>,
     ) -> Result<Effect<Experiment>> {
-        attachment.settings().validate()?;
+        given.attachment().settings().validate()?;
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
+            let metric_id = given.metric_id;
             let attached = experiments::attached_metrics(tx, id)?;
             if let Some(there) = attached.iter().find(|there| there.metric_id == metric_id && there.group_id.is_none())
             {
-                if Attachment::from(there) == attachment {
+                if Attachment::from(there) == given.attachment() {
                     return Ok(Effect { value: experiment, is_changed: false });
                 }
                 let detail = format!("{metric_id} is attached already; PATCH it to change what is set on it");
                 return Err(Refusal::conflict(Conflict::Taken, detail).into());
             }
-            let name = check_metric(tx, &experiment, metric_id, "metric_id")?;
             check_count(attached.len() + 1)?;
-            check_settings(tx, metric_id, &attachment.settings())?;
-            if attachment.is_primary {
-                experiments::set_primary(tx, id, None)?;
-            }
-            experiments::attach(tx, id, metric_id, None, attachment.is_primary, &attachment.settings())?;
-            let mut to = json!({"metric_id": metric_id, "name": name, "is_primary": attachment.is_primary});
-            if attachment.settings() != MetricSettings::default() {
-                to["settings"] = json!(attachment.settings());
-            }
-            let changes = vec![FieldChange { field: "metrics".into(), from: json!(null), to }];
-            context.advance(
-                tx,
-                &mut experiment,
-                &actor,
-                Action::new(EventType::MetricUpdated, "metric_added", changes),
-                None,
-            )?;
+            let change = attach(tx, &experiment, &given, "")?;
+            let action = Action::new(EventType::MetricUpdated, "metric_added", vec![change]);
+            context.advance(tx, &mut experiment, &actor, action, None)?;
             Ok(Effect { value: experiment, is_changed: true })
         })
         .await
@@ -101,7 +86,7 @@ impl Registry {
             let before = Attachment::from(&there);
             let after: Attachment = overlay(&before, edit.clone())?;
             after.settings().validate()?;
-            check_settings(tx, metric_id, &after.settings())?;
+            check_settings(tx, metric_id, &after.settings(), "")?;
             let mut changes = Vec::new();
             if after.is_primary != before.is_primary {
                 let primary = experiments::attached_metrics(tx, id)?.into_iter().find(|metric| metric.is_primary);
@@ -178,11 +163,69 @@ impl Registry {
     }
 }
 
+impl Context {
+    /// Attaches what is given, and the guardrails of the experiment's entity where that has just been set, all as one event.
+    pub fn attach_all(
+        &self,
+        tx: &mut dyn Tx,
+        experiment: &mut Experiment,
+        actor: &Actor,
+        given: &[GivenMetric],
+        is_entity_set: bool,
+    ) -> Result<()> {
+        let attached = experiments::attached_metrics(tx, experiment.id)?;
+        let mut changes = Vec::new();
+        for (i, metric) in given.iter().enumerate() {
+            if given[..i].iter().any(|earlier| earlier.metric_id == metric.metric_id) {
+                let reason = format!("'{}' stands twice; a metric is attached once", metric.metric_id);
+                return Err(Refusal::invalid(format!("metrics[{i}].metric_id"), reason).into());
+            }
+            if metric.attachment().is_primary && given[..i].iter().any(|earlier| earlier.attachment().is_primary) {
+                let reason = "an earlier one is the primary metric already; an experiment has one";
+                return Err(Refusal::invalid(format!("metrics[{i}].is_primary"), reason).into());
+            }
+            changes.push(attach(tx, experiment, metric, &format!("metrics[{i}]."))?);
+        }
+        let entity = experiment.configuration.entity_id.filter(|_| is_entity_set);
+        for guardrail in entity.map_or_else(|| Ok(Vec::new()), |entity| definitions::guardrails(tx, entity))? {
+            let is_there = given.iter().any(|metric| metric.metric_id == guardrail.id)
+                || attached.iter().any(|metric| metric.metric_id == guardrail.id);
+            if !is_there {
+                changes.push(attach(tx, experiment, &GivenMetric::guardrail(guardrail.id), "")?);
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        check_count(attached.len() + changes.len())?;
+        self.advance(tx, experiment, actor, Action::new(EventType::MetricUpdated, "metrics_added", changes), None)
+    }
+}
+
+/// Attaches a metric by itself. `path` is where the fields of it stand in the request.
+fn attach(tx: &mut dyn Tx, experiment: &Experiment, given: &GivenMetric, path: &str) -> Result<FieldChange> {
+    let (id, metric_id, attachment) = (experiment.id, given.metric_id, given.attachment());
+    let settings = attachment.settings();
+    settings.validate().map_err(|refusal| refusal.below(path))?;
+    let name = check_metric(tx, experiment, metric_id, &format!("{path}metric_id"))?;
+    check_settings(tx, metric_id, &settings, path)?;
+    if attachment.is_primary {
+        experiments::set_primary(tx, id, None)?;
+    }
+    experiments::attach(tx, id, metric_id, None, attachment.is_primary, &settings)?;
+    let mut to = json!({"metric_id": metric_id, "name": name, "is_primary": attachment.is_primary});
+    if settings != MetricSettings::default() {
+        to["settings"] = json!(settings);
+    }
+    Ok(FieldChange { field: "metrics".into(), from: json!(null), to })
+}
+
 /// What differs, each under the metric's name and the field: like `metrics.met_….timeframe`.
 fn settings_changes(attached: &AttachedMetric, before: &MetricSettings, after: &MetricSettings) -> Vec<FieldChange> {
     let fields = |of: &MetricSettings| serde_json::to_value(of).unwrap_or_default();
     let (before, after) = (fields(before), fields(after));
-    let all = ["timeframe", "winsorization", "minimum_detectable_effect"].into_iter();
+    let all =
+        ["is_guardrail", "guardrail_cutoff", "timeframe", "winsorization", "minimum_detectable_effect"].into_iter();
     all.filter(|field| before[*field] != after[*field])
         .map(|field| FieldChange {
             field: format!("metrics.{}.{field}", attached.metric_id),
@@ -193,13 +236,13 @@ fn settings_changes(attached: &AttachedMetric, before: &MetricSettings, after: &
 }
 
 /// Whether the metric can be measured so.
-fn check_settings(tx: &mut dyn Tx, metric_id: MetricId, settings: &MetricSettings) -> Result<()> {
+fn check_settings(tx: &mut dyn Tx, metric_id: MetricId, settings: &MetricSettings, path: &str) -> Result<()> {
     let Some(metric) = definitions::get::<Metric>(tx, metric_id)? else { return Ok(()) };
     let can_be_winsorized = metric.body.aggregations().any(|(_, aggregation)| aggregation.operation.is_amount());
     if settings.winsorization.is_some() && !can_be_winsorized {
         let operation = metric.body.numerator.operation.as_str();
         let reason = format!("it was given, but the metric's operation, '{operation}', makes no amount: leave it out");
-        return Err(Refusal::invalid("winsorization", reason).into());
+        return Err(Refusal::invalid(format!("{path}winsorization"), reason).into());
     }
     Ok(())
 }
@@ -213,7 +256,7 @@ fn find_attached(tx: &mut dyn Tx, id: ExperimentId, metric_id: MetricId) -> Resu
 }
 
 /// The metric must be there and measure the experiment's entity. Gives its name.
-fn check_metric(tx: &mut dyn Tx, experiment: &Experiment, metric_id: MetricId, field: &'static str) -> Result<String> {
+fn check_metric(tx: &mut dyn Tx, experiment: &Experiment, metric_id: MetricId, field: &str) -> Result<String> {
     let metric = definitions::get::<Metric>(tx, metric_id)?
         .ok_or_else(|| Refusal::invalid(field, format!("there is no metric '{metric_id}'; see /api/v1/metrics")))?;
     match experiment.configuration.entity_id {

@@ -5,21 +5,29 @@ use serde_json::{Map, Value};
 
 use super::{Registry, Result};
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::Configuration;
 use crate::domain::definition::AssignmentSource;
 use crate::domain::discovery::{FromSource, Scan};
 use crate::domain::error::Refusal;
+use crate::domain::experiment::{GivenMetric, NewExperiment};
 use crate::domain::id::AssignmentSourceId;
 use crate::domain::input;
 use crate::store::{Tx, definitions, scans};
 
 /// The field of a new experiment that names what it is made from.
 const FROM_SOURCE: &str = "from_source";
+/// The one that names metrics to attach.
+const METRICS: &str = "metrics";
 
 /// That field alone, so that errors name it with its path.
 #[derive(Deserialize)]
 struct Origin {
     from_source: FromSource,
+}
+
+/// The same of the metrics.
+#[derive(Deserialize)]
+struct Attached {
+    metrics: Vec<GivenMetric>,
 }
 
 impl Registry {
@@ -35,12 +43,20 @@ impl Registry {
         .await
     }
 
-    /// A new experiment as somebody wrote it: all its fields, or what it is made from and what is to be otherwise.
-    pub async fn read_new_experiment(&self, mut given: Map<String, Value>) -> Result<Configuration> {
-        let Some(from) = given.shift_remove(FROM_SOURCE) else { return Ok(input::read(given)?) };
-        let Origin { from_source } = input::read(Map::from_iter([(FROM_SOURCE.to_owned(), from)]))?;
-        let fields = self.db().read(move |tx: &mut dyn Tx| fields_from(tx, &from_source, &given)).await?;
-        Ok(input::read(fields)?)
+    /// A new experiment as somebody wrote it: all its fields, or what it is made from and what is to be otherwise, and the
+    /// metrics to attach.
+    pub async fn read_new_experiment(&self, mut given: Map<String, Value>) -> Result<NewExperiment> {
+        let only = |field: &str, value: Value| Map::from_iter([(field.to_owned(), value)]);
+        let metrics = given.shift_remove(METRICS).map(|metrics| input::read(only(METRICS, metrics)));
+        let metrics = metrics.transpose()?.map_or_else(Vec::new, |attached: Attached| attached.metrics);
+        let fields = match given.shift_remove(FROM_SOURCE) {
+            None => given,
+            Some(from) => {
+                let Origin { from_source } = input::read(only(FROM_SOURCE, from))?;
+                self.db().read(move |tx: &mut dyn Tx| fields_from(tx, &from_source, &given)).await?
+            }
+        };
+        Ok(NewExperiment { configuration: input::read(fields)?, metrics })
     }
 }
 

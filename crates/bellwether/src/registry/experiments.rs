@@ -1,4 +1,4 @@
-//! Commands on experiments: create, edit, start, decide, reopen, delete.
+//! Commands on experiments: create, edit, delete. What changes their status is `transitions`.
 
 use bellwether_webhook::EventType;
 use serde_json::{Map, Value, json};
@@ -8,16 +8,17 @@ use super::record::{Action, key_is_taken};
 use super::{Context, Effect, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::{Configuration, FieldChange};
-use crate::domain::definition::{AssignmentSource, Entity, Schedule};
-use crate::domain::error::{Conflict, FieldErrors, Refusal};
-use crate::domain::experiment::Experiment;
+use crate::domain::configuration::{Configuration, EntryPoint, FieldChange};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::error::{FieldErrors, Refusal};
+use crate::domain::experiment::{Experiment, NewExperiment};
 use crate::domain::id::ExperimentId;
-use crate::domain::lifecycle::{self, Decision, Status};
-use crate::store::{StoreError, Tx, definitions, experiments};
+use crate::domain::lifecycle::{self, Status};
+use crate::store::{StoreError, Tx, definitions, experiments, runs};
 
 impl Registry {
-    pub async fn create_experiment(&self, actor: Actor, configuration: Configuration) -> Result<Experiment> {
+    pub async fn create_experiment(&self, actor: Actor, given: impl Into<NewExperiment>) -> Result<Experiment> {
+        let NewExperiment { configuration, metrics } = given.into();
         configuration.validate()?;
         self.command(move |context, tx| {
             check_references(tx, None, &configuration)?;
@@ -26,9 +27,11 @@ impl Registry {
                 StoreError::Unique(_) => key_is_taken(&configuration.key),
                 other => other.into(),
             })?;
-            let experiment = experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
+            let mut experiment = experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
             let action = Action::new(EventType::ConfigurationUpdated, "created", configuration.to_changes());
             context.record(tx, &experiment, &actor, action, None)?;
+            context.note_due(tx, &mut experiment)?;
+            context.attach_all(tx, &mut experiment, &actor, &metrics, configuration.entity_id.is_some())?;
             Ok(experiment)
         })
         .await
@@ -50,101 +53,31 @@ impl Registry {
             check_edit(&experiment, &edited)?;
             check_references(tx, Some(&experiment.configuration), &edited)?;
             // A later end brings scheduled runs back.
-            let timing = |of: &Configuration| (of.schedule_id, of.assignments_end_date, of.events_end_date);
+            let timing =
+                |of: &Configuration| (of.schedule_id, of.assignments_end_date, of.events_end_date, of.is_archived);
             let is_rescheduled = timing(&experiment.configuration) != timing(&edited);
-            experiment.configuration = edited;
+            let before = std::mem::replace(&mut experiment.configuration, edited);
             let action = Action::new(EventType::ConfigurationUpdated, "edited", changes);
             context.advance(tx, &mut experiment, &actor, action, None)?;
+            let is_entity_set = before.entity_id.is_none() && experiment.configuration.entity_id.is_some();
+            context.attach_all(tx, &mut experiment, &actor, &[], is_entity_set)?;
+            let now = context.setup.clock.now();
+            if let Some(transition) = lifecycle::resumed(&before, &experiment, now) {
+                context.carry_out(tx, &mut experiment, transition)?;
+            }
             if is_rescheduled && experiment.status != Status::Draft {
-                context.schedule_next_run(tx, &mut experiment, context.setup.clock.now())?;
+                context.schedule_next_run(tx, &mut experiment, now)?;
             }
             Ok(Effect { value: experiment, is_changed: true })
         })
         .await
     }
 
-    pub async fn start_experiment(
-        &self,
-        actor: Actor,
-        id: ExperimentId,
-        if_match: Option<String>,
-    ) -> Result<Experiment> {
-        self.transition(actor, id, if_match, "started", String::new(), |experiment, now| {
-            let (status, configuration) = lifecycle::start(experiment.status, &experiment.configuration, now)?;
-            Ok(Experiment { status, configuration, ..experiment.clone() })
-        })
-        .await
-    }
-
-    pub async fn decide_experiment(
-        &self,
-        actor: Actor,
-        id: ExperimentId,
-        decision: Decision,
-        if_match: Option<String>,
-    ) -> Result<Experiment> {
-        let reason = decision.reason.clone();
-        self.transition(actor, id, if_match, "decided", reason, move |experiment, now| {
-            let (status, configuration) =
-                lifecycle::decide(experiment.status, &experiment.configuration, &decision, now)?;
-            Ok(Experiment { status, configuration, decision: Some(decision.clone()), ..experiment.clone() })
-        })
-        .await
-    }
-
-    pub async fn reopen_experiment(
-        &self,
-        actor: Actor,
-        id: ExperimentId,
-        if_match: Option<String>,
-    ) -> Result<Experiment> {
-        self.transition(actor, id, if_match, "reopened", String::new(), |experiment, _| {
-            Ok(Experiment { status: lifecycle::reopen(experiment.status)?, decision: None, ..experiment.clone() })
-        })
-        .await
-    }
-
-    /// One change of status, with what goes with it, as one event.
-    async fn transition(
-        &self,
-        actor: Actor,
-        id: ExperimentId,
-        if_match: Option<String>,
-        name: &'static str,
-        reason: String,
-        decide: impl Fn(&Experiment, Timestamp) -> std::result::Result<Experiment, Refusal> + Send + 'static,
-    ) -> Result<Experiment> {
-        self.on_experiment(id, if_match, move |context, tx, before| {
-            let now = context.setup.clock.now();
-            let mut after = decide(&before, now)?;
-            let mut changes =
-                vec![FieldChange { field: "status".into(), from: json!(before.status), to: json!(after.status) }];
-            if before.decision != after.decision {
-                changes.push(FieldChange {
-                    field: "decision".into(),
-                    from: json!(before.decision),
-                    to: json!(after.decision),
-                });
-            }
-            changes.extend(before.configuration.changes_to(&after.configuration));
-            let action = Action { event_type: EventType::StatusUpdated, name, changes, reason: reason.clone() };
-            context.advance(tx, &mut after, &actor, action, None)?;
-            if before.status == Status::Draft {
-                context.schedule_next_run(tx, &mut after, now)?;
-            }
-            Ok(after)
-        })
-        .await
-    }
-
+    /// A run that is under way ends first, as a failure.
     pub async fn delete_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<()> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
-            if let Some(run) = crate::store::runs::open_of(tx, id)?.first() {
-                return Err(Refusal::conflict(
-                    Conflict::InUse,
-                    format!("its run {} has not ended; cancel it or wait for it, then delete", run.id),
-                )
-                .into());
+            for run in runs::open_of(tx, id)? {
+                context.end_open_run(tx, &mut experiment, run, "its experiment was deleted")?;
             }
             let changes =
                 vec![FieldChange { field: "status".into(), from: json!(experiment.status), to: json!("deleted") }];
@@ -221,6 +154,12 @@ fn check_references(tx: &mut dyn Tx, before: Option<&Configuration>, after: &Con
                 },
             ),
         }
+    }
+    let entry = after.entry_point.filter(|_| before.is_none_or(|before| before.entry_point != after.entry_point));
+    if let Some(EntryPoint { fact_source_id: id }) = entry {
+        errors.check(definitions::get::<FactSource>(tx, id)?.is_some(), "entry_point.fact_source_id", || {
+            format!("there is no fact source '{id}'; see /api/v1/fact_sources")
+        });
     }
     if let Some(id) = after.schedule_id.filter(|id| before.is_none_or(|before| before.schedule_id != Some(*id))) {
         errors.check(definitions::get::<Schedule>(tx, id)?.is_some(), "schedule_id", || {

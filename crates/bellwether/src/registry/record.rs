@@ -16,10 +16,12 @@ use crate::domain::event::Event;
 use crate::domain::experiment::Experiment;
 use crate::domain::filter::{Before, Facts};
 use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
+use crate::domain::lifecycle;
 use crate::domain::run::Run;
 use crate::domain::topic::{EndpointEvent, Topic};
 use crate::store::endpoints::{self, Subscription};
 use crate::store::events::{self, Remembered};
+use crate::store::experiments::Touched;
 use crate::store::{StoreError, Tx, Write, changes, deliveries, execute_all, experiments, settings};
 
 /// What is to be recorded of a change, besides the experiment as it is after it.
@@ -64,8 +66,13 @@ impl Context {
             experiment.version = experiment.revision;
         }
         experiment.updated_at = self.setup.clock.now();
-        let is_key_edited = action.changes.iter().any(|change| change.field == "key");
-        let update = experiments::updating(tx, experiment, is_key_edited)?;
+        let due_before = experiment.due_at;
+        experiment.due_at = lifecycle::due_at(experiment);
+        let touched = Touched {
+            key: action.changes.iter().any(|change| change.field == "key"),
+            due_at: experiment.due_at != due_before,
+        };
+        let update = experiments::updating(tx, experiment, touched)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)
     }
 

@@ -16,10 +16,11 @@ use crate::domain::definition::AssignmentSource;
 use crate::domain::error::{Conflict, Refusal};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
-use crate::domain::lifecycle::Status;
+use crate::domain::lifecycle::{self, Status};
 use crate::domain::metric::Metric;
 use crate::domain::results::Results;
 use crate::domain::run::{self, LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::standing::Standing;
 use crate::domain::warehouse::Warehouse;
 use crate::domain::warning::Warning;
 use crate::store::{StoreError, Tx, definitions, experiments, runs};
@@ -54,7 +55,7 @@ impl Registry {
             if experiment.status == Status::Draft {
                 return Err(Refusal::conflict(Conflict::State, "the experiment is a draft; start it, then run").into());
             }
-            context.open_run(tx, &experiment, &actor, mode, true)
+            context.open_run(tx, &experiment, &actor, mode, true, None)
         })
         .await
     }
@@ -109,34 +110,13 @@ impl Registry {
             let Some(run) = runs::get(tx, id)? else { return Err(Refusal::not_found("run", id).into()) };
             let mut experiment = context.lock(tx, run.experiment_id)?;
             // Looked up again under the lock, for another may have ended it meanwhile.
-            let Some(mut run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else {
+            let Some(run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else {
                 return Ok(false);
             };
-            let now = context.setup.clock.now();
-            run.state = if ending.error.is_none() { RunState::Success } else { RunState::Failure };
-            run.ended_at = Some(now);
-            run.error = ending.error.clone();
-            run.is_traffic_imbalance =
-                ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
-            run.imbalance_p_value = ending.imbalance.and_then(|(_, p_value)| p_value);
-            run.warnings = ending.warnings.clone();
-            experiment.is_traffic_imbalance = run.is_traffic_imbalance;
-            let mut changes = Vec::new();
-            if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
-                let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;
-                run.is_data_updated = previous.is_none_or(|previous| !previous.same_figures(results));
-                runs::insert_results(tx, experiment.id, results)?;
-                let from = json!(experiment.results_run_id);
-                changes.push(FieldChange { field: "results_run_id".into(), from, to: json!(id) });
-                experiment.results_run_id = Some(id);
-                experiment.results_updated_at = Some(now);
+            context.end_running(tx, &mut experiment, run, &ending)?;
+            if let Some(transition) = lifecycle::by_results(&experiment, context.trusted_now()) {
+                context.carry_out(tx, &mut experiment, transition)?;
             }
-            runs::save(tx, &run)?;
-            let action = Action {
-                reason: run.error.clone().unwrap_or_default(),
-                ..Action::new(EventType::CalculatedMetricsUpdated, "run_ended", changes)
-            };
-            context.advance(tx, &mut experiment, &run.actor.clone(), action, Some(&run))?;
             Ok(true)
         })
         .await
@@ -145,34 +125,87 @@ impl Registry {
     /// A queued run is cancelled at once; a running one is asked to stop, and ends as a failure.
     pub async fn cancel_run(&self, id: RunId) -> Result<Run> {
         self.command(move |context, tx| {
-            let mut run = runs::lock(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
+            let run = runs::lock(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
             match run.state {
-                RunState::Queued => {
-                    run.state = RunState::Cancelled;
-                    run.ended_at = Some(context.setup.clock.now());
-                    runs::save(tx, &run)?;
-                }
-                RunState::Running => {
-                    // Another node may carry it out; that one looks every few seconds.
-                    runs::ask_to_cancel(tx, id)?;
-                    let hints = context.hints.clone();
-                    tx.after_commit(Box::new(move || hints.runs(RunHint::Cancel(id))));
-                }
+                RunState::Queued => context.cancel_queued(tx, run),
+                RunState::Running => context.ask_to_stop(tx, id).map(|()| run),
                 ended => {
-                    return Err(Refusal::conflict(
-                        Conflict::State,
-                        format!("the run has ended already: {}", ended.as_str()),
-                    )
-                    .into());
+                    let detail = format!("the run has ended already: {}", ended.as_str());
+                    Err(Refusal::conflict(Conflict::State, detail).into())
                 }
             }
-            Ok(run)
         })
         .await
     }
 }
 
 impl Context {
+    /// The end of a running run: its results are the experiment's, and where it stands by them; an event.
+    fn end_running(&self, tx: &mut dyn Tx, experiment: &mut Experiment, mut run: Run, ending: &Ending) -> Result<()> {
+        let now = self.setup.clock.now();
+        run.state = if ending.error.is_none() { RunState::Success } else { RunState::Failure };
+        run.ended_at = Some(now);
+        run.error = ending.error.clone();
+        run.is_traffic_imbalance =
+            ending.imbalance.map_or(experiment.is_traffic_imbalance, |(is_imbalance, _)| is_imbalance);
+        run.imbalance_p_value = ending.imbalance.and_then(|(_, p_value)| p_value);
+        run.warnings = ending.warnings.clone();
+        experiment.is_traffic_imbalance = run.is_traffic_imbalance;
+        // By a clock that is ahead it would know of an end that has not come.
+        let made_at = run.created_at.min(self.trusted_now());
+        let mut changes = Vec::new();
+        if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
+            let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;
+            run.is_data_updated = previous.is_none_or(|previous| !previous.same_figures(results));
+            runs::insert_results(tx, experiment.id, results)?;
+            let from = json!(experiment.results_run_id);
+            changes.push(FieldChange { field: "results_run_id".into(), from, to: json!(run.id) });
+            experiment.results_run_id = Some(run.id);
+            experiment.results_updated_at = Some(now);
+            experiment.standing = Standing::by(results, made_at);
+        } else {
+            experiment.standing.failed_at = Some(made_at);
+            experiment.standing.failure = run.error.clone().unwrap_or_default();
+        }
+        runs::save(tx, &run)?;
+        let action = Action {
+            reason: run.error.clone().unwrap_or_default(),
+            ..Action::new(EventType::CalculatedMetricsUpdated, "run_ended", changes)
+        };
+        self.advance(tx, experiment, &run.actor.clone(), action, Some(&run))
+    }
+
+    /// Ends a run that is queued or running, for `reason`: of one that was never started there is no event.
+    pub fn end_open_run(&self, tx: &mut dyn Tx, experiment: &mut Experiment, run: Run, reason: &str) -> Result<()> {
+        let Some(run) = runs::lock(tx, run.id)? else { return Ok(()) };
+        match run.state {
+            RunState::Queued => self.cancel_queued(tx, run).map(drop),
+            RunState::Running => {
+                let id = run.id;
+                let error = Some(format!("it was stopped: {reason}"));
+                let ending = Ending { results: None, error, imbalance: None, warnings: Vec::new() };
+                self.end_running(tx, experiment, run, &ending)?;
+                self.ask_to_stop(tx, id)
+            }
+            RunState::Success | RunState::Failure | RunState::Cancelled => Ok(()),
+        }
+    }
+
+    fn cancel_queued(&self, tx: &mut dyn Tx, mut run: Run) -> Result<Run> {
+        run.state = RunState::Cancelled;
+        run.ended_at = Some(self.setup.clock.now());
+        runs::save(tx, &run)?;
+        Ok(run)
+    }
+
+    /// Another node may carry the run out; that one looks every few seconds.
+    fn ask_to_stop(&self, tx: &mut dyn Tx, id: RunId) -> Result<()> {
+        runs::ask_to_cancel(tx, id)?;
+        let hints = self.hints.clone();
+        tx.after_commit(Box::new(move || hints.runs(RunHint::Cancel(id))));
+        Ok(())
+    }
+
     fn request_scheduled_run(&self, tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<()> {
         match self.open_scheduled_run(tx, id, now) {
             Err(Error::Store(error @ StoreError::Corrupt { .. })) => {
@@ -191,7 +224,7 @@ impl Context {
         if is_past_schedule(&experiment, now) {
             return Ok(experiments::set_next_run(tx, id, None)?);
         }
-        match self.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false) {
+        match self.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false, None) {
             Ok(_) => {}
             // Nothing to scan yet: the next time, perhaps.
             Err(Error::Refused(reason)) => {
@@ -202,16 +235,19 @@ impl Context {
         self.schedule_next_run(tx, &mut experiment, now)
     }
 
-    fn open_run(
+    /// Joins an open run or opens one. A run that was made before `not_before` is none to join.
+    pub fn open_run(
         &self,
         tx: &mut dyn Tx,
         experiment: &Experiment,
         actor: &Actor,
         mode: Mode,
         is_manual: bool,
+        not_before: Option<Timestamp>,
     ) -> Result<Requested> {
         let definitions = definitions_of(tx, experiment)?;
-        let open = runs::open_of(tx, experiment.id)?;
+        let mut open = runs::open_of(tx, experiment.id)?;
+        open.retain(|run| not_before.is_none_or(|not_before| run.created_at >= not_before));
         if let Some(run) = run::answering(&open, mode, &definitions) {
             let is_to_be_full = mode == Mode::Full && run.mode != Mode::Full;
             let run = Run { mode: if is_to_be_full { Mode::Full } else { run.mode }, ..run.clone() };
@@ -273,6 +309,7 @@ fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
         configuration.assignments_end_date,
         configuration.events_end_date,
         configuration.analysis_plan,
+        configuration.entry_point,
         assignments.map(|source| (source.id, source.version)),
         warehouse.map(|warehouse| (warehouse.id, warehouse.version)),
         metrics,
@@ -281,9 +318,9 @@ fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Scheduled runs end some time after the experiment's last end, so that late facts are still counted.
+/// Scheduled runs end some time after the experiment's later end, so that late facts are still counted.
 fn is_past_schedule(experiment: &Experiment, now: Timestamp) -> bool {
-    let configuration = &experiment.configuration;
-    let end = configuration.events_end_date.or(configuration.assignments_end_date).map(|end| end.as_end());
-    experiment.status == Status::Draft || end.is_some_and(|end| end.plus(LATENESS) < now)
+    let end = experiment.configuration.end();
+    let has_none = experiment.status == Status::Draft || experiment.configuration.is_archived;
+    has_none || end.is_some_and(|end| end.plus(LATENESS) < now)
 }

@@ -2,6 +2,7 @@
 
 use super::engine::value::to_json;
 use super::{StoreError, Tx, Write, query_as, query_one};
+use crate::domain::actor::Actor;
 use crate::domain::change::{Change, EndpointChange};
 use crate::domain::configuration::FieldChange;
 use crate::domain::id::{EndpointId, ExperimentId};
@@ -101,4 +102,11 @@ pub fn value_before(
     let found: Vec<Vec<FieldChange>> =
         query_as(tx, "changes", sql, params![experiment, revision, mention], |row| row.json("changes"))?;
     Ok(found.into_iter().flatten().find(|edit| edit.field == field).map(|edit| edit.from))
+}
+
+/// Who did this to an experiment last.
+pub fn last_actor(tx: &mut dyn Tx, experiment: ExperimentId, action: &str) -> Result<Option<Actor>, StoreError> {
+    let sql =
+        "SELECT revision, actor FROM changes WHERE experiment_id = $1 AND action = $2 ORDER BY revision DESC LIMIT 1";
+    query_one(tx, "changes", sql, params![experiment, action], |row| row.json("actor"))
 }

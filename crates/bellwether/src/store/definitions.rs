@@ -27,7 +27,7 @@ pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
 
     fn name(&self) -> &str;
 
-    /// Columns beyond the common ones, that refer to other tables.
+    /// Columns beyond the common ones: what refers to other tables, and what is looked up.
     fn references(&self) -> Vec<(&'static str, Value)> {
         Vec::new()
     }
@@ -127,6 +127,12 @@ pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError>
     Ok(tx.execute(&format!("DELETE FROM {} WHERE id = $1", D::TABLE), &[id.into()])? == 1)
 }
 
+/// The metrics that every new experiment of the entity gets, the oldest first.
+pub fn guardrails(tx: &mut dyn Tx, entity: EntityId) -> Result<Vec<Definition<Metric>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM metrics WHERE entity_id = $1 AND is_guardrail = 1 ORDER BY id");
+    query_as(tx, "metrics", &sql, params![entity], decode)
+}
+
 /// The source that holds a fact.
 pub fn source_of_fact(tx: &mut dyn Tx, fact: FactId) -> Result<Option<Definition<FactSource>>, StoreError> {
     let sql = "SELECT fact_source_id FROM facts WHERE id = $1";
@@ -221,6 +227,7 @@ impl Stored for Metric {
             ("entity_id", self.entity_id.into()),
             ("fact_id", self.numerator.fact_id.into()),
             ("denominator_fact_id", denominator.into()),
+            ("is_guardrail", self.is_guardrail.into()),
         ]
     }
 }

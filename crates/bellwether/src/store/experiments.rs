@@ -13,7 +13,7 @@ use crate::domain::occurrence::{Occurrence, SHARES, STRIDE, Upcoming};
 use crate::params;
 
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
-                       results_updated_at, next_run_at, created_at, updated_at";
+                       results_updated_at, next_run_at, created_at, updated_at, standing, status_changed_at, due_at";
 
 /// The column whose unknown fields are kept.
 const CONFIGURATION: &str = "experiments.configuration";
@@ -38,6 +38,9 @@ fn decode_kept(row: &Row) -> Result<(Experiment, Option<Kept>), StoreError> {
         next_run_at: row.get("next_run_at")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
+        standing: row.json("standing")?,
+        status_changed_at: row.get("status_changed_at")?,
+        due_at: row.get("due_at")?,
     };
     Ok((experiment, kept))
 }
@@ -45,20 +48,30 @@ fn decode_kept(row: &Row) -> Result<(Experiment, Option<Kept>), StoreError> {
 /// Stores a new draft at revision 1 and gives its number.
 pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) -> Result<ExperimentId, StoreError> {
     let sql = "INSERT INTO experiments (key, status, configuration, revision, version, is_traffic_imbalance, created_at, updated_at, \
-               entity_id, assignment_source_id, schedule_id) VALUES ($1, 'draft', $2, 1, 1, 0, $3, $3, $4, $5, $6) RETURNING id";
+               status_changed_at, entity_id, assignment_source_id, schedule_id, is_archived, \
+               entry_fact_source_id) VALUES ($1, 'draft', $2, 1, 1, 0, $3, $3, $3, $4, $5, $6, $7, $8) RETURNING id";
     let c = configuration;
-    let params = params![&c.key, to_json(c)?, now, c.entity_id, c.assignment_source_id, c.schedule_id];
+    let entry = c.entry_point.map(|entry_point| entry_point.fact_source_id);
+    let params =
+        params![&c.key, to_json(c)?, now, c.entity_id, c.assignment_source_id, c.schedule_id, c.is_archived, entry];
     let id = query_one(tx, "experiments", sql, params, |row| row.get("id"))?;
     id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))
 }
 
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
-    updating(tx, experiment, true)?.execute(tx)
+    updating(tx, experiment, Touched { key: true, due_at: true })?.execute(tx)
 }
 
-/// Writes everything that a change may have touched. The key only if it was: SQLite writes a column's index anew whenever
-/// the column is set, whatever to.
-pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, is_key_edited: bool) -> Result<Write, StoreError> {
+/// Which columns with an index a change has touched. Only these are set: SQLite writes a column's index anew whenever the
+/// column is set, whatever to.
+#[derive(Debug, Clone, Copy)]
+pub struct Touched {
+    pub key: bool,
+    pub due_at: bool,
+}
+
+/// Writes everything that a change may have touched.
+pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> Result<Write, StoreError> {
     let c = &experiment.configuration;
     let configuration = to_kept_json(c, tx.known().kept(CONFIGURATION, experiment.id))?;
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
@@ -76,16 +89,28 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, is_key_edited: bool) -
         c.entity_id,
         c.assignment_source_id,
         c.schedule_id,
+        to_json(&experiment.standing)?,
+        experiment.status_changed_at,
+        c.is_archived,
+        c.entry_point.map(|entry_point| entry_point.fact_source_id),
     ]
     .to_vec();
-    let sql = "UPDATE experiments SET status = $2, configuration = $3, decision = $4, revision = $5, version = $6, \
+    let mut sql = "UPDATE experiments SET status = $2, configuration = $3, decision = $4, revision = $5, version = $6, \
                is_traffic_imbalance = $7, results_run_id = $8, results_updated_at = $9, updated_at = $10, entity_id = $11, \
-               assignment_source_id = $12, schedule_id = $13 WHERE id = $1";
-    if !is_key_edited {
-        return Ok(Write::new(sql, values));
+               assignment_source_id = $12, schedule_id = $13, standing = $14, status_changed_at = $15, is_archived = $16, \
+               entry_fact_source_id = $17"
+        .to_owned();
+    let mut set = |column: &str, value: Value| {
+        values.push(value);
+        sql.push_str(&format!(", {column} = ${}", values.len()));
+    };
+    if touched.key {
+        set("key", Value::from(&c.key));
     }
-    values.push(Value::from(&c.key));
-    Ok(Write::new(sql.replace(" WHERE", ", key = $14 WHERE"), values))
+    if touched.due_at {
+        set("due_at", Value::from(experiment.due_at));
+    }
+    Ok(Write::new(sql + " WHERE id = $1", values))
 }
 
 pub fn get(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, StoreError> {
@@ -119,19 +144,36 @@ pub fn list(
     tx: &mut dyn Tx,
     after: ExperimentId,
     status: Option<Status>,
+    with_archived: bool,
     limit: u32,
 ) -> Result<Vec<Experiment>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL AND ($2 = '' OR status = $2) ORDER BY id LIMIT $3"
+        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL AND ($2 = '' OR status = $2) \
+         AND is_archived <= $3 ORDER BY id LIMIT $4"
     );
-    query_as(tx, "experiments", &sql, params![after, status.map_or("", Status::as_str), limit], decode)
+    let status = status.map_or("", Status::as_str);
+    query_as(tx, "experiments", &sql, params![after, status, with_archived, limit], decode)
 }
 
 /// Its row, history and events stay; its key becomes free.
 pub fn mark_deleted(tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute("UPDATE experiments SET deleted_at = $2, next_run_at = NULL WHERE id = $1", params![id, now])?;
+    tx.execute(
+        "UPDATE experiments SET deleted_at = $2, next_run_at = NULL, due_at = NULL WHERE id = $1",
+        params![id, now],
+    )?;
     tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1", params![id])?;
     tx.execute("DELETE FROM experiment_groups WHERE experiment_id = $1", params![id]).map(drop)
+}
+
+/// Notes when something is due by date.
+pub fn set_due(tx: &mut dyn Tx, id: ExperimentId, at: Option<Timestamp>) -> Result<(), StoreError> {
+    tx.execute("UPDATE experiments SET due_at = $2 WHERE id = $1", params![id, at]).map(drop)
+}
+
+/// Experiments of which something is due by date, the longest due first.
+pub fn due_by_date(tx: &mut dyn Tx, now: Timestamp, limit: u32) -> Result<Vec<ExperimentId>, StoreError> {
+    let sql = "SELECT id FROM experiments WHERE due_at <= $1 AND deleted_at IS NULL ORDER BY due_at LIMIT $2";
+    query_as(tx, "experiments", sql, params![now, limit], |row| row.get("id"))
 }
 
 pub fn set_next_run(tx: &mut dyn Tx, id: ExperimentId, at: Option<Timestamp>) -> Result<(), StoreError> {

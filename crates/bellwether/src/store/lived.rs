@@ -21,6 +21,12 @@ pub fn read(tx: &mut dyn Tx) -> Result<Duration, StoreError> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// What the wall clock said when a process last lived, to an hour of lived time; `None`: none has.
+pub fn last_seen(tx: &mut dyn Tx) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT earliest FROM lived_hours ORDER BY hour DESC LIMIT 1";
+    query_one(tx, "lived_hours", sql, &[], |row| row.get("earliest"))
+}
+
 /// Counts `by` more, if nobody else has counted since the counter stood at `seen`, and notes what the wall clock says. Gives
 /// what it stands at now.
 pub fn advance(tx: &mut dyn Tx, seen: Duration, by: Duration, wall: Timestamp) -> Result<Duration, StoreError> {

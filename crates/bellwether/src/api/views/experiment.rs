@@ -25,6 +25,7 @@ pub struct ExperimentView {
     results_run_id: Option<RunId>,
     results_updated_at: Option<Timestamp>,
     next_run_at: Option<Timestamp>,
+    status_changed_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -43,6 +44,7 @@ impl ExperimentView {
             results_run_id: experiment.results_run_id,
             results_updated_at: experiment.results_updated_at,
             next_run_at: experiment.next_run_at,
+            status_changed_at: experiment.status_changed_at,
             created_at: experiment.created_at,
             updated_at: experiment.updated_at,
         }
@@ -68,9 +70,10 @@ pub struct StartedView {
 }
 
 impl StartedView {
-    pub fn of(experiment: &Experiment) -> Self {
+    /// `is_by_request`: and not by itself before.
+    pub fn of(experiment: &Experiment, is_by_request: bool) -> Self {
         let now = experiment.updated_at;
-        let is_set = experiment.configuration.assignments_start_date == Some(Bound::Moment(now));
+        let is_set = is_by_request && experiment.configuration.assignments_start_date == Some(Bound::Moment(now));
         let warning = format!(
             "assignments_start_date was not set, or ahead, and is {now} now: assignments from before do not count; to \
              analyse those too, set it to when they began"
@@ -85,6 +88,8 @@ pub struct AttachedMetricView {
     name: String,
     group_id: Option<GroupId>,
     is_primary: bool,
+    is_guardrail: bool,
+    guardrail_cutoff: Option<f64>,
     timeframe: Option<Timeframe>,
     winsorization: Option<Winsorization>,
     minimum_detectable_effect: Option<f64>,
@@ -93,8 +98,19 @@ pub struct AttachedMetricView {
 impl AttachedMetricView {
     pub fn of(attached: AttachedMetric) -> Self {
         let AttachedMetric { metric_id, name, group_id, is_primary, settings } = attached;
-        let MetricSettings { timeframe, winsorization, minimum_detectable_effect } = settings;
-        Self { metric_id, name, group_id, is_primary, timeframe, winsorization, minimum_detectable_effect }
+        let MetricSettings { is_guardrail, guardrail_cutoff, timeframe, winsorization, minimum_detectable_effect } =
+            settings;
+        Self {
+            metric_id,
+            name,
+            group_id,
+            is_primary,
+            is_guardrail,
+            guardrail_cutoff,
+            timeframe,
+            winsorization,
+            minimum_detectable_effect,
+        }
     }
 }
 

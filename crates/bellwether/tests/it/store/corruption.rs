@@ -29,7 +29,7 @@ async fn damaged_rows_are_named(database: Database) {
     let row = id.to_string();
     let error = read(&db, move |tx| experiments::get(tx, id)).await.unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
-    let error = read(&db, |tx| experiments::list(tx, 0, None, 10)).await.unwrap_err();
+    let error = read(&db, |tx| experiments::list(tx, 0, None, false, 10)).await.unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
 
     by_hand(&db, "UPDATE changes SET actor = 'nobody'").await;
