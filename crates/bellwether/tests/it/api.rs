@@ -8,6 +8,7 @@ mod by_hand;
 mod documented;
 mod door;
 mod endpoints;
+mod events_table;
 mod failures;
 mod filters;
 mod folder;
