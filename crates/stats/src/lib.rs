@@ -4,13 +4,27 @@
 //! and get estimates back. Every formula names its source, and every one is tested against an independent
 //! implementation.
 
+mod bayes;
+mod correction;
+mod decision;
 pub mod distribution;
 mod estimate;
 mod imbalance;
 mod lift;
 mod moments;
+mod percentile;
+mod range;
+mod sequential;
 
+pub use bayes::{Posterior, posterior};
+pub use correction::{Alphas, preferential_bonferroni};
+pub use decision::{
+    DesiredChange, Guardrail, Measurement, Verdict, expected_duration, guardrail, is_decided, progress, verdict,
+};
 pub use estimate::{Estimate, RatioMoments};
-pub use imbalance::{Arm, IMBALANCE_ALPHA, Imbalance, InvalidArms, MIN_EXPECTED_COUNT, imbalance};
+pub use imbalance::{Arm, IMBALANCE_ALPHA, Imbalance, InvalidArms, MIN_EXPECTED_COUNT, imbalance, imbalances};
 pub use lift::{DEFAULT_CONFIDENCE, Difference, Lift, LiftError, difference, lift};
 pub use moments::{Moments, Passes};
+pub use percentile::{PercentileError, PercentileFacts, Ranks, percentile, ranks};
+pub use range::OutOfRange;
+pub use sequential::{SEQUENTIAL_TUNING, sequential_interval, sequential_p};
