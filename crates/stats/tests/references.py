@@ -1,5 +1,5 @@
-"""Prints seeded data sets as aggregates, each with what published packages make of its raw values (gbstats, tea-tasting,
-statsmodels, scipy), or numpy by the formula where none has it. It shares nothing with the crate under test."""
+"""Prints seeded data sets as aggregates, each with what published packages make of its raw values (gbstats,
+tea-tasting, statsmodels, scipy), or numpy by the formula where none has it. It shares nothing with the crate under test."""
 
 import json
 import sys

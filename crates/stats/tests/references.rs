@@ -240,11 +240,14 @@ fn correction(tally: &mut Tally, set: &Value) {
     tally.exact("Bonferroni: without a primary (numpy)", equal.other.unwrap(), &set["equal"]);
 }
 
+/// What the script calls the data sets of a method, and how they are compared.
+type Method = (&'static str, fn(&mut Tally, &Value));
+
 #[test]
 fn every_method_gives_what_published_packages_give() {
     let sets = ask();
     let mut tally = Tally::default();
-    let methods: [(&str, fn(&mut Tally, &Value)); 5] = [
+    let methods: [Method; 5] = [
         ("comparisons", comparison),
         ("adjustments", adjustment),
         ("percentiles", percentiles),
