@@ -47,64 +47,72 @@ pub enum AdjustmentError {
 pub fn adjust(arms: &[JointMoments], outcome: Figure, covariates: &[Figure]) -> Result<Adjusted, AdjustmentError> {
     let last = covariates.iter().map(|covariate| covariate.last()).fold(outcome.last(), usize::max);
     for (arm, variables) in arms.iter().map(|arm| arm.variables().len()).enumerate() {
-        if variables <= last || variables != arms[0].variables().len() {
+        if variables <= last {
             return Err(AdjustmentError::NoVariable { place: last, arm, variables });
         }
     }
-    let peopled = || arms.iter().filter(|arm| arm.n() > 0);
-    let unadjusted = || Adjusted {
-        estimates: arms.iter().map(|arm| outcome.estimate(arm)).collect(),
-        coefficients: vec![0.0; covariates.len()],
-    };
-    let Some(whole) = peopled().cloned().reduce(|whole, arm| whole.merge(&arm)) else { return Ok(unadjusted()) };
-    let Some(explained) = outcome.linear(&whole) else { return Ok(unadjusted()) };
-    let telling: Vec<(usize, Linear)> = covariates
-        .iter()
-        .map(|covariate| peopled().all(|arm| covariate.linear(arm).is_some()).then(|| covariate.linear(&whole))?)
-        .enumerate()
-        .filter_map(|(place, covariate)| Some((place, covariate.filter(|covariate| covariate.m2(&whole) != 0.0)?)))
-        .collect();
-    let mut adjusted = unadjusted();
+    let estimates = arms.iter().map(|arm| outcome.estimate(arm)).collect();
+    let mut adjusted = Adjusted { estimates, coefficients: vec![0.0; covariates.len()] };
+    let peopled: Vec<&JointMoments> = arms.iter().filter(|arm| arm.n() > 0).collect();
+    let whole = peopled.iter().fold(JointMoments::default(), |whole, arm| whole.merge(arm));
+    let Some(explained) = (whole.n() > 0).then(|| outcome.linear(&whole)).flatten() else { return Ok(adjusted) };
+
+    let telling = telling(&peopled, &whole, covariates);
     let thetas = thetas(&whole, &explained, &telling, covariates.len()).ok_or(AdjustmentError::NotFinite)?;
-    for ((place, _), theta) in telling.iter().zip(&thetas) {
-        adjusted.coefficients[*place] = *theta;
+    for (covariate, theta) in telling.iter().zip(&thetas) {
+        adjusted.coefficients[covariate.place] = *theta;
     }
     if thetas.iter().all(|theta| *theta == 0.0) {
         return Ok(adjusted);
     }
-    for (arm, estimate) in arms.iter().zip(&mut adjusted.estimates).filter(|(arm, _)| arm.n() > 0) {
-        let Some((estimate, own)) = estimate.as_mut().zip(outcome.linear(arm)) else { continue };
-        let terms = telling.iter().zip(&thetas);
-        let terms =
-            terms.filter_map(|((place, whole), theta)| Some((*theta, covariates[*place].linear(arm)?, whole.value)));
-        *estimate = of_arm(arm, own, terms).ok_or(AdjustmentError::NotFinite)?;
+    for (arm, estimate) in arms.iter().zip(&mut adjusted.estimates) {
+        if arm.n() > 0
+            && let Some((estimate, own)) = estimate.as_mut().zip(outcome.linear(arm))
+        {
+            *estimate = of_arm(arm, own, &telling, &thetas).ok_or(AdjustmentError::NotFinite)?;
+        }
     }
     Ok(adjusted)
 }
 
-/// θ of each covariate that tells anything. `None` if they are not finite.
-fn thetas(whole: &JointMoments, outcome: &Linear, telling: &[(usize, Linear)], given: usize) -> Option<Vec<f64>> {
-    let products: Vec<f64> = telling.iter().map(|(_, covariate)| covariate.co_moment(outcome, whole)).collect();
-    if given > 1 {
-        return ridge(whole.n(), |i, j| telling[i].1.co_moment(&telling[j].1, whole), &products);
-    }
-    let of_one = |((_, covariate), product): (&(usize, Linear), f64)| {
-        let (m2, theta) = (covariate.m2(whole), product / covariate.m2(whole));
-        (m2.is_finite() && theta.is_finite()).then_some(theta)
-    };
-    telling.iter().zip(products).map(of_one).collect()
+/// A covariate that tells anything.
+struct Covariate {
+    /// Among those given.
+    place: usize,
+    figure: Figure,
+    pooled: Linear,
 }
 
-/// One arm's estimate from the linear part of its outcome, and θ, linear part and pooled value of each covariate. `None` if
-/// it is not finite.
-fn of_arm(arm: &JointMoments, own: Linear, terms: impl Iterator<Item = (f64, Linear, f64)>) -> Option<Estimate> {
-    let mut residual = own;
-    let mut centre = 0.0;
-    let mut magnitude = 0.0;
-    for (theta, covariate, pooled) in terms {
-        residual = residual.plus(-theta, &covariate);
-        centre += theta * pooled;
-        magnitude += (theta * pooled).abs();
+/// Those that are there in every arm, and differ among subjects.
+fn telling(arms: &[&JointMoments], whole: &JointMoments, covariates: &[Figure]) -> Vec<Covariate> {
+    let of = |(place, &figure): (usize, &Figure)| {
+        let is_everywhere = arms.iter().all(|arm| figure.linear(arm).is_some());
+        let pooled = figure.linear(whole).filter(|pooled| is_everywhere && pooled.m2(whole) != 0.0)?;
+        Some(Covariate { place, figure, pooled })
+    };
+    covariates.iter().enumerate().filter_map(of).collect()
+}
+
+/// θ of each, by the plain rule if one covariate was given. `None` if they are not finite.
+fn thetas(whole: &JointMoments, outcome: &Linear, telling: &[Covariate], given: usize) -> Option<Vec<f64>> {
+    let products: Vec<f64> = telling.iter().map(|covariate| covariate.pooled.co_moment(outcome, whole)).collect();
+    if given > 1 {
+        return ridge(whole.n(), |i, j| telling[i].pooled.co_moment(&telling[j].pooled, whole), &products);
+    }
+    let of = |(covariate, product): (&Covariate, &f64)| {
+        let m2 = covariate.pooled.m2(whole);
+        Some(product / m2).filter(|theta| theta.is_finite() && m2.is_finite())
+    };
+    telling.iter().zip(&products).map(of).collect()
+}
+
+/// One arm's estimate from the linear part of its outcome. `None` if it is not finite.
+fn of_arm(arm: &JointMoments, own: Linear, telling: &[Covariate], thetas: &[f64]) -> Option<Estimate> {
+    let (mut residual, mut centre, mut magnitude) = (own, 0.0, 0.0);
+    for (covariate, theta) in telling.iter().zip(thetas) {
+        residual = residual.plus(-theta, &covariate.figure.linear(arm)?);
+        centre += theta * covariate.pooled.value;
+        magnitude += (theta * covariate.pooled.value).abs();
     }
     let value = residual.value + centre;
     let variance = residual.m2(arm) / (arm.n().max(2) - 1) as f64;

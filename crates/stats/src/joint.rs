@@ -61,11 +61,14 @@ impl JointMoments {
     }
 
     /// Both samples together, about the means of the whole (Chan, Golub & LeVeque 1979, STAN-CS-79-773, equation 2.1, and
-    /// the same of products). Both have the same variables.
+    /// the same of products). Both have the same variables, but that nothing at all merges with anything.
     pub(crate) fn merge(&self, other: &JointMoments) -> JointMoments {
+        if self.n() == 0 {
+            return other.clone();
+        }
         let variables: Vec<Moments> = self.variables.iter().zip(&other.variables).map(|(a, b)| a.merge(*b)).collect();
         let (own, others) = (self.n() as f64, other.n() as f64);
-        let between = if own + others > 0.0 { own * others / (own + others) } else { 0.0 };
+        let between = own * others / (own + others);
         let apart = |i: usize| other.variables[i].mean - self.variables[i].mean;
         let pairs = (0..variables.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
         let within = self.co_moments.iter().zip(&other.co_moments);
