@@ -31,7 +31,9 @@ pub fn run() -> Result<(), String> {
         npm.current_dir(folder).args(["install", "--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]);
         succeed_quietly(&mut npm)
     })?;
-    install_once(&oracles.join("python"), "requirements.txt", pip_install)
+    install_once(&oracles.join("python"), "requirements.txt", pip_install)?;
+    // On their own, for one of them wants an older numpy than the others.
+    install_once(&oracles.join("references"), "references.txt", pip_install)
 }
 
 /// What cargo runs as its own subcommands.

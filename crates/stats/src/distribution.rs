@@ -78,6 +78,22 @@ pub fn two_sided_p(z: f64) -> f64 {
     libm::erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
+/// The density of the standard normal distribution, e^(−z²/2) / √(2π).
+pub fn normal_density(z: f64) -> f64 {
+    // The square is 0 or infinite far out, where the density is 1/√(2π) or 0 all the same.
+    libm::exp(-0.5 * z * z) / libm::sqrt(2.0 * std::f64::consts::PI)
+}
+
+/// The distribution function of the standard normal distribution: Φ(z) = P(Z ≤ z), exact in the lower tail too.
+pub fn normal_cdf(z: f64) -> f64 {
+    0.5 * libm::erfc(-z / std::f64::consts::SQRT_2)
+}
+
+/// The survival function of the standard normal distribution: P(Z > z) = Φ(−z), exact in the upper tail too.
+pub fn normal_survival(z: f64) -> f64 {
+    normal_cdf(-z)
+}
+
 /// The quantile of the standard normal distribution at `probability` in (0, 1); −∞ at 0, +∞ at 1, NaN outside.
 ///
 /// Algorithm AS 241, PPND16 (Wichura 1988, Applied Statistics 37, 477–484), relative error about 10⁻¹⁶.

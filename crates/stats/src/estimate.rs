@@ -68,16 +68,20 @@ impl RatioMoments {
     /// Σx / Σy; `None` where Σy is 0 but for rounding, or there are no subjects.
     ///
     /// Its variance by the delta method is that of the linear part x − r·y over n·ȳ² (Deng, Knoblich & Lu 2018, "Applying
-    /// the Delta Method in Metric Analytics", KDD, section 3.1), with sample moments over n − 1.
+    /// the Delta Method in Metric Analytics", KDD, section 3.1), with sample moments over n − 1. It is 0 where the linear part
+    /// is nothing but rounding, of the values or of the moments that cancel in it: the same ratio for everybody is no
+    /// evidence of anything.
     pub fn estimate(&self) -> Option<Estimate> {
         let (x, y) = (&self.numerator, &self.denominator);
         if y.n == 0 || y.is_mean_zero() {
             return None;
         }
         let ratio = x.mean / y.mean;
-        let m2 = (x.m2 - 2.0 * ratio * self.co_moment + ratio * ratio * y.m2).max(0.0);
+        let terms = [x.m2, -2.0 * ratio * self.co_moment, ratio * ratio * y.m2];
+        let m2: f64 = terms.iter().sum();
+        let cancelled: f64 = terms.iter().map(|term| term.abs()).sum();
         let noise = ROUNDING * (x.max_abs + ratio.abs() * y.max_abs);
-        let is_rounding = m2 / y.n as f64 <= noise * noise;
+        let is_rounding = m2.is_finite() && (m2 <= ROUNDING * cancelled || m2 / y.n as f64 <= noise * noise);
         let variance = if is_rounding { 0.0 } else { m2 / (y.n.max(2) - 1) as f64 };
         Some(Estimate {
             n: y.n,

@@ -76,3 +76,17 @@ pub fn imbalance(arms: &[Arm], alpha: f64) -> Result<Imbalance, InvalidArms> {
     let p_value = chi_squared_survival(chi_squared, (counts.len() - 1) as u32);
     Ok(Imbalance { chi_squared: Some(chi_squared), p_value: Some(p_value), is_imbalance: empty_arm || p_value < alpha })
 }
+
+/// The same test in each of several groups, such as the values of a property, an imbalance of a group below `alpha` by
+/// the number of groups that a test could be made of (Bonferroni), so that any false alarm at all has at most the
+/// probability `alpha` (usually [`IMBALANCE_ALPHA`]).
+///
+/// The p-value alone decides: among many small groups some arm is empty by chance, so that what [`imbalance`] says of empty
+/// arms does not hold here. Outcomes are in the order of the groups.
+pub fn imbalances(groups: &[Vec<Arm>], alpha: f64) -> Result<Vec<Imbalance>, InvalidArms> {
+    let outcomes: Vec<Imbalance> = groups.iter().map(|arms| imbalance(arms, alpha)).collect::<Result<_, _>>()?;
+    let tested = outcomes.iter().filter(|outcome| outcome.p_value.is_some()).count();
+    let level = alpha / tested.max(1) as f64;
+    let judged = |outcome: Imbalance| Imbalance { is_imbalance: outcome.p_value.is_some_and(|p| p < level), ..outcome };
+    Ok(outcomes.into_iter().map(judged).collect())
+}

@@ -121,6 +121,11 @@ fn a_ratio_without_a_denominator_is_none_and_a_constant_one_has_no_variance() {
     assert_eq!(RatioMoments::default().estimate(), None);
     let constant = RatioMoments::of(&[(0.3, 0.1), (0.9, 0.3), (2.1, 0.7)]).estimate().unwrap();
     assert_eq!(constant.standard_deviation, Some(0.0));
+    // The moments of many do not cancel to the last digit.
+    for (ratio, n) in [(0.3, 1000_u32), (0.1, 5000), (1.0 / 3.0, 997)] {
+        let pairs: Vec<_> = (0..n).map(|i| f64::from(i * i % 101 + 1) * 1.1).map(|y| (ratio * y, y)).collect();
+        assert_eq!(RatioMoments::of(&pairs).estimate().unwrap().standard_deviation, Some(0.0), "{ratio}");
+    }
     assert_eq!(RatioMoments::of(&[(0.3, 0.1)]).estimate().unwrap().standard_error(), None);
 }
 
