@@ -32,5 +32,6 @@ pub mod signing;
 pub mod standing;
 pub mod topic;
 pub mod trusted_time;
+pub mod verdict;
 pub mod warehouse;
 pub mod warning;

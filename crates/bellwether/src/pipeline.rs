@@ -10,6 +10,8 @@ mod compute;
 mod counts;
 mod discovery;
 pub mod explain;
+mod findings;
+mod inference;
 mod plan;
 mod progress;
 mod run;

@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis_plan::AnalysisPlan;
 use super::clock::Timestamp;
 use super::definition::DesiredChange;
 use super::id::{FactSourceId, MetricId, RunId};
 use super::metric::Display;
+use super::verdict::{ExperimentVerdict, GuardrailState, Verdict};
 use super::warning::Warning;
 
 /// The number of the form that this program writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Results {
@@ -17,6 +19,14 @@ pub struct Results {
     #[serde(default)]
     pub format: u32,
     pub run_id: RunId,
+    /// How the figures were judged.
+    #[serde(default)]
+    pub analysis_plan: AnalysisPlan,
+    #[serde(default)]
+    pub verdict: Option<ExperimentVerdict>,
+    /// What the primary metric decides before the end, in words, where the plan allows to look early.
+    #[serde(default)]
+    pub decided: Option<String>,
     pub metrics: Vec<MetricResult>,
     pub traffic: Traffic,
     #[serde(default)]
@@ -38,6 +48,19 @@ pub struct MetricResult {
     pub display: Display,
     #[serde(default)]
     pub minimum_detectable_effect: Option<f64>,
+    #[serde(default)]
+    pub is_guardrail: bool,
+    #[serde(default)]
+    pub guardrail_cutoff: Option<f64>,
+    /// The level of significance of each of its comparisons, after the correction.
+    #[serde(default)]
+    pub alpha: Option<f64>,
+    /// How far its measurement is, from 0 to 1: of the treatment that is least far. `None` without a target.
+    #[serde(default)]
+    pub progress: Option<f64>,
+    /// When that will be 1, if it goes on as it did.
+    #[serde(default)]
+    pub expected_end: Option<Timestamp>,
     /// Why there are no figures for this metric, if there are none.
     pub error: Option<String>,
     pub variations: Vec<VariationResult>,
@@ -78,6 +101,28 @@ pub struct VariationResult {
     /// Why there is no lift.
     #[serde(default)]
     pub no_lift_reason: Option<String>,
+    /// What is believed of the lift, under a Bayesian plan.
+    #[serde(default)]
+    pub posterior: Option<PosteriorResult>,
+    #[serde(default)]
+    pub progress: Option<f64>,
+    /// `None` of the control.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+    /// Of guardrails.
+    #[serde(default)]
+    pub guardrail: Option<GuardrailState>,
+}
+
+/// A lift as a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PosteriorResult {
+    pub mean: f64,
+    pub standard_deviation: f64,
+    /// The probability that the lift lies on the desired side of 0.
+    pub better: f64,
+    /// What is to be lost by taking the treatment, as a lift.
+    pub risk: f64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +199,26 @@ impl Results {
 }
 
 impl MetricResult {
+    /// One of which nothing is known yet.
+    pub fn named(metric_id: MetricId, name: impl Into<String>) -> Self {
+        Self {
+            metric_id,
+            name: name.into(),
+            is_primary: false,
+            desired_change: DesiredChange::default(),
+            display: Display::default(),
+            minimum_detectable_effect: None,
+            is_guardrail: false,
+            guardrail_cutoff: None,
+            alpha: None,
+            progress: None,
+            expected_end: None,
+            error: None,
+            variations: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
     fn same_figures(&self, other: &Self) -> bool {
         let named = |metric: &Self| (metric.metric_id, metric.is_primary, metric.error.clone());
         named(self) == named(other)
@@ -210,20 +275,17 @@ mod tests {
             ..VariationResult::default()
         };
         let metric = MetricResult {
-            metric_id: MetricId::of(1),
-            name: "Revenue".into(),
             is_primary: true,
-            desired_change: DesiredChange::Increase,
-            display: Display::Decimal,
-            minimum_detectable_effect: None,
-            error: None,
             variations: vec![variation],
-            steps: vec![1],
+            ..MetricResult::named(MetricId::of(1), "Revenue")
         };
         let traffic = Traffic { is_imbalance: false, p_value: Some(0.5), excluded: 0, variations: Vec::new() };
         Results {
             format: FORMAT,
             run_id: RunId::of(u128::from(subjects)),
+            analysis_plan: AnalysisPlan::default(),
+            verdict: None,
+            decided: None,
             metrics: vec![metric],
             traffic,
             assignments: AssignmentCounts::default(),

@@ -25,7 +25,7 @@ impl Standing {
         Self {
             known_at: Some(made_at),
             subjects: results.traffic.variations.iter().map(|variation| variation.subjects).sum(),
-            decided: None,
+            decided: results.decided.clone(),
             failed_at: None,
             failure: String::new(),
         }

@@ -5,6 +5,7 @@ use bellwether_stats::{
 };
 use bellwether_warehouse::{Table, TableError};
 
+use super::inference::{Inference, Judged};
 use super::steps::AgedBefore;
 use super::tables::{Column, Subjects};
 use crate::domain::configuration::Variation;
@@ -103,7 +104,13 @@ pub fn ratios(numerator: &Column, denominator: &Column, co_moments: &[f64]) -> V
 }
 
 /// Each active variation, and against the control. Where a lift cannot be had it says why; the means stand.
-pub fn compare(variations: &[&Variation], figures: &[Figure], confidence: f64) -> Vec<VariationResult> {
+pub fn compare(
+    variations: &[&Variation],
+    figures: &[Figure],
+    inference: &Inference,
+    judged: &Judged,
+) -> Vec<VariationResult> {
+    let confidence = inference.confidence();
     let pair = |interval: (f64, f64)| [interval.0, interval.1];
     let control = variations.iter().position(|variation| variation.is_control);
     let control = control.and_then(|arm| figures.get(arm));
@@ -122,37 +129,43 @@ pub fn compare(variations: &[&Variation], figures: &[Figure], confidence: f64) -
                 ..VariationResult::default()
             };
             let Some(control) = control.filter(|_| !variation.is_control) else { return result };
-            let (Some(own), Some(other)) = (&figure.estimate, &control.estimate) else {
-                let is_empty = figure.subjects == 0 || control.subjects == 0;
-                let reason = match is_empty {
-                    true => "a variation has no subjects that it could be of: wait for more",
-                    false => "the sum of a denominator is 0, so that there is no ratio: wait for facts",
-                };
-                result.no_lift_reason = Some(reason.to_owned());
-                return result;
-            };
-            if let Ok(found) = difference(own, other, confidence) {
-                result.difference = Some(found.difference);
-                result.difference_standard_error = Some(found.standard_error);
-                result.difference_interval = Some(pair(found.interval));
-            }
-            match lift(own, other, confidence) {
-                Ok(found) => {
-                    result.lift = Some(found.lift);
-                    result.standard_error = Some(found.standard_error);
-                    result.interval = Some(pair(found.interval));
-                    result.p_value = Some(found.p_value);
-                }
-                Err(error) => result.no_lift_reason = Some(LiftError::to_string(&error)),
-            }
+            against(&mut result, figure, control, inference, judged);
+            inference.judge(&mut result, judged);
             result
         })
         .collect()
 }
 
+/// What compares a treatment with the control.
+fn against(result: &mut VariationResult, figure: &Figure, control: &Figure, inference: &Inference, judged: &Judged) {
+    let (Some(own), Some(other)) = (&figure.estimate, &control.estimate) else {
+        let is_empty = figure.subjects == 0 || control.subjects == 0;
+        let reason = match is_empty {
+            true => "a variation has no subjects that it could be of: wait for more",
+            false => "the sum of a denominator is 0, so that there is no ratio: wait for facts",
+        };
+        result.no_lift_reason = Some(reason.to_owned());
+        return;
+    };
+    let (subjects, confidence) = (own.n + other.n, inference.confidence());
+    if let Ok(found) = difference(own, other, confidence) {
+        inference.difference(result, &found, subjects, judged.alpha);
+    }
+    match lift(own, other, confidence) {
+        Ok(found) => {
+            if let Err(error) = inference.lift(result, &found, subjects, judged) {
+                result.no_lift_reason = Some(error.to_string());
+            }
+        }
+        Err(error) => result.no_lift_reason = Some(LiftError::to_string(&error)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::analysis_plan::AnalysisPlan;
+    use crate::domain::definition::DesiredChange;
     use bellwether_stats::Moments;
     use bellwether_warehouse::Cell;
 
@@ -162,6 +175,11 @@ mod tests {
             {"key": "treatment", "weight": 1},
         ]))
         .unwrap()
+    }
+
+    fn compared(variations: &[&Variation], figures: &[Figure]) -> Vec<VariationResult> {
+        let inference = Inference::of(&AnalysisPlan::default(), 1, 1, false, true).unwrap();
+        compare(variations, figures, &inference, &inference.judged(false, DesiredChange::Increase, None, None))
     }
 
     fn counted(control: i64, treatment: i64, mixed: i64) -> Table {
@@ -195,7 +213,7 @@ mod tests {
         let variations = variations();
         let of = |control: &[f64], treatment: &[f64]| {
             let figures = [figure(control), figure(treatment)];
-            compare(&variations.iter().collect::<Vec<_>>(), &figures, 0.95).remove(1)
+            compared(&variations.iter().collect::<Vec<_>>(), &figures).remove(1)
         };
         let none = of(&[1.0, 2.0, 3.0], &[]);
         assert_eq!((none.subjects, none.lift, none.difference), (0, None, None));
@@ -211,7 +229,7 @@ mod tests {
     fn a_ratio_without_a_denominator_has_no_mean() {
         let variations = variations();
         let none = Figure { estimate: None, subjects: 3, total: 5.0, denominator_total: Some(0.0) };
-        let compared = compare(&variations.iter().collect::<Vec<_>>(), &[figure(&[1.0, 2.0]), none], 0.95);
+        let compared = compared(&variations.iter().collect::<Vec<_>>(), &[figure(&[1.0, 2.0]), none]);
         assert_eq!((compared[1].mean, compared[1].total), (None, Some(5.0)));
         assert!(compared[1].no_lift_reason.as_ref().unwrap().contains("denominator"));
     }

@@ -8,10 +8,12 @@ use bellwether_warehouse::{Answered, Column as ColumnInfo, Dialect, Session, Tab
 
 use super::analysis::{self, Figure};
 use super::columns::{Columns, KeyKind};
+use super::inference::Inference;
 use super::plan::{Plan, PlannedMetric};
 use super::steps::{self, AgedBefore, Assignments, Facts, Rows, Scope, Step};
 use super::tables::{self, Column, Side, Subjects, Typed, ValuesTable};
-use super::{Limits, counts, progress, session};
+use super::{Limits, counts, findings, progress, session};
+use crate::domain::clock::Timestamp;
 use crate::domain::configuration::{Configuration, Variation};
 use crate::domain::experiment::Experiment;
 use crate::domain::results::{AssignmentCounts, FORMAT, FactCounts, MetricResult, Results, Traffic};
@@ -113,7 +115,7 @@ impl Computation<'_> {
         let kind = assignments.subject.kind;
         let mut work =
             Tables { scope: &scope, plan: &plan, subjects: &subjects, subject_kind: kind, sources: &mut sources };
-        let metrics = self.metrics(&mut session, &mut work, &typed, &variations).await?;
+        let (metrics, inference) = self.metrics(&mut session, &mut work, &typed, &variations).await?;
         let counted: u64 = subjects.all.iter().sum();
         let joined = sources.iter().filter(|source| source.is_joined).filter_map(|source| source.counts.as_ref());
         self.found.warnings.extend(joined.filter_map(|counts| counts::no_facts_joined(counts, counted)));
@@ -122,6 +124,9 @@ impl Computation<'_> {
         Ok(Results {
             format: FORMAT,
             run_id: self.run.id,
+            analysis_plan: configuration.analysis_plan.clone(),
+            verdict: Some(findings::verdict(&metrics, &traffic)),
+            decided: findings::decided(&metrics, &inference),
             metrics,
             traffic,
             assignments: assignment_counts,
@@ -175,25 +180,29 @@ impl Computation<'_> {
         work: &mut Tables<'_>,
         typed: &[Result<Typed, String>],
         variations: &[&Variation],
-    ) -> Result<Vec<MetricResult>, Failed> {
+    ) -> Result<(Vec<MetricResult>, Inference), Failed> {
         let mut errors: Vec<Option<String>> = typed.iter().map(|typed| typed.as_ref().err().cloned()).collect();
         let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
         let (computed, co_moments) = self.tables(session, work, &good, &mut errors).await?;
-        let level = self.experiment.configuration.analysis_plan.confidence_level;
+        let inference = self.inference(work, variations.len())?;
         let mut results = Vec::new();
         for (place, (metric, error)) in work.plan.metrics.iter().zip(errors).enumerate() {
             let side = |side| computed.iter().rfind(|it| it.owner == (place, side));
             let sides: Vec<&Computed> = (0..2).filter_map(side).collect();
+            let cutoff = metric.is_guardrail.then(|| metric.guardrail_cutoff.unwrap_or(0.0));
+            let effect = metric.minimum_detectable_effect;
+            let judged = inference.judged(metric.is_primary, metric.desired_change, effect, cutoff);
             let mut result = MetricResult {
-                metric_id: metric.id,
-                name: metric.name.clone(),
                 is_primary: metric.is_primary,
                 desired_change: metric.desired_change,
                 display: metric.display,
-                minimum_detectable_effect: metric.minimum_detectable_effect,
+                minimum_detectable_effect: effect,
+                is_guardrail: metric.is_guardrail,
+                guardrail_cutoff: cutoff,
+                alpha: Some(judged.alpha),
                 error,
-                variations: Vec::new(),
                 steps: sides.iter().flat_map(|side| side.steps.clone()).collect(),
+                ..MetricResult::named(metric.id, &metric.name)
             };
             if result.error.is_none() {
                 let known = co_moments.iter().rfind(|(metric, _)| *metric == place).map(|(_, known)| known.clone());
@@ -202,7 +211,8 @@ impl Computation<'_> {
                         let present = sides.iter().map(|side| side.column.present()).min();
                         self.found.warnings.extend(counts::nothing_counted(metric, present, &work.subjects.all));
                         self.found.warnings.extend(counts::control_near_zero(metric, variations, &figures));
-                        result.variations = analysis::compare(variations, &figures, level);
+                        result.variations = analysis::compare(variations, &figures, &inference, &judged);
+                        findings::progress(&mut result, self.start(), self.run.created_at);
                     }
                     Err(failure) if session.worker_id().is_none() => return Err(failure),
                     Err(Failed(reason)) => result.error = Some(reason),
@@ -212,7 +222,22 @@ impl Computation<'_> {
             result.steps.dedup();
             results.push(result);
         }
-        Ok(results)
+        Ok((results, inference))
+    }
+
+    fn inference(&self, work: &Tables<'_>, arms: usize) -> Result<Inference, Failed> {
+        let plan = &self.experiment.configuration.analysis_plan;
+        let subjects: u64 = work.subjects.all.iter().sum();
+        let days = self.start().map_or(0, |start| self.run.window.end.since(start).as_secs() / 86_400);
+        let meets_minimum = plan.minimum_subjects.is_none_or(|least| subjects >= least)
+            && plan.minimum_days.is_none_or(|least| days >= u64::from(least));
+        let has_primary = work.plan.metrics.iter().any(|metric| metric.is_primary);
+        Inference::of(plan, arms.saturating_sub(1), work.plan.metrics.len(), has_primary, meets_minimum)
+            .map_err(|error| Failed(error.to_string()))
+    }
+
+    fn start(&self) -> Option<Timestamp> {
+        self.experiment.configuration.assignments_start_date.map(|start| start.as_start())
     }
 
     /// The tables of all metrics, source by source. Where one fails that several share, each gets one of its own, so that

@@ -27,6 +27,8 @@ pub struct PlannedMetric {
     pub desired_change: DesiredChange,
     pub display: Display,
     pub minimum_detectable_effect: Option<f64>,
+    pub is_guardrail: bool,
+    pub guardrail_cutoff: Option<f64>,
     /// One, or a numerator and a denominator; or why it cannot be computed, found before any query.
     pub measures: Result<Vec<Measure>, String>,
 }
@@ -83,6 +85,7 @@ impl Plan {
                     // A metric may be attached by itself and with groups; it is computed once, as it is set first.
                     if let Some(there) = metrics.iter_mut().find(|there| there.id == attached.metric_id) {
                         there.is_primary |= attached.is_primary;
+                        there.is_guardrail |= attached.settings.is_guardrail;
                         continue;
                     }
                     let metric = definitions::get::<Metric>(tx, attached.metric_id)?;
@@ -94,6 +97,8 @@ impl Plan {
                         desired_change: DesiredChange::default(),
                         display: Display::default(),
                         minimum_detectable_effect: None,
+                        is_guardrail: attached.settings.is_guardrail,
+                        guardrail_cutoff: None,
                         measures: Err("the metric is gone".to_owned()),
                     };
                     if let Some(metric) = &metric {
@@ -118,6 +123,7 @@ impl Planning {
     fn plan(&mut self, tx: &mut dyn Tx, metric: &Metric, planned: &mut PlannedMetric) -> Result<(), Error> {
         planned.display = metric.display;
         planned.minimum_detectable_effect = metric.minimum_detectable_effect;
+        planned.guardrail_cutoff = metric.guardrail_cutoff;
         let mut measures = Ok(Vec::new());
         for (_, aggregation) in metric.aggregations() {
             let measure = match definitions::source_of_fact(tx, aggregation.fact_id)? {
