@@ -4,6 +4,7 @@
 //! What a run's end means for experiment, event and deliveries is the registry's.
 
 mod ad_hoc;
+mod adjusting;
 mod analysis;
 pub mod columns;
 mod compute;
@@ -14,6 +15,7 @@ mod findings;
 mod inference;
 mod plan;
 mod progress;
+mod properties;
 mod run;
 mod session;
 mod steps;

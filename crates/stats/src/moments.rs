@@ -56,17 +56,19 @@ impl Moments {
     }
 
     /// The corrected two-pass algorithm (Chan, Golub & LeVeque 1983, The American Statistician 37, 242–247, equation
-    /// 1.7): what the centre's own rounding adds to the squares is taken off again.
+    /// 1.7): what the centre's own rounding adds to the squares is taken off again. Where next to nothing is left of them,
+    /// m2 ≤ 2⁻⁴⁶ Σ(x − centre)², that is their rounding, and m2 is 0: a centre may lie far from the mean.
     pub fn of_passes(passes: Passes) -> Moments {
         if passes.n == 0 {
             return Moments::NONE;
         }
         let n = passes.n as f64;
         let off_centre = passes.deviations / n;
+        let m2 = passes.squares - passes.deviations * off_centre;
         Moments {
             n: passes.n,
             mean: passes.centre + off_centre,
-            m2: (passes.squares - passes.deviations * off_centre).max(0.0),
+            m2: if m2 > ROUNDING * passes.squares { m2 } else { 0.0 },
             max_abs: passes.max_abs,
             mean_abs: passes.sum_abs / n,
         }

@@ -269,3 +269,19 @@ fn lifts_that_do_not_exist_say_why() {
     assert_eq!(lift(&infinite, &sample, 0.95), Err(LiftError::NotFinite { arm: "the treatment" }));
     assert_eq!(lift(&sample, &sample, 1.0), Err(LiftError::Confidence(1.0)));
 }
+
+#[test]
+fn values_that_are_all_the_same_have_no_moments_about_a_centre_far_from_them() {
+    // 999 times 0.7 about 0.31: deviations and squares as a warehouse sums them, each correctly rounded.
+    let deviation = 0.7 - 0.31;
+    let same = Passes {
+        n: 999,
+        centre: 0.31,
+        deviations: 999.0 * deviation,
+        squares: 999.0 * (deviation * deviation),
+        ..Passes::default()
+    };
+    assert_eq!(Moments::of_passes(same).m2, 0.0);
+    let differing = Passes { squares: same.squares + 1e-6, ..same };
+    assert!((Moments::of_passes(differing).m2 - 1e-6).abs() < 1e-12);
+}

@@ -137,6 +137,13 @@ impl Dialect {
         }
     }
 
+    /// An aggregate: the text at the earliest time, which may be null; of several at that time the smallest.
+    pub fn text_at_first(self, text: &str, time: &str) -> String {
+        match self {
+            Dialect::DataFusion => format!("FIRST_VALUE({text} ORDER BY {time}, {text} NULLS LAST)"),
+        }
+    }
+
     /// An aggregate: the sum of doubles, correctly rounded, which no order of addition changes. Null without values.
     pub fn exact_sum(self, expr: &str) -> String {
         match self {

@@ -64,6 +64,9 @@ pub struct MetricResult {
     /// Why there are no figures for this metric, if there are none.
     pub error: Option<String>,
     pub variations: Vec<VariationResult>,
+    /// By each property of the assignment source.
+    #[serde(default)]
+    pub breakdowns: Vec<Breakdown>,
     /// The statements of the run's log that its figures come from, by their numbers from 1 on.
     #[serde(default)]
     pub steps: Vec<u32>,
@@ -112,6 +115,57 @@ pub struct VariationResult {
     /// Of guardrails.
     #[serde(default)]
     pub guardrail: Option<GuardrailState>,
+    /// Without the noise that is known from before, where the plan asks for that: what the verdict goes by.
+    #[serde(default)]
+    pub cuped: Option<AdjustedResult>,
+}
+
+/// Figures of a variation without the noise that is known from before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdjustedResult {
+    pub mean: Option<f64>,
+    pub standard_deviation: Option<f64>,
+    /// The share of its subjects of whom anything is known from before.
+    pub coverage: f64,
+    pub difference: Option<f64>,
+    pub difference_standard_error: Option<f64>,
+    pub difference_interval: Option<[f64; 2]>,
+    pub lift: Option<f64>,
+    pub standard_error: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    pub p_value: Option<f64>,
+    pub no_lift_reason: Option<String>,
+    pub posterior: Option<PosteriorResult>,
+}
+
+/// A metric by the values of a property of subjects.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Breakdown {
+    pub property: String,
+    /// The most frequent first, 50 at most, and the rest together.
+    pub values: Vec<BreakdownValue>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakdownValue {
+    /// `None`: subjects without one, unless `is_rest`.
+    pub value: Option<String>,
+    /// All other values together.
+    pub is_rest: bool,
+    pub variations: Vec<BreakdownVariation>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakdownVariation {
+    pub key: String,
+    pub subjects: u64,
+    pub mean: Option<f64>,
+    pub standard_deviation: Option<f64>,
+    pub lift: Option<f64>,
+    pub standard_error: Option<f64>,
+    pub interval: Option<[f64; 2]>,
+    pub p_value: Option<f64>,
+    pub verdict: Option<Verdict>,
 }
 
 /// A lift as a distribution.
@@ -131,6 +185,9 @@ pub struct Traffic {
     pub p_value: Option<f64>,
     /// Subjects that were seen in more than one variation, and so count in none.
     pub excluded: u64,
+    /// With an entry point: subjects that were assigned and have not come to it, and so do not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_entry: Option<u64>,
     pub variations: Vec<VariationTraffic>,
 }
 
@@ -215,6 +272,7 @@ impl MetricResult {
             expected_end: None,
             error: None,
             variations: Vec::new(),
+            breakdowns: Vec::new(),
             steps: Vec::new(),
         }
     }
@@ -228,6 +286,47 @@ impl MetricResult {
 }
 
 impl VariationResult {
+    /// What the verdict goes by: the lift and its interval, adjusted where they are.
+    pub fn judged(&self) -> (Option<f64>, Option<[f64; 2]>) {
+        self.cuped.as_ref().map_or((self.lift, self.interval), |cuped| (cuped.lift, cuped.interval))
+    }
+
+    /// Takes over what was found without the noise that is known, and what follows from it.
+    pub fn adjust(&mut self, adjusted: &Self, coverage: f64) {
+        self.progress = adjusted.progress;
+        self.verdict = adjusted.verdict;
+        self.guardrail = adjusted.guardrail;
+        self.cuped = Some(AdjustedResult {
+            mean: adjusted.mean,
+            standard_deviation: adjusted.standard_deviation,
+            coverage,
+            difference: adjusted.difference,
+            difference_standard_error: adjusted.difference_standard_error,
+            difference_interval: adjusted.difference_interval,
+            lift: adjusted.lift,
+            standard_error: adjusted.standard_error,
+            interval: adjusted.interval,
+            p_value: adjusted.p_value,
+            no_lift_reason: adjusted.no_lift_reason.clone(),
+            posterior: adjusted.posterior,
+        });
+    }
+
+    /// What of it stands in a breakdown.
+    pub fn short(&self) -> BreakdownVariation {
+        BreakdownVariation {
+            key: self.key.clone(),
+            subjects: self.subjects,
+            mean: self.mean,
+            standard_deviation: self.standard_deviation,
+            lift: self.lift,
+            standard_error: self.standard_error,
+            interval: self.interval,
+            p_value: self.p_value,
+            verdict: self.verdict,
+        }
+    }
+
     fn same_figures(&self, other: &Self) -> bool {
         let of_mean = self.standard_deviation.unwrap_or(0.0) / (self.subjects.max(1) as f64).sqrt();
         let of_lift = self.standard_error.unwrap_or(0.0);
@@ -279,7 +378,13 @@ mod tests {
             variations: vec![variation],
             ..MetricResult::named(MetricId::of(1), "Revenue")
         };
-        let traffic = Traffic { is_imbalance: false, p_value: Some(0.5), excluded: 0, variations: Vec::new() };
+        let traffic = Traffic {
+            is_imbalance: false,
+            p_value: Some(0.5),
+            excluded: 0,
+            without_entry: None,
+            variations: Vec::new(),
+        };
         Results {
             format: FORMAT,
             run_id: RunId::of(u128::from(subjects)),

@@ -42,10 +42,16 @@ pub enum WarningName {
     UnreadableValues,
     /// Rows without a subject or without a time.
     IncompleteRows,
+    /// Among subjects with some value of a property the traffic is not as the weights say.
+    PropertyImbalance,
+    /// The weights were edited while it ran.
+    WeightsChanged,
+    /// No subject has come to the entry point.
+    NobodyEntered,
 }
 
 impl WarningName {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::NoAssignments,
         Self::UnknownVariations,
         Self::NoFactsJoined,
@@ -58,6 +64,9 @@ impl WarningName {
         Self::ControlNearZero,
         Self::UnreadableValues,
         Self::IncompleteRows,
+        Self::PropertyImbalance,
+        Self::WeightsChanged,
+        Self::NobodyEntered,
     ];
 }
 

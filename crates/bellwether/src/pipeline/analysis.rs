@@ -52,8 +52,13 @@ pub fn traffic(
         p_value: None,
         is_imbalance: false,
     });
-    let traffic =
-        Traffic { is_imbalance: verdict.is_imbalance, p_value: verdict.p_value, excluded, variations: counted };
+    let traffic = Traffic {
+        is_imbalance: verdict.is_imbalance,
+        p_value: verdict.p_value,
+        excluded,
+        without_entry: None,
+        variations: counted,
+    };
     Ok((traffic, subjects))
 }
 

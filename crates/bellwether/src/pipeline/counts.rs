@@ -274,6 +274,24 @@ pub fn traffic(traffic: &Traffic) -> Vec<Warning> {
 }
 
 /// Subjects are there, but none has a fact that counts for the metric.
+/// Nobody counts of those that were assigned.
+pub fn nobody_entered(source: &str, traffic: &Traffic) -> Option<Warning> {
+    let has_nobody = traffic.variations.iter().all(|variation| variation.subjects == 0);
+    let assigned = traffic.without_entry.filter(|without| has_nobody && *without > 0)?;
+    let message = format!(
+        "none of the {assigned} subjects that were assigned has a row in the entry point's source '{source}' at or after \
+         its assignment: look at the source, or remove the entry point"
+    );
+    Some(Warning::of(WarningName::NobodyEntered, message).severe(true))
+}
+
+pub fn weights_changed() -> Warning {
+    let message = "the weights were edited while the experiment ran: subjects were assigned by others before, so that the \
+                   traffic may differ from those of today, and early subjects weigh more in one arm than in another; begin \
+                   a new experiment, or set the start date to that of the edit";
+    Warning::of(WarningName::WeightsChanged, message)
+}
+
 pub fn nothing_counted(metric: &PlannedMetric, present: Option<u64>, subjects: &[u64]) -> Option<Warning> {
     if present != Some(0) || subjects.iter().all(|count| *count == 0) {
         return None;

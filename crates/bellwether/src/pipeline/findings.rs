@@ -60,13 +60,13 @@ fn sentence(metric: &MetricResult) -> String {
 
 fn part(metric: &MetricResult, treatment: &VariationResult) -> String {
     let (key, name) = (&treatment.key, &metric.name);
-    let (Some(lift), Some([low, high])) = (treatment.lift, treatment.interval) else {
+    let (Some(lift), Some([low, high])) = treatment.judged() else {
         let reason = treatment.no_lift_reason.as_deref().unwrap_or("it could not be computed");
         return format!("'{key}' has no lift in '{name}': {reason}");
     };
-    let (low, high) = (percent(low, high - low), percent(high, high - low));
-    let size = percent(lift.abs(), treatment.interval.map_or(0.0, |[low, high]| high - low));
-    let between = format!("({low} to {high})");
+    let width = high - low;
+    let size = percent(lift.abs(), width);
+    let between = format!("({} to {})", percent(low, width), percent(high, width));
     match treatment.verdict {
         Some(Verdict::Better | Verdict::Worse) => {
             let is_up = lift > 0.0;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn traffic(is_imbalance: bool) -> Traffic {
-        Traffic { is_imbalance, p_value: None, excluded: 0, variations: Vec::new() }
+        Traffic { is_imbalance, p_value: None, excluded: 0, without_entry: None, variations: Vec::new() }
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Inference {
     pub fn is_decided(&self, variations: &[VariationResult]) -> bool {
         let treatments = variations.iter().filter(|variation| variation.verdict.is_some());
         let measured: Vec<_> = treatments
-            .map(|it| Measurement { interval: it.interval.map(|[low, high]| (low, high)), progress: it.progress })
+            .map(|it| Measurement { interval: it.judged().1.map(|[low, high]| (low, high)), progress: it.progress })
             .collect();
         self.plan.method.may_look_early() && stats::is_decided(&measured)
     }

@@ -1,6 +1,7 @@
 //! What a run needs to know before its first query: the definitions that the experiment refers to, as they are now.
 
 use crate::domain::aggregation::{Aggregation, Comparison};
+use crate::domain::configuration::{EntryPoint, FieldChange, Variation};
 use crate::domain::definition::{AssignmentSource, DesiredChange, FactSource};
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
@@ -9,7 +10,7 @@ use crate::domain::metric::{Display, Metric};
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::registry::{Error, Registry};
 use crate::store::definitions::Definition;
-use crate::store::{Tx, definitions, experiments};
+use crate::store::{Tx, changes, definitions, experiments};
 
 pub struct Plan {
     pub assignments: AssignmentSource,
@@ -17,6 +18,10 @@ pub struct Plan {
     pub metrics: Vec<PlannedMetric>,
     /// Each fact source that a metric needs, once.
     pub sources: Vec<PlannedSource>,
+    /// The source that subjects enter by, or why there is none.
+    pub entry: Option<Result<PlannedSource, String>>,
+    /// Whether the weights were edited while it ran.
+    pub weights_changed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +67,7 @@ pub struct PlannedSource {
 
 impl Plan {
     pub async fn load(registry: &Registry, experiment: &Experiment) -> Result<Self, Error> {
-        let id = experiment.id;
+        let (id, entry_point) = (experiment.id, experiment.configuration.entry_point);
         let source_id = experiment.configuration.assignment_source_id;
         registry
             .db()
@@ -106,8 +111,11 @@ impl Plan {
                     }
                     metrics.push(planned);
                 }
+                let entry = entry_point.map_or(Ok(None), |entry| planning.entry(tx, entry).map(Some))?;
+                let edits = changes::variations_edited_since_start(tx, id)?;
+                let weights_changed = edits.iter().any(changes_shares);
                 let Planning { assignments, sources, .. } = planning;
-                Ok(Self { assignments, engine: warehouse.body.engine, metrics, sources })
+                Ok(Self { assignments, engine: warehouse.body.engine, metrics, sources, entry, weights_changed })
             })
             .await
     }
@@ -146,7 +154,15 @@ impl Planning {
         Ok(())
     }
 
-    fn measure(&mut self, source: &Definition<FactSource>, aggregation: &Aggregation) -> Result<Measure, String> {
+    fn entry(&self, tx: &mut dyn Tx, entry: EntryPoint) -> Result<Result<PlannedSource, String>, Error> {
+        let Some(source) = definitions::get::<FactSource>(tx, entry.fact_source_id)? else {
+            return Ok(Err("its fact source is gone; set another".to_owned()));
+        };
+        Ok(self.subject_column(&source).map(|column| planned(&source, &column)))
+    }
+
+    /// The column of a source that has the assignments' subjects.
+    fn subject_column(&self, source: &Definition<FactSource>) -> Result<String, String> {
         let body = &source.body;
         if body.warehouse_id != self.warehouse {
             return Err(format!(
@@ -156,9 +172,14 @@ impl Planning {
         }
         let entity = self.assignments.entity_id;
         let column = body.entities.iter().find(|there| there.entity_id == entity);
-        let column = column.ok_or_else(|| {
+        column.map(|column| column.column.clone()).ok_or_else(|| {
             format!("its fact source '{}' has no column for the entity of the assignments; add one", body.name)
-        })?;
+        })
+    }
+
+    fn measure(&mut self, source: &Definition<FactSource>, aggregation: &Aggregation) -> Result<Measure, String> {
+        let body = &source.body;
+        let subject_column = self.subject_column(source)?;
         let fact = body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
         let fact =
             fact.ok_or_else(|| format!("its fact source '{}' no longer has the fact; edit the metric", body.name))?;
@@ -174,21 +195,41 @@ impl Planning {
             Ok(ColumnFilter { column, comparison: filter.operation, values })
         });
         let filters = filters.collect::<Result<_, String>>()?;
-        let source = self.place(source, &column.column);
+        let source = self.place(source, &subject_column);
         Ok(Measure { source, value_column: fact.column.clone(), filters, aggregation: aggregation.clone() })
     }
 
     fn place(&mut self, source: &Definition<FactSource>, subject_column: &str) -> usize {
         let place = self.sources.iter().position(|there| there.id == source.id);
         place.unwrap_or_else(|| {
-            self.sources.push(PlannedSource {
-                id: source.id,
-                name: source.body.name.clone(),
-                sql: source.body.sql.clone(),
-                subject_column: subject_column.to_owned(),
-                timestamp_column: source.body.timestamp_column.clone(),
-            });
+            self.sources.push(planned(source, subject_column));
             self.sources.len() - 1
         })
     }
+}
+
+fn planned(source: &Definition<FactSource>, subject_column: &str) -> PlannedSource {
+    PlannedSource {
+        id: source.id,
+        name: source.body.name.clone(),
+        sql: source.body.sql.clone(),
+        subject_column: subject_column.to_owned(),
+        timestamp_column: source.body.timestamp_column.clone(),
+    }
+}
+
+/// Whether an edit of the variations has changed which share of the subjects each gets.
+fn changes_shares(edit: &FieldChange) -> bool {
+    let shares = |variations: &serde_json::Value| {
+        let variations: Vec<Variation> = serde_json::from_value(variations.clone()).unwrap_or_default();
+        let active: Vec<_> = variations.into_iter().filter(|variation| variation.is_active).collect();
+        let whole: f64 = active.iter().map(|variation| variation.weight).sum();
+        let mut shares: Vec<_> = active.into_iter().map(|it| (it.key, it.weight / whole)).collect();
+        shares.sort_by(|a, b| a.0.cmp(&b.0));
+        shares
+    };
+    let (before, after) = (shares(&edit.from), shares(&edit.to));
+    let is_same =
+        |((key, share), (other, later)): (&(String, f64), &(String, f64))| key == other && (share - later).abs() < 1e-9;
+    before.len() != after.len() || !before.iter().zip(&after).all(is_same)
 }

@@ -16,6 +16,6 @@ pub fn steps_expected(metrics: &[Typed]) -> usize {
     let bounds = tables.iter().filter(|table| table.measured.iter().any(|column| column.has_percentiles())).count();
     // A ratio of two tables needs a statement more for the products of its sides.
     let ratios = metrics.iter().filter(|metric| metric.sides.len() > 1).count();
-    let of_one_table: usize = tables.iter().map(|table| table.pairs().len()).sum();
+    let of_one_table: usize = tables.iter().map(|table| table.ratios(metrics).len()).sum();
     OF_ASSIGNMENTS + sources.len() + OF_A_TABLE * tables.len() + bounds + ratios.saturating_sub(of_one_table)
 }

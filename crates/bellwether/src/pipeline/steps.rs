@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! assignment source ─▶ census of assignments
-//!         └──────────▶ subjects ─▶ traffic
-//!                         │
-//! fact source ─▶ census   │
-//!         └───────────────┴─▶ values of all its metrics ─▶ (bounds) ─▶ totals ─▶ deviations
+//!         └──────────▶ (assigned ─▶ entries) ─▶ subjects ─▶ traffic ─▶ (values of properties)
+//!                                                   │
+//! fact source ─▶ census                             │
+//!         └─────────────────────────────────────────┴─▶ values of all its metrics
+//!                                                  ─▶ (bounds) ─▶ totals ─▶ deviations ─▶ (cells)
 //! ```
 //!
 //! A source's facts are joined with the subjects once for all of its metrics. What comes out of the warehouse has one row
 //! for each variation.
 
 mod assignments;
+mod cells;
+mod entries;
 mod facts;
 mod moments;
 
@@ -21,6 +24,8 @@ mod tests;
 use bellwether_warehouse::Dialect;
 
 pub use assignments::{AgedBefore, Assignments, MOST_KEYS};
+pub use cells::{MOST_VALUES, Places, cell_products, cells, crossed, property_values};
+pub use entries::ASSIGNED;
 pub use facts::{Facts, Output, OutputRules};
 pub use moments::{Bounds, Centres, Measured, Pair, bounds, deviations, products, totals};
 
@@ -28,7 +33,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::run::Window;
 
 /// The table of one row for each subject.
-const SUBJECTS: &str = "subjects";
+pub const SUBJECTS: &str = "subjects";
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,9 +16,11 @@ pub struct Typed {
     /// Its place among the plan's metrics.
     pub metric: usize,
     pub sides: Vec<Side>,
+    /// What takes noise out of it, if the plan says so; its own past first, with as many sides.
+    pub covariates: Vec<Side>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Side {
     pub source: usize,
     pub output: Output,
@@ -35,7 +37,18 @@ impl Typed {
                 side.output.rules.only_present = false;
             }
         }
-        Self { metric, sides }
+        Self { metric, sides, covariates: Vec::new() }
+    }
+
+    /// The same without what belongs to other metrics.
+    pub fn alone(&self) -> Self {
+        let own = self.covariates.iter().take(self.sides.len()).cloned().collect();
+        Self { covariates: own, ..self.clone() }
+    }
+
+    /// Sides and covariates, in this order: what stands for the metric in tables.
+    pub fn parts(&self) -> impl Iterator<Item = &Side> {
+        self.sides.iter().chain(&self.covariates)
     }
 
     pub fn aged(&self) -> &[AgedBefore] {
@@ -53,11 +66,11 @@ pub struct ValuesTable {
     pub owners: Vec<Owner>,
 }
 
-/// A side of a metric, and where it stands among what is measured of a table.
+/// A part of a metric, a side or a covariate, and where it stands among what is measured of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     pub metric: usize,
-    pub side: usize,
+    pub part: usize,
     pub measured: usize,
 }
 
@@ -65,7 +78,7 @@ pub struct Owner {
 pub fn tables(metrics: &[Typed], prefix: &str) -> Vec<ValuesTable> {
     let mut tables: Vec<ValuesTable> = Vec::new();
     for typed in metrics {
-        for (place, side) in typed.sides.iter().enumerate() {
+        for (place, side) in typed.parts().enumerate() {
             let open = tables.iter().rposition(|table| {
                 table.source == side.source
                     && (table.outputs.len() < MOST_OUTPUTS || table.outputs.contains(&side.output))
@@ -99,22 +112,43 @@ impl ValuesTable {
             self.measured.push(column);
             self.measured.len() - 1
         });
-        self.owners.push(Owner { metric, side: place, measured });
+        self.owners.push(Owner { metric, part: place, measured });
     }
 
-    /// The ratios of which both sides are here, by their metrics.
-    pub fn pairs(&self) -> Vec<(usize, Pair)> {
-        let measured = |metric, side| {
-            let owner = self.owners.iter().find(|owner| (owner.metric, owner.side) == (metric, side))?;
-            Some(owner.measured)
+    /// Which two columns must be known together, each once: all parts of a metric with each other.
+    pub fn pairs(&self) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for (i, x) in self.owners.iter().enumerate() {
+            for y in self.owners[i + 1..].iter().filter(|y| y.metric == x.metric && y.measured != x.measured) {
+                let pair = Pair::of(x.measured, y.measured);
+                if !pairs.contains(&pair) {
+                    pairs.push(pair);
+                }
+            }
+        }
+        pairs
+    }
+
+    /// The ratios of which both sides are here.
+    pub fn ratios(&self, metrics: &[Typed]) -> Vec<Pair> {
+        let of = |metric: &Typed| {
+            let measured = |part| self.owners.iter().find(|it| (it.metric, it.part) == (metric.metric, part));
+            let sides = (measured(0)?.measured, measured(1)?.measured);
+            (metric.sides.len() == 2 && sides.0 != sides.1).then(|| Pair::of(sides.0, sides.1))
         };
-        let numerators = self.owners.iter().filter(|owner| owner.side == 0);
-        numerators
-            .filter_map(|owner| {
-                let denominator = measured(owner.metric, 1)?;
-                Some((owner.metric, Pair { numerator: owner.measured, denominator }))
-            })
-            .collect()
+        let mut pairs: Vec<Pair> = Vec::new();
+        for pair in metrics.iter().filter_map(of) {
+            if !pairs.contains(&pair) {
+                pairs.push(pair);
+            }
+        }
+        pairs
+    }
+
+    /// The columns that are sides of metrics, and so more than what takes noise out.
+    pub fn is_side(&self, metrics: &[Typed], measured: usize) -> bool {
+        let sides = |metric: usize| metrics.iter().find(|it| it.metric == metric).map_or(0, |it| it.sides.len());
+        self.owners.iter().any(|owner| owner.measured == measured && owner.part < sides(owner.metric))
     }
 
     /// Why its bounds cannot be: a percentile may turn out to lie beyond the value that bounds the other side.
@@ -168,12 +202,14 @@ pub struct Total {
     sum_abs: f64,
 }
 
-/// A measured column with all that is known of it.
+/// A measured column with all that is known of it, arm by arm or cell by cell.
 #[derive(Debug, Clone)]
 pub struct Column {
     pub measured: Measured,
     totals: Vec<Total>,
     counts: Vec<u64>,
+    means: Centres,
+    /// What the second pass takes off: near the means.
     pub centres: Centres,
     pub moments: Vec<Moments>,
     /// Σ(x − centre), for what is made of pairs.
@@ -205,8 +241,15 @@ impl Column {
             let absent = (count - total.present) as f64 * measured.absent();
             if *count == 0 { 0.0 } else { (total.sum + absent) / *count as f64 }
         };
-        let centres = totals.iter().zip(&counts).map(centre).collect();
-        Ok(Self { measured, totals, counts, centres, moments: Vec::new(), deviations: Vec::new() })
+        let means: Centres = totals.iter().zip(&counts).map(centre).collect();
+        let centres = means.clone();
+        Ok(Self { measured, totals, counts, means, centres, moments: Vec::new(), deviations: Vec::new() })
+    }
+
+    /// Of cells, whose centres are those of their arms.
+    pub fn about(self, centres_of_arms: &Centres) -> Self {
+        let centres = centres_of_arms.iter().copied().cycle().take(self.means.len()).collect();
+        Self { centres, ..self }
     }
 
     /// Adds the second pass.
@@ -232,8 +275,8 @@ impl Column {
                 max_abs: if missing > 0.0 { total.greatest.max(absent.abs()) } else { total.greatest },
                 sum_abs: total.sum_abs + missing * absent.abs(),
             };
-            // The centre is the sum by the number, correctly rounded; to correct it could only cost its last digit.
-            self.moments.push(Moments { mean: centre, ..Moments::of_passes(passes) });
+            // The mean is the sum by the number, correctly rounded; to correct it could only cost its last digit.
+            self.moments.push(Moments { mean: self.means[arm], ..Moments::of_passes(passes) });
             self.deviations.push(passes.deviations);
         }
         Ok(())
@@ -242,6 +285,16 @@ impl Column {
     /// How many subjects have a value.
     pub fn present(&self) -> u64 {
         self.totals.iter().map(|total| total.present).sum()
+    }
+
+    /// How many subjects of an arm have a value.
+    pub fn present_in(&self, arm: usize) -> u64 {
+        self.totals[arm].present
+    }
+
+    /// How many subjects of an arm it is of.
+    pub fn count(&self, arm: usize) -> u64 {
+        self.counts[arm]
     }
 
     /// The sum of the values of an arm, those of subjects without facts among them.

@@ -110,3 +110,16 @@ pub fn last_actor(tx: &mut dyn Tx, experiment: ExperimentId, action: &str) -> Re
         "SELECT revision, actor FROM changes WHERE experiment_id = $1 AND action = $2 ORDER BY revision DESC LIMIT 1";
     query_one(tx, "changes", sql, params![experiment, action], |row| row.json("actor"))
 }
+
+/// What the variations were and became by each edit of them after the experiment was first started.
+pub fn variations_edited_since_start(
+    tx: &mut dyn Tx,
+    experiment: ExperimentId,
+) -> Result<Vec<FieldChange>, StoreError> {
+    let sql = "SELECT revision, changes FROM changes WHERE experiment_id = $1 AND action = 'edited' AND changes LIKE $2 \
+               AND revision > (SELECT MIN(revision) FROM changes WHERE experiment_id = $1 AND action = 'started')";
+    let mention = "%\"field\":\"variations\"%";
+    let found: Vec<Vec<FieldChange>> =
+        query_as(tx, "changes", sql, params![experiment, mention], |row| row.json("changes"))?;
+    Ok(found.into_iter().flatten().filter(|edit| edit.field == "variations").collect())
+}

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::installation::Installation;
 
 /// What a script of `oracle/` prints.
-fn ask(script: &str, folder: &Path) -> Vec<Map<String, Value>> {
+fn ask<T: DeserializeOwned>(script: &str, folder: &Path) -> T {
     // Asked for at run time: what was built in another checkout of the same cache names that one's folder.
     let package = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
@@ -41,9 +42,21 @@ impl Definitions {
     }
 
     async fn experiment(&self, here: &Installation, table: &str, subject: &str, fields: Value) -> i64 {
+        self.experiment_of(here, table, subject, &[], fields).await
+    }
+
+    /// The same of subjects with these properties.
+    async fn experiment_of(
+        &self,
+        here: &Installation,
+        table: &str,
+        subject: &str,
+        properties: &[&str],
+        fields: Value,
+    ) -> i64 {
         let source = json!({
             "name": table, "warehouse_id": self.warehouse, "entity_id": self.entity, "sql": format!("SELECT * FROM {table}"),
-            "columns": {"subject": subject, "timestamp": "at", "experiment_key": "experiment", "variation": "variation"},
+            "columns": {"subject": subject, "timestamp": "at", "experiment_key": "experiment", "variation": "variation", "properties": properties},
         });
         let source = created(here, "assignment_sources", source).await;
         let mut experiment = json!({"name": table, "entity_id": self.entity, "assignment_source_id": source["id"]});
@@ -98,7 +111,7 @@ fn aggregation(side: &Value, sources: &[(&str, Value)]) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_and_option_gives_what_pandas_gives() {
     let mut here = Installation::start().await;
-    let metrics = ask("operations.py", &here.files());
+    let metrics = ask::<Vec<Map<String, Value>>>("operations.py", &here.files());
     let definitions = Definitions::of(&here).await;
     let variations = json!([{"key": "control", "weight": 1, "is_control": true}, {"key": "blue", "weight": 1}, {"key": "green", "weight": 1}]);
     let dates = json!({
@@ -150,7 +163,7 @@ async fn every_operation_and_option_gives_what_pandas_gives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn published_trials_give_what_statsmodels_gives() {
     let mut here = Installation::start().await;
-    let trials = ask("trials.py", &here.files());
+    let trials = ask::<Vec<Map<String, Value>>>("trials.py", &here.files());
     let definitions = Definitions::of(&here).await;
     for trial in &trials {
         let name = trial["name"].as_str().unwrap();
@@ -176,5 +189,70 @@ async fn published_trials_give_what_statsmodels_gives() {
             near(&treatment[field][end], trial[field][end].as_f64().unwrap(), &format!("{name}: {field}"));
         }
         near(&results["traffic"]["p_value"], trial["imbalance_p_value"].as_f64().unwrap(), name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entry_points_adjustments_and_breakdowns_give_what_numpy_gives() {
+    let mut here = Installation::start().await;
+    let asked = ask::<Value>("adjustments.py", &here.files());
+    let definitions = Definitions::of(&here).await;
+    let sources = [
+        ("orders", definitions.facts(&here, "orders", "user", &["amount"], &[]).await),
+        ("visits", definitions.facts(&here, "visits", "user", &[], &[]).await),
+    ];
+    let variations = json!([{"key": "control", "weight": 1, "is_control": true}, {"key": "blue", "weight": 1}, {"key": "green", "weight": 1}]);
+    let fields = json!({
+        "key": "study", "variations": variations, "assignments_start_date": "2026-03-01",
+        "assignments_end_date": "2026-04-05", "events_end_date": "2026-05-01T00:00:00Z",
+        "analysis_plan": {"cuped": true}, "entry_point": {"fact_source_id": sources[1].1["id"]},
+    });
+    let experiment =
+        definitions.experiment_of(&here, "assignments", "user", &["country", "device", "city"], fields).await;
+    for metric in asked["metrics"].as_array().unwrap() {
+        let mut given = json!({"name": metric["name"], "kind": metric["kind"]});
+        for (field, side) in ["numerator", "denominator"].iter().zip(metric["sides"].as_array().unwrap()) {
+            given[field] = aggregation(side, &sources);
+        }
+        definitions.attach(&here, experiment, given.as_object().unwrap().clone()).await;
+    }
+    let ended = here.run(experiment).await;
+    assert_eq!(ended.run["state"], "success", "{}", ended.run);
+    let results = here.results(experiment).await;
+    assert_eq!(results["traffic"]["without_entry"], asked["without_entry"]);
+    for (expected, found) in asked["metrics"].as_array().unwrap().iter().zip(results["metrics"].as_array().unwrap()) {
+        let name = expected["name"].as_str().unwrap();
+        assert_eq!((found["name"].as_str(), &found["error"]), (Some(name), &Value::Null));
+        same(&found["variations"], &expected["variations"], name);
+        same(&found["breakdowns"], &expected["breakdowns"], name);
+        let adjusted = found["variations"].as_array().unwrap().iter().map(|variation| &variation["cuped"]);
+        match expected["cuped"].as_array() {
+            None => assert!(adjusted.into_iter().all(Value::is_null), "{name}"),
+            Some(expected) => {
+                for (expected, found) in expected.iter().zip(adjusted) {
+                    let mut expected = expected.clone();
+                    expected.as_object_mut().unwrap().remove("key");
+                    same(found, &expected, &format!("{name}, adjusted"));
+                }
+            }
+        }
+    }
+}
+
+/// Whether all that is expected is there, numbers to nine digits.
+fn same(found: &Value, expected: &Value, place: &str) {
+    match expected {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(field, expected)| same(&found[field], expected, &format!("{place}: {field}")));
+        }
+        Value::Array(items) => {
+            let found = found.as_array().unwrap_or_else(|| panic!("{place}: {found}"));
+            assert_eq!(found.len(), items.len(), "{place}");
+            for (i, (found, expected)) in found.iter().zip(items).enumerate() {
+                same(found, expected, &format!("{place}[{i}]"));
+            }
+        }
+        Value::Number(number) => near(found, number.as_f64().unwrap(), place),
+        other => assert_eq!(found, other, "{place}"),
     }
 }

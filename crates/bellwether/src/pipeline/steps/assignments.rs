@@ -16,6 +16,14 @@ pub struct Assignments {
     pub time: Time,
     pub experiment_key: Key,
     pub variation: Key,
+    pub properties: Vec<Property>,
+}
+
+/// What the source knows of a subject besides, as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    pub name: String,
+    sql: String,
 }
 
 impl Assignments {
@@ -26,6 +34,9 @@ impl Assignments {
             time: columns.time(&source.columns.timestamp)?,
             experiment_key: columns.key(&source.columns.experiment_key)?,
             variation: columns.key(&source.columns.variation)?,
+            properties: (source.columns.properties.iter())
+                .map(|name| Ok(Property { name: name.clone(), sql: columns.property(name)? }))
+                .collect::<Result<_, String>>()?,
         })
     }
 }
@@ -73,30 +84,35 @@ impl Scope<'_> {
         Step::fetched("keys of assignments", sql)
     }
 
-    /// Each subject that was assigned in the window: its arm, since when, and whether it was seen in more than one.
-    pub fn subjects(&self, source: &Assignments) -> Step {
+    /// Each subject that was assigned in the window: its arm, since when, whether it was seen in more than one, and its
+    /// properties, by its first row that counts. Kept as `table`.
+    pub fn subjects(&self, source: &Assignments, table: &str) -> Step {
         let variation = source.variation.text(self.dialect);
         let cases: String = (0..)
             .zip(&self.variations)
             .map(|(arm, key): (u32, _)| format!(" WHEN {} THEN {arm}", self.dialect.text(key)))
             .collect();
+        let properties = || source.properties.iter().enumerate();
+        let read: String = properties().map(|(i, property)| format!(", {} AS p{i}", property.sql)).collect();
+        let of_subject = |i| self.dialect.text_at_first(&format!("p{i}"), "assigned_at");
+        let columns: String = properties().map(|(i, _)| format!(", {} AS p{i}", of_subject(i))).collect();
         let sql = format!(
-            "SELECT subject, MIN(arm) AS arm, MIN(assigned_at) AS assigned_at, MIN(arm) <> MAX(arm) AS is_mixed\n\
+            "SELECT subject, MIN(arm) AS arm, MIN(assigned_at) AS assigned_at, MIN(arm) <> MAX(arm) AS is_mixed{columns}\n\
              FROM {rows}\n\
              WHERE subject IS NOT NULL AND arm IS NOT NULL AND {inside}\n\
              GROUP BY subject",
-            rows = self.rows(source, &format!("CASE {variation}{cases} END AS arm")),
+            rows = self.rows(source, &format!("CASE {variation}{cases} END AS arm{read}")),
             inside = self.is_inside(),
         );
-        Step::kept("subjects", SUBJECTS, sql)
+        Step::kept(if table == SUBJECTS { "subjects" } else { "assigned subjects" }, table, sql)
     }
 
     /// Subjects of each arm, and under NULL those that were seen in more than one. Then how many of them are old enough by
     /// each of `limits`, as `aged_0` and so on.
     pub fn traffic(&self, limits: &[Vec<AgedBefore>]) -> Step {
         let column = |(place, limits): (usize, &Vec<AgedBefore>)| {
-            let conditions: Vec<_> = limits.iter().map(|limit| limit.condition("assigned_at")).collect();
-            format!(", {} AS aged_{place}", self.dialect.count_if(&conditions.join(" AND ")))
+            let aged = all_aged(limits, "assigned_at").unwrap_or_else(|| "TRUE".to_owned());
+            format!(", {} AS aged_{place}", self.dialect.count_if(&aged))
         };
         let aged: String = limits.iter().enumerate().map(column).collect();
         let arm = "CASE WHEN is_mixed THEN NULL ELSE arm END";
@@ -140,6 +156,12 @@ impl AgedBefore {
         let assigned = if self.is_by_day { super::day_of(assigned_at) } else { assigned_at.to_owned() };
         format!("{assigned} <= {}", self.latest.as_micros())
     }
+}
+
+/// The condition on which a subject's time to act was over by all of these; `None` where there are none.
+pub fn all_aged(limits: &[AgedBefore], assigned_at: &str) -> Option<String> {
+    let conditions: Vec<_> = limits.iter().map(|limit| limit.condition(assigned_at)).collect();
+    (!conditions.is_empty()).then(|| conditions.join(" AND "))
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

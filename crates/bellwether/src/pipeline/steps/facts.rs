@@ -1,11 +1,16 @@
 //! What subjects did: what a fact source has, and one row for each subject with the values of all metrics of the source.
 
+use std::time::Duration;
+
 use super::assignments::{AgedBefore, same_subject};
 use super::{DAY, SUBJECTS, Scope, Step, day_of};
 use crate::domain::aggregation::{Comparison, Operation, Passing, ThresholdOf, TimeUnit};
 use crate::domain::clock::Timestamp;
 use crate::pipeline::columns::{Columns, Key, KeyKind, Time, Value};
 use crate::pipeline::plan::{Measure, PlannedSource};
+
+/// How far back it is looked what subjects did before they count.
+const TIME_BEFORE: Duration = Duration::from_hours(30 * 24);
 
 /// A fact source, as its columns' types allow it to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +63,45 @@ impl Facts {
     }
 
     pub fn output(&self, scope: &Scope<'_>, measure: &Measure, columns: &Columns<'_>) -> Result<Output, String> {
+        let (times, aged) = self.times(scope, measure);
+        let operation = measure.aggregation.operation;
+        let rules = OutputRules { aged, only_present: operation == Operation::TimeTo };
+        self.output_in(scope, measure, columns, operation, times, rules)
+    }
+
+    /// What the same facts come to in the time before a subject counts, of the same subjects.
+    pub fn output_before(
+        &self,
+        scope: &Scope<'_>,
+        measure: &Measure,
+        columns: &Columns<'_>,
+        rules: OutputRules,
+    ) -> Result<Output, String> {
+        let origin = self.origin();
+        let times = vec![format!("f.at >= {origin} - {}", TIME_BEFORE.as_micros()), format!("f.at < {origin}")];
+        let operation = match measure.aggregation.operation {
+            Operation::Retention | Operation::TimeTo => Operation::Count,
+            Operation::Threshold => match measure.aggregation.threshold.as_ref().map(|threshold| threshold.of) {
+                Some(ThresholdOf::Sum) => Operation::Sum,
+                _ => Operation::Count,
+            },
+            other => other,
+        };
+        self.output_in(scope, measure, columns, operation, times, OutputRules { only_present: false, ..rules })
+    }
+
+    fn output_in(
+        &self,
+        scope: &Scope<'_>,
+        measure: &Measure,
+        columns: &Columns<'_>,
+        operation: Operation,
+        times: Vec<String>,
+        rules: OutputRules,
+    ) -> Result<Output, String> {
         let aggregation = &measure.aggregation;
-        let operation = aggregation.operation;
-        let of_count = aggregation.threshold.as_ref().is_some_and(|threshold| threshold.of == ThresholdOf::Count);
+        let threshold = aggregation.threshold.as_ref().filter(|_| operation == Operation::Threshold);
+        let of_count = threshold.is_some_and(|threshold| threshold.of == ThresholdOf::Count);
         let as_number = operation.needs_numbers() && !of_count;
         let value = measure.value_column.as_ref().map(|column| columns.value(column, as_number)).transpose()?;
         let filters = measure.filters.iter().map(|filter| {
@@ -69,12 +110,10 @@ impl Facts {
             Ok(Filter { property, comparison: filter.comparison, values: values.join(", ") })
         });
         let filters = filters.collect::<Result<_, String>>()?;
-        let passing = aggregation.threshold.as_ref().map(|threshold| {
+        let passing = threshold.map(|threshold| {
             let sign = if threshold.comparison == Passing::Gt { ">" } else { ">=" };
             (threshold.of, format!("{sign} {}", scope.dialect.number(threshold.value)))
         });
-        let (times, aged) = self.times(scope, measure);
-        let rules = OutputRules { aged, only_present: operation == Operation::TimeTo };
         Ok(Output { value, filters, times, operation, passing, rules })
     }
 
@@ -115,8 +154,20 @@ impl Facts {
         (times, aged)
     }
 
+    /// Its rows, each with nothing but its subject and its time.
+    pub(super) fn times_of_subjects(&self, scope: &Scope<'_>) -> String {
+        let is_day = self.time.is_day.as_ref().filter(|_| !self.time.is_by_day);
+        let is_day = is_day.map(|is_day| format!(", {is_day} AS is_day")).unwrap_or_default();
+        let source = scope.dialect.subquery(&self.sql, "facts");
+        format!("(SELECT {} AS subject, {} AS at{is_day}\nFROM {source})", self.subject.sql, self.time.sql)
+    }
+
+    pub(super) fn subject_kind(&self) -> KeyKind {
+        self.subject.kind
+    }
+
     /// From when on a subject's facts count: a fact of which only the day is known counts on the day of the assignment.
-    fn origin(&self) -> String {
+    pub(super) fn origin(&self) -> String {
         match &self.time.is_day {
             None => "a.assigned_at".to_owned(),
             Some(_) if self.time.is_by_day => day_of("a.assigned_at"),

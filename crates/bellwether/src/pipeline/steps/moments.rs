@@ -26,11 +26,18 @@ pub struct Bounds {
 /// The means of a measured column, arm by arm, as they are known after the first pass.
 pub type Centres = Vec<f64>;
 
-/// A numerator and a denominator in one table: their places among what is measured of it.
+/// Two columns of one table that must be known together: their places among what is measured of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair {
-    pub numerator: usize,
-    pub denominator: usize,
+    pub later: usize,
+    pub earlier: usize,
+}
+
+impl Pair {
+    /// The later of the two first, so that each two make one pair.
+    pub fn of(a: usize, b: usize) -> Self {
+        Self { later: a.max(b), earlier: a.min(b) }
+    }
 }
 
 impl Bounds {
@@ -101,17 +108,6 @@ pub fn bounds(scope: &Scope<'_>, name: &str, table: &str, measured: &[Measured])
 /// how many values (`n0`), their sum (`t0`), the greatest of their absolute values (`g0`) and the sum of those (`s0`).
 pub fn totals(scope: &Scope<'_>, name: &str, table: &str, measured: &[Measured]) -> Step {
     let dialect = scope.dialect;
-    let columns: String = measured
-        .iter()
-        .enumerate()
-        .map(|(place, column)| {
-            let value = column.sql(scope, "");
-            format!(
-                ",\nCOUNT({value}) AS n{place}, {} AS t{place}, MAX(abs({value})) AS g{place}, SUM(abs({value})) AS s{place}",
-                dialect.exact_sum(&value),
-            )
-        })
-        .collect();
     let sql = format!(
         "SELECT {arm} AS arm, SUM({facts}) AS facts, SUM({before}) AS before_assignment, SUM({after}) AS after_end{columns}\n\
          FROM {table}\nGROUP BY {arm}",
@@ -119,9 +115,26 @@ pub fn totals(scope: &Scope<'_>, name: &str, table: &str, measured: &[Measured])
         facts = dialect.of_tally("tally", "facts"),
         before = dialect.of_tally("tally", "before_assignment"),
         after = dialect.of_tally("tally", "after_end"),
+        columns = total_columns(scope, "", measured.iter()),
         table = dialect.intermediate(table),
     );
     Step::fetched(format!("{name}: totals"), sql)
+}
+
+/// What is summed of each column of a table that is called `alias`.
+pub(super) fn total_columns<'a>(
+    scope: &Scope<'_>,
+    alias: &str,
+    measured: impl Iterator<Item = &'a Measured>,
+) -> String {
+    let columns = measured.enumerate().map(|(place, column)| {
+        let value = column.sql(scope, alias);
+        format!(
+            ",\nCOUNT({value}) AS n{place}, {} AS t{place}, MAX(abs({value})) AS g{place}, SUM(abs({value})) AS s{place}",
+            scope.dialect.exact_sum(&value),
+        )
+    });
+    columns.collect()
 }
 
 /// For each arm: of each column, by its place, the sum of what its values deviate from its centre (`d0`) and of the squares
@@ -135,47 +148,62 @@ pub fn deviations(
 ) -> Step {
     let dialect = scope.dialect;
     let arm = dialect.of_tally("tally", "arm");
-    let columns: String = measured
-        .iter()
-        .enumerate()
-        .map(|(place, (column, centres))| {
-            let deviation = format!("({} - {})", column.sql(scope, ""), by_arm(scope, &arm, centres));
-            format!(
-                ",\n{} AS d{place}, {} AS q{place}",
-                dialect.exact_sum(&deviation),
-                dialect.exact_sum(&format!("{deviation} * {deviation}"))
-            )
-        })
-        .collect();
-    let products: String = pairs
-        .iter()
-        .enumerate()
-        .map(|(place, pair)| {
-            let sides = [&measured[pair.numerator], &measured[pair.denominator]];
-            let (is_either, product) = product(scope, &arm, sides.map(|(column, centres)| (column, centres, "")));
-            format!(",\n{} AS e{place}, {} AS p{place}", dialect.count_if(&is_either), dialect.exact_sum(&product))
-        })
-        .collect();
+    let columns = deviation_columns(scope, "", &arm, measured, pairs);
     let table = dialect.intermediate(table);
-    let sql = format!("SELECT {arm} AS arm{columns}{products}\nFROM {table}\nGROUP BY {arm}");
+    let sql = format!("SELECT {arm} AS arm{columns}\nFROM {table}\nGROUP BY {arm}");
     Step::fetched(format!("{name}: deviations"), sql)
 }
 
-/// The same for a pair of two tables.
-pub fn products(scope: &Scope<'_>, name: &str, sides: [(&Measured, &Centres, &str); 2]) -> Step {
+/// What is summed of the deviations of each column of a table that is called `alias`, from the centre of the `arm`.
+pub(super) fn deviation_columns(
+    scope: &Scope<'_>,
+    alias: &str,
+    arm: &str,
+    measured: &[(Measured, Centres)],
+    pairs: &[Pair],
+) -> String {
     let dialect = scope.dialect;
-    let [(numerator, numerator_centres, numerator_table), (denominator, denominator_centres, denominator_table)] =
-        sides;
+    let columns = measured.iter().enumerate().map(|(place, (column, centres))| {
+        let deviation = format!("({} - {})", column.sql(scope, alias), by_arm(scope, arm, centres));
+        format!(
+            ",\n{} AS d{place}, {} AS q{place}",
+            dialect.exact_sum(&deviation),
+            dialect.exact_sum(&format!("{deviation} * {deviation}"))
+        )
+    });
+    let products = pairs.iter().enumerate().map(|(place, pair)| {
+        let sides = [&measured[pair.later], &measured[pair.earlier]];
+        product_columns(scope, place, arm, sides.map(|(column, centres)| (column, centres, alias)))
+    });
+    columns.chain(products).collect()
+}
+
+/// How many subjects have one of both, and the sum of the products of what both deviate by.
+pub(super) fn product_columns(
+    scope: &Scope<'_>,
+    place: usize,
+    arm: &str,
+    sides: [(&Measured, &Centres, &str); 2],
+) -> String {
+    let (is_either, product) = product(scope, arm, sides);
+    format!(",\n{} AS e{place}, {} AS p{place}", scope.dialect.count_if(&is_either), scope.dialect.exact_sum(&product))
+}
+
+/// The same for pairs of which each side is in another table.
+pub fn products(scope: &Scope<'_>, name: &str, tables: [&str; 2], pairs: &[[(&Measured, &Centres); 2]]) -> Step {
+    let dialect = scope.dialect;
     let arm_of = |side: &str| dialect.of_tally(&format!("{side}.tally"), "arm");
     let arm = format!("COALESCE({}, {})", arm_of("x"), arm_of("y"));
-    let (is_either, product) =
-        product(scope, &arm, [(numerator, numerator_centres, "x."), (denominator, denominator_centres, "y.")]);
+    let products: String = pairs
+        .iter()
+        .enumerate()
+        .map(|(place, [(x, x_centres), (y, y_centres)])| {
+            product_columns(scope, place, &arm, [(x, x_centres, "x."), (y, y_centres, "y.")])
+        })
+        .collect();
+    let [x, y] = tables.map(|table| dialect.intermediate(table));
     let sql = format!(
-        "SELECT {arm} AS arm, {} AS e0, {} AS p0\nFROM {} AS x FULL JOIN {} AS y ON y.subject = x.subject\nGROUP BY {arm}",
-        dialect.count_if(&is_either),
-        dialect.exact_sum(&product),
-        dialect.intermediate(numerator_table),
-        dialect.intermediate(denominator_table),
+        "SELECT {arm} AS arm{products}\nFROM {x} AS x FULL JOIN {y} AS y ON y.subject = x.subject\nGROUP BY {arm}"
     );
     Step::fetched(format!("{name}: products"), sql)
 }

@@ -82,7 +82,7 @@ fn side(time: &str, operation: Operation, column: Option<&str>, more: Value) -> 
 
 #[test]
 fn text_of_users_stays_inside_its_quotes() {
-    let sql = scope().subjects(&assignments()).sql;
+    let sql = scope().subjects(&assignments(), SUBJECTS).sql;
     assert!(sql.contains("\"user\"\"id\"") && sql.contains("'it''s; DROP'") && sql.contains("'a''b'"), "{sql}");
     assert!(sql.contains("-- all of it\n)"), "a comment must end before the parenthesis: {sql}");
     let filter = json!({"filters": [{"property": "country", "operation": "not_equals", "values": ["{}", "x'y"]}]});
@@ -104,7 +104,7 @@ fn statements(sides: Vec<(Facts, Side)>) -> Vec<Step> {
         steps.extend(bounds(&scope, "Orders", &table.name, &table.measured));
         steps.push(totals(&scope, "Orders", &table.name, &table.measured));
         let centred: Vec<_> = table.measured.iter().map(|it| (it.clone(), vec![0.1 + 0.2, -1e300])).collect();
-        let pairs = if centred.len() > 1 { vec![Pair { numerator: 0, denominator: 1 }] } else { Vec::new() };
+        let pairs = if centred.len() > 1 { vec![Pair::of(0, 1)] } else { Vec::new() };
         steps.push(deviations(&scope, "Orders", &table.name, &centred, &pairs));
     }
     steps
@@ -117,7 +117,7 @@ fn the_steps_of_a_run_are_as_they_were() {
     let mut steps = vec![
         scope.census(&assignments()),
         scope.keys_seen(&assignments()),
-        scope.subjects(&assignments()),
+        scope.subjects(&assignments(), SUBJECTS),
         scope.traffic(&[]),
     ];
     let winsorization = json!({"winsorization": {"lower_value": 0, "upper_percentile": 0.99}});
