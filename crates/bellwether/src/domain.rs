@@ -30,6 +30,7 @@ pub mod results;
 pub mod run;
 pub mod signing;
 pub mod standing;
+pub mod status;
 pub mod topic;
 pub mod trusted_time;
 pub mod verdict;

@@ -18,7 +18,7 @@ use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::{Experiment, GivenMetric};
 use crate::domain::id::{CollectionId, ExperimentId};
-use crate::domain::lifecycle::{Decision, Status};
+use crate::domain::status::{Decision, Status};
 use crate::store::{changes, experiments};
 
 type ExperimentAnswer = Versioned<ExperimentView>;

@@ -6,9 +6,9 @@ use super::aggregation::{Timeframe, Winsorization};
 use super::clock::Timestamp;
 use super::configuration::Configuration;
 use super::id::{ExperimentId, GroupId, MetricId, RunId};
-use super::lifecycle::{Decision, Status};
 use super::metric::MetricSettings;
 use super::standing::Standing;
+use super::status::{Decision, Status};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Experiment {

@@ -13,84 +13,12 @@ mod by_itself;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::clock::Timestamp;
 use super::configuration::{Bound, Configuration};
-use super::error::{Conflict, FieldErrors, Refusal};
+use super::error::{FieldErrors, Refusal};
+use super::status::{Decision, DecisionOutcome, Status};
 
 pub use by_itself::{Due, FINAL_RUN_PATIENCE, REST, Transition, by_results, due, due_at, resumed};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Draft,
-    Running,
-    ReadyForReview,
-    WrapUp,
-    Concluded,
-}
-
-impl Status {
-    pub const ALL: [Self; 5] = [Self::Draft, Self::Running, Self::ReadyForReview, Self::WrapUp, Self::Concluded];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Draft => "draft",
-            Self::Running => "running",
-            Self::ReadyForReview => "ready_for_review",
-            Self::WrapUp => "wrap_up",
-            Self::Concluded => "concluded",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
-    }
-
-    /// What a user may do from here.
-    pub const fn legal_actions(self) -> &'static [&'static str] {
-        match self {
-            Self::Draft => &["start"],
-            Self::Running | Self::ReadyForReview | Self::WrapUp => &["decide"],
-            Self::Concluded => &["reopen"],
-        }
-    }
-
-    fn refuse(self, action: &str) -> Refusal {
-        Refusal::conflict(
-            Conflict::IllegalTransition,
-            format!(
-                "'{action}' is not possible while the status is '{}'; possible now: {}",
-                self.as_str(),
-                self.legal_actions().join(", ")
-            ),
-        )
-    }
-}
-
-/// What was decided about an experiment, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decision {
-    pub outcome: DecisionOutcome,
-    /// The key of the variation to keep; with the outcome `ship` or `rollback`, and only of this experiment.
-    #[serde(default)]
-    pub winning_variation: Option<String>,
-    #[serde(default)]
-    pub reason: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DecisionOutcome {
-    /// A variation won and is kept.
-    Ship,
-    /// The control is kept.
-    Rollback,
-    /// Nothing was learned that decides.
-    Inconclusive,
-}
 
 /// draft → running. Sets a start date that is unset or ahead to `now`.
 pub fn start(

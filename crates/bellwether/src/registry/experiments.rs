@@ -13,7 +13,8 @@ use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::experiment::{Experiment, NewExperiment};
 use crate::domain::id::ExperimentId;
-use crate::domain::lifecycle::{self, Status};
+use crate::domain::lifecycle;
+use crate::domain::status::Status;
 use crate::store::{StoreError, Tx, definitions, experiments, runs};
 
 impl Registry {

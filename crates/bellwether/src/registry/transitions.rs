@@ -14,8 +14,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
-use crate::domain::lifecycle::{self, Decision, Due, FINAL_RUN_PATIENCE, Status, Transition};
+use crate::domain::lifecycle::{self, Due, FINAL_RUN_PATIENCE, Transition};
 use crate::domain::run::{Mode, RunState};
+use crate::domain::status::{Decision, Status};
 use crate::store::{StoreError, Tx, changes, experiments, runs};
 
 /// When something is looked at again that was due and could not be done.

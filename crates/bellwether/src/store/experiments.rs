@@ -7,9 +7,9 @@ use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
-use crate::domain::lifecycle::Status;
 use crate::domain::metric::MetricSettings;
 use crate::domain::occurrence::{Occurrence, SHARES, STRIDE, Upcoming};
+use crate::domain::status::Status;
 use crate::params;
 
 const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \

@@ -7,8 +7,8 @@ use crate::domain::clock::Timestamp;
 use crate::domain::configuration::{Bound, Configuration};
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
-use crate::domain::lifecycle::{Decision, Status};
 use crate::domain::metric::MetricSettings;
+use crate::domain::status::{Decision, Status};
 use crate::store::experiments::Group;
 
 #[derive(Debug, Serialize)]

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Status, requirements_to_run};
+use super::requirements_to_run;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
 use crate::domain::experiment::Experiment;
+use crate::domain::status::Status;
 
 /// An experiment that somebody has just changed is left alone for so long, so that whoever sets one up in several requests
 /// is not overtaken.

@@ -43,6 +43,9 @@ pub struct Place {
     pub measured: usize,
 }
 
+/// The subjects of two properties' values, by the limits of their age.
+pub type CrossedByAge = Vec<(Vec<AgedBefore>, Crossed)>;
+
 /// All that was computed.
 #[derive(Default)]
 pub struct Values {
@@ -54,7 +57,7 @@ pub struct Values {
     /// Why some of the products are not there.
     pub failure: Option<String>,
     /// Of two properties: of all subjects, and of those that are old enough by some limits.
-    pub crossed: HashMap<(usize, usize), Vec<(Vec<AgedBefore>, Crossed)>>,
+    pub crossed: HashMap<(usize, usize), CrossedByAge>,
 }
 
 impl Values {

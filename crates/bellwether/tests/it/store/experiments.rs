@@ -7,9 +7,9 @@ use bellwether::domain::experiment::Experiment;
 use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, EventId, FactId, GroupId, MetricId, RunId, ScheduleId,
 };
-use bellwether::domain::lifecycle::{Decision, DecisionOutcome, Status};
 use bellwether::domain::metric::{Metric, MetricSettings};
 use bellwether::domain::occurrence::Upcoming;
+use bellwether::domain::status::{Decision, DecisionOutcome, Status};
 use bellwether::store::experiments::{self, Group};
 use bellwether::store::{Db, StoreError, changes, definitions, event_log, events};
 use bellwether_testkit::databases::Database;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::AssignmentSourceId;
-use crate::domain::lifecycle::{Decision, DecisionOutcome};
 use crate::domain::standing::Standing;
+use crate::domain::status::{Decision, DecisionOutcome};
 
 /// 2026-03-10, noon.
 const NOW: Timestamp = Timestamp::from_micros(1_773_144_000_000_000);
