@@ -1,10 +1,13 @@
 //! A server in this process, with a receiver that is told of every run's end.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether::app::{self, Running};
 use bellwether::config::Config;
+use bellwether::domain::clock::Clock;
+use bellwether::platform::clock::SystemClock;
 use bellwether::store::Db;
 use bellwether_bench::api::{Api, Refused};
 use bellwether_bench::receiver::{Options, Receiver};
@@ -67,6 +70,11 @@ impl Installation {
     }
 
     pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::by(Arc::new(SystemClock::start()), configure).await
+    }
+
+    /// By another clock than the machine's.
+    pub async fn by(clock: Arc<dyn Clock>, configure: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::defaults(folder.path());
         config.listen = ([127, 0, 0, 1], 0).into();
@@ -74,7 +82,7 @@ impl Installation {
         config.addresses.allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         config.program = PathBuf::from(PROGRAM);
         configure(&mut config);
-        let running = app::start(config.clone()).await.unwrap();
+        let running = app::start_by(config.clone(), clock).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
         let ends = Ends::subscribe(&api).await;
         let _closing = Closing(running.registry().db().clone());
