@@ -24,6 +24,7 @@ pub mod key;
 pub mod lifecycle;
 pub mod metric;
 pub mod occurrence;
+pub mod point;
 pub mod progress;
 pub mod recovery;
 pub mod results;

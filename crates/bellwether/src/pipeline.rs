@@ -12,6 +12,7 @@ mod counts;
 mod discovery;
 pub mod explain;
 mod findings;
+mod history;
 mod inference;
 mod plan;
 mod progress;

@@ -18,6 +18,7 @@ pub mod lived;
 pub mod outcomes;
 pub mod overview;
 pub mod pending;
+pub mod points;
 pub mod recoveries;
 pub mod retention;
 pub mod runs;

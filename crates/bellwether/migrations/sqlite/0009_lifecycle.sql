@@ -16,3 +16,13 @@ ALTER TABLE experiments ADD COLUMN entry_fact_source_id TEXT REFERENCES fact_sou
 -- Guardrails are attached to every new experiment of their entity.
 ALTER TABLE metrics ADD COLUMN is_guardrail INTEGER NOT NULL DEFAULT 0 CHECK (is_guardrail IN (0, 1));
 CREATE INDEX metrics_guardrails ON metrics (entity_id) WHERE is_guardrail = 1;
+
+-- What an experiment's figures were at the end of each day, by the last run of that day or by one that filled it in.
+CREATE TABLE result_points (
+    experiment_id INTEGER NOT NULL REFERENCES experiments (id),
+    day           TEXT NOT NULL,
+    run_id        TEXT NOT NULL,
+    figures       TEXT NOT NULL,
+    PRIMARY KEY (experiment_id, day)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE runs ADD COLUMN fills_history INTEGER NOT NULL DEFAULT 0;

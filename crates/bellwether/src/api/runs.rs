@@ -15,17 +15,33 @@ use super::views::run::{RequestedRunView, RunInFull, RunView, StepInFull, StepVi
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::id::RunId;
+use crate::domain::point::Point;
 use crate::domain::results::{Results, Traffic};
-use crate::domain::run::{Mode, Run, RunState};
+use crate::domain::run::{Asked, Mode, Run, RunState};
 use crate::pipeline::explain;
 use crate::registry::Result;
-use crate::store::{Tx, experiments, runs};
+use crate::store::{Tx, experiments, points, runs};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    mode: Option<Mode>,
+    /// Whether what the figures were at the ends of earlier days is computed as well.
     #[serde(default)]
-    mode: Mode,
+    history: bool,
+}
+
+impl Request {
+    fn asked(&self) -> Result<Asked> {
+        match (self.mode, self.history) {
+            (Some(Mode::Incremental), true) => {
+                let reason = "it was given with the mode 'incremental'; earlier days are filled in by a full run: set mode to 'full'";
+                Err(Refusal::invalid("history", reason).into())
+            }
+            (None, true) => Ok(Asked { mode: Mode::Full, fills_history: true }),
+            (mode, fills_history) => Ok(Asked { mode: mode.unwrap_or_default(), fills_history }),
+        }
+    }
 }
 
 /// A run, and how far it is.
@@ -42,7 +58,7 @@ pub async fn request(
     Body(request): Body<Request>,
 ) -> Answer<Accepted<RequestedRunView>> {
     let id = api.experiment_id(&id).await?;
-    let requested = api.registry.request_run(actor, id, request.mode).await?;
+    let requested = api.registry.request_run(actor, id, request.asked()?).await?;
     let is_joined = requested.is_joined;
     let run = api.read(move |tx| shown(tx, &requested.run)).await?;
     Ok(Accepted(Json(RequestedRunView { run, is_joined })))
@@ -126,4 +142,34 @@ pub async fn results(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<
 
 pub async fn traffic(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Traffic>> {
     Ok(Json(published(&api, &id).await?.traffic))
+}
+
+/// What one run found, also if another has come after it.
+pub async fn results_of_run(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Results>> {
+    let id: RunId = parse_id(&id)?;
+    let found = api
+        .read(move |tx| {
+            runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
+            Ok(runs::results(tx, id)?)
+        })
+        .await?;
+    let hint = "it has not ended, or not in a success; see the run";
+    Ok(Json(found.ok_or(Refusal::NotFound { kind: "result of run", id: id.to_string(), hint })?))
+}
+
+/// What the figures were at the end of each day, oldest first; the cursor is a day.
+pub async fn over_time(
+    State(api): State<Shared>,
+    Ids(id): Ids<String>,
+    Params(page): Params<PageParams>,
+) -> Answer<Json<Page<Point>>> {
+    let id = api.experiment_id(&id).await?;
+    let limit = check_limit(page.limit)?;
+    let found = api
+        .read(move |tx| {
+            experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
+            Ok(points::list(tx, id, &page.after, limit)?)
+        })
+        .await?;
+    Ok(Page::of(&found, limit, |point| point.day.clone(), Clone::clone))
 }

@@ -123,6 +123,8 @@ pub struct Run {
     pub id: RunId,
     pub experiment_id: ExperimentId,
     pub mode: Mode,
+    /// Whether it computes what the figures were at the end of earlier days, where that is not known.
+    pub fills_history: bool,
     pub is_manual: bool,
     pub state: RunState,
     pub actor: Actor,
@@ -140,12 +142,30 @@ pub struct Run {
     pub definitions: Option<String>,
 }
 
+/// What a run is asked to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub mode: Mode,
+    /// See [`Run::fills_history`]; of a full run only.
+    pub fills_history: bool,
+}
+
+impl From<Mode> for Asked {
+    fn from(mode: Mode) -> Self {
+        Self { mode, fills_history: false }
+    }
+}
+
 /// The run that answers a request, of those of the experiment that have not ended; `None`: another must be queued. A request
-/// joins a queued run, which has to become a full one where a full one is asked for, and a running one that is of the same
-/// mode and definitions.
-pub fn answering<'a>(open: &'a [Run], mode: Mode, definitions: &str) -> Option<&'a Run> {
+/// joins a queued run, which has to become as much as is asked for, and a running one that is of the same mode and
+/// definitions and fills in as much.
+pub fn answering<'a>(open: &'a [Run], asked: Asked, definitions: &str) -> Option<&'a Run> {
     let queued = open.iter().find(|run| run.state == RunState::Queued);
-    let is_same = |run: &&Run| run.mode == mode && run.definitions.as_deref() == Some(definitions);
+    let is_same = |run: &&Run| {
+        run.mode == asked.mode
+            && (run.fills_history || !asked.fills_history)
+            && run.definitions.as_deref() == Some(definitions)
+    };
     queued.or_else(|| open.iter().find(is_same))
 }
 
@@ -239,6 +259,7 @@ mod tests {
             id: RunId::of(1),
             experiment_id: 1,
             mode,
+            fills_history: false,
             is_manual: true,
             state,
             actor: Actor::System,
@@ -253,13 +274,17 @@ mod tests {
             warnings: Vec::new(),
             definitions: Some(definitions.to_owned()),
         };
-        let (full, incremental) = (Mode::Full, Mode::Incremental);
-        let running = run(RunState::Running, full, "a");
+        let running = run(RunState::Running, Mode::Full, "a");
+        let (full, incremental) = (Asked::from(Mode::Full), Asked::from(Mode::Incremental));
         assert_eq!(answering(&[], full, "a"), None);
         assert_eq!(answering(std::slice::from_ref(&running), full, "a"), Some(&running));
         assert_eq!(answering(std::slice::from_ref(&running), incremental, "a"), None);
         assert_eq!(answering(std::slice::from_ref(&running), full, "b"), None);
-        let queued = run(RunState::Queued, incremental, "b");
+        let with_history = Asked { fills_history: true, ..full };
+        assert_eq!(answering(std::slice::from_ref(&running), with_history, "a"), None, "it fills nothing in");
+        let filling = Run { fills_history: true, ..running.clone() };
+        assert_eq!(answering(std::slice::from_ref(&filling), full, "a"), Some(&filling));
+        let queued = run(RunState::Queued, Mode::Incremental, "b");
         let both = [running.clone(), queued.clone()];
         assert_eq!(answering(&both, incremental, "c"), Some(&queued), "it reads what there is when it starts");
         assert_eq!(answering(&both, full, "c"), Some(&queued), "it is made a full one");

@@ -68,6 +68,8 @@ pub struct Computation<'a> {
     pub experiment: &'a Experiment,
     pub found: &'a mut Found,
     pub steps: u32,
+    /// The earlier day that it is of.
+    pub day: Option<String>,
 }
 
 /// A fact source in use: its columns, and what became of its rows.

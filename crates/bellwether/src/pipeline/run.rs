@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::Limits;
 use super::compute::{Computation, Failed, Found};
+use super::history;
 use crate::domain::experiment::Experiment;
 use crate::domain::results::{MetricResult, Results};
 use crate::domain::run::Run;
@@ -20,9 +21,9 @@ pub async fn carry_out(
     let scratch = limits.scratch.join(run.id.to_string());
     let mut found = Found::default();
     let mut computation =
-        Computation { registry: &registry, run: &run, experiment: &experiment, found: &mut found, steps: 0 };
+        Computation { registry: &registry, run: &run, experiment: &experiment, found: &mut found, steps: 0, day: None };
     let outcome = tokio::select! {
-        outcome = computation.compute(&limits, &scratch) => outcome,
+        outcome = history::compute_all(&mut computation, &limits, &scratch) => outcome,
         () = registry.clock().sleep(limits.timeout) => Err(Failed(format!("it took longer than {} s and was stopped", limits.timeout.as_secs()))),
         // A sender that is dropped does not cancel: the pipeline holds it as long as the run is under way.
         Ok(reason) = cancelled => Err(Failed(reason.to_owned())),

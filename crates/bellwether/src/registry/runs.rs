@@ -18,13 +18,14 @@ use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::lifecycle;
 use crate::domain::metric::Metric;
+use crate::domain::point::Point;
 use crate::domain::results::Results;
-use crate::domain::run::{self, LATENESS, LoggedStep, Mode, Run, RunState, Window};
+use crate::domain::run::{self, Asked, LATENESS, LoggedStep, Mode, Run, RunState, Window};
 use crate::domain::standing::Standing;
 use crate::domain::status::Status;
 use crate::domain::warehouse::Warehouse;
 use crate::domain::warning::Warning;
-use crate::store::{StoreError, Tx, definitions, experiments, runs};
+use crate::store::{StoreError, Tx, definitions, experiments, points, runs};
 
 /// When an experiment is looked at again that cannot be read, or whose schedule cannot.
 const UNREADABLE_WAIT: Duration = Duration::from_mins(10);
@@ -50,13 +51,14 @@ pub struct Ending {
 }
 
 impl Registry {
-    pub async fn request_run(&self, actor: Actor, id: ExperimentId, mode: Mode) -> Result<Requested> {
+    pub async fn request_run(&self, actor: Actor, id: ExperimentId, asked: impl Into<Asked>) -> Result<Requested> {
+        let asked = asked.into();
         self.command(move |context, tx| {
             let experiment = context.lock(tx, id)?;
             if experiment.status == Status::Draft {
                 return Err(Refusal::conflict(Conflict::State, "the experiment is a draft; start it, then run").into());
             }
-            context.open_run(tx, &experiment, &actor, mode, true, None)
+            context.open_run(tx, &experiment, &actor, asked, true, None)
         })
         .await
     }
@@ -93,6 +95,16 @@ impl Registry {
             Ok(experiment.map(|experiment| (run, experiment)))
         })
         .await
+    }
+
+    /// Keeps what the figures of an experiment were at the end of an earlier day.
+    pub async fn keep_point(&self, id: ExperimentId, point: Point) -> Result<()> {
+        self.command(move |_, tx| Ok(points::save(tx, id, &point)?)).await
+    }
+
+    /// The days of which the figures are known.
+    pub async fn known_days(&self, id: ExperimentId) -> Result<Vec<String>> {
+        self.db().read(move |tx: &mut dyn Tx| Ok(points::days(tx, id)?)).await
     }
 
     /// Notes how many statements a run will have.
@@ -159,6 +171,7 @@ impl Context {
             let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;
             run.is_data_updated = previous.is_none_or(|previous| !previous.same_figures(results));
             runs::insert_results(tx, experiment.id, results)?;
+            points::save(tx, experiment.id, &Point::of(results, run.window))?;
             let from = json!(experiment.results_run_id);
             changes.push(FieldChange { field: "results_run_id".into(), from, to: json!(run.id) });
             experiment.results_run_id = Some(run.id);
@@ -225,7 +238,7 @@ impl Context {
         if is_past_schedule(&experiment, now) {
             return Ok(experiments::set_next_run(tx, id, None)?);
         }
-        match self.open_run(tx, &experiment, &Actor::System, Mode::Incremental, false, None) {
+        match self.open_run(tx, &experiment, &Actor::System, Mode::Incremental.into(), false, None) {
             Ok(_) => {}
             // Nothing to scan yet: the next time, perhaps.
             Err(Error::Refused(reason)) => {
@@ -242,18 +255,23 @@ impl Context {
         tx: &mut dyn Tx,
         experiment: &Experiment,
         actor: &Actor,
-        mode: Mode,
+        asked: Asked,
         is_manual: bool,
         not_before: Option<Timestamp>,
     ) -> Result<Requested> {
         let definitions = definitions_of(tx, experiment)?;
         let mut open = runs::open_of(tx, experiment.id)?;
         open.retain(|run| not_before.is_none_or(|not_before| run.created_at >= not_before));
-        if let Some(run) = run::answering(&open, mode, &definitions) {
-            let is_to_be_full = mode == Mode::Full && run.mode != Mode::Full;
-            let run = Run { mode: if is_to_be_full { Mode::Full } else { run.mode }, ..run.clone() };
+        if let Some(run) = run::answering(&open, asked, &definitions) {
+            let Asked { mode, fills_history } = asked;
+            let is_more = mode == Mode::Full && run.mode != Mode::Full || fills_history && !run.fills_history;
+            let run = Run {
+                mode: if is_more { Mode::Full } else { run.mode },
+                fills_history: run.fills_history || fills_history,
+                ..run.clone()
+            };
             // Another node may have started it since it was read; then another is queued, and nothing of that one touched.
-            if !is_to_be_full || runs::make_full(tx, run.id)? {
+            if !is_more || runs::make_full(tx, run.id, fills_history)? {
                 return Ok(Requested { run, is_joined: true });
             }
         }
@@ -261,12 +279,13 @@ impl Context {
         let run = Run {
             id: RunId::of(self.setup.ids.next()),
             experiment_id: experiment.id,
-            mode,
+            mode: asked.mode,
+            fills_history: asked.fills_history,
             is_manual,
             state: RunState::Queued,
             actor: actor.clone(),
             // Nothing is kept between runs yet, so that an incremental one scans everything, and says so.
-            window: Window::of(&experiment.configuration, mode, None, now)?,
+            window: Window::of(&experiment.configuration, asked.mode, None, now)?,
             created_at: now,
             started_at: None,
             ended_at: None,

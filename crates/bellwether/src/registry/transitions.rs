@@ -119,7 +119,7 @@ impl Context {
             for run in open.iter().filter(|run| run.state == RunState::Queued) {
                 self.end_open_run(tx, experiment, run.clone(), "a final run takes its place")?;
             }
-            match self.open_run(tx, experiment, &Actor::System, Mode::Full, false, Some(end)) {
+            match self.open_run(tx, experiment, &Actor::System, Mode::Full.into(), false, Some(end)) {
                 Ok(_) => {}
                 Err(Error::Refused(reason)) => {
                     tracing::info!(experiment = experiment.id, %reason, "a final run was not opened");

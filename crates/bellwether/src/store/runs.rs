@@ -9,7 +9,7 @@ use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::params;
 
 const COLUMNS: &str = "id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions";
+                       error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions, fills_history";
 
 fn decode(row: &Row) -> Result<Run, StoreError> {
     Ok(Run {
@@ -29,6 +29,7 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
         imbalance_p_value: row.get("imbalance_p_value")?,
         warnings: row.optional_json("warnings")?.unwrap_or_default(),
         definitions: row.get("definitions")?,
+        fills_history: row.get("fills_history")?,
     })
 }
 
@@ -36,8 +37,8 @@ fn decode(row: &Row) -> Result<Run, StoreError> {
 pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO runs (id, experiment_id, mode, is_manual, state, actor, window_start, window_end, created_at, started_at, ended_at, \
-         error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (id) DO UPDATE SET \
+         error, is_data_updated, is_traffic_imbalance, imbalance_p_value, warnings, definitions, fills_history) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (id) DO UPDATE SET \
          state = excluded.state, started_at = excluded.started_at, ended_at = excluded.ended_at, error = excluded.error, \
          is_data_updated = excluded.is_data_updated, is_traffic_imbalance = excluded.is_traffic_imbalance, \
          imbalance_p_value = excluded.imbalance_p_value, warnings = excluded.warnings",
@@ -58,7 +59,8 @@ pub fn save(tx: &mut dyn Tx, run: &Run) -> Result<(), StoreError> {
             run.is_traffic_imbalance,
             run.imbalance_p_value,
             to_json(&run.warnings)?,
-            run.definitions.clone()
+            run.definitions.clone(),
+            run.fills_history
         ],
     )
     .map(drop)
@@ -74,10 +76,11 @@ pub fn lock(tx: &mut dyn Tx, id: RunId) -> Result<Option<Run>, StoreError> {
     query_one(tx, "runs", &sql, params![id], decode)
 }
 
-/// Makes a queued run a full one; `false` if it is queued no more.
-pub fn make_full(tx: &mut dyn Tx, id: RunId) -> Result<bool, StoreError> {
-    let sql = "UPDATE runs SET mode = $2 WHERE id = $1 AND state = 'queued'";
-    Ok(tx.execute(sql, params![id, Mode::Full.as_str()])? == 1)
+/// Makes a queued run a full one, that fills in earlier days if that is asked for; `false` if it is queued no more.
+pub fn make_full(tx: &mut dyn Tx, id: RunId, fills_history: bool) -> Result<bool, StoreError> {
+    let sql = "UPDATE runs SET mode = $2, fills_history = CASE WHEN $3 = 1 THEN 1 ELSE fills_history END \
+               WHERE id = $1 AND state = 'queued'";
+    Ok(tx.execute(sql, params![id, Mode::Full.as_str(), fills_history])? == 1)
 }
 
 /// Notes which node carries a run out.

@@ -8,6 +8,7 @@ mod discovery;
 mod ends;
 mod failures;
 mod figures;
+mod history;
 mod installation;
 mod lifecycle;
 mod never_wrong;

@@ -31,6 +31,7 @@ impl Computation<'_> {
             Rows::Fetched => None,
         };
         let Step { name, sql, .. } = step.clone();
+        let name = self.day.as_ref().map_or(name.clone(), |day| format!("{day}: {name}"));
         let mut logged = LoggedStep { name, sql, kept_as, rows: None, duration_us: None, error: None };
         // The log shows a statement while it runs.
         self.log(position, logged.clone()).await;
@@ -49,7 +50,7 @@ impl Computation<'_> {
     /// So that readers know how far it is; without it, the run goes on as well.
     pub(super) async fn expect_steps(&self, typed: &[Result<Typed, String>]) {
         let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
-        let count = progress::steps_expected(&good) as u64;
+        let count = u64::from(self.steps) + progress::steps_expected(&good) as u64;
         if let Err(error) = self.registry.expect_steps(self.run.id, count).await {
             tracing::warn!(%error, run = %self.run.id, "how many steps a run will have cannot be written");
         }

@@ -18,6 +18,7 @@ fn queued(id: u128, experiment_id: i64) -> Run {
         id: RunId::of(id),
         experiment_id,
         mode: Mode::Full,
+        fills_history: false,
         is_manual: true,
         state: RunState::Queued,
         actor: Actor::Key { id: KeyId::of(4), name: "ci \u{2028}".into() },
@@ -57,8 +58,8 @@ async fn a_run_goes_through_its_states(database: Database) {
     save(&next).await.unwrap();
     assert_eq!(read(&db, move |tx| runs::open_of(tx, experiment)).await.unwrap(), [run.clone(), next]);
     assert_eq!(read(&db, |tx| runs::startable(tx, 9)).await.unwrap(), [], "it waits for the one that runs");
-    assert!(write(&db, |tx| runs::make_full(tx, RunId::of(2))).await.unwrap(), "it is queued");
-    assert!(!write(&db, |tx| runs::make_full(tx, RunId::of(1))).await.unwrap(), "what runs stays as it is");
+    assert!(write(&db, |tx| runs::make_full(tx, RunId::of(2), false)).await.unwrap(), "it is queued");
+    assert!(!write(&db, |tx| runs::make_full(tx, RunId::of(1), false)).await.unwrap(), "what runs stays as it is");
     progresses(&db, run.id).await;
     (run.state, run.ended_at, run.error) = (RunState::Failure, Some(at(40)), Some("no such table".into()));
     (run.is_data_updated, run.is_traffic_imbalance, run.imbalance_p_value) = (true, true, Some(1e-300));
