@@ -46,6 +46,8 @@ pub async fn expose(State(api): State<Shared>) -> Answer<impl IntoResponse> {
     page.gauge("bellwether_build_info", "1; the version is a label.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     counted(&api, &mut page);
+    page.gauge("bellwether_clock_doubted", "Whether changes by date do not go by what the clock says just now.")
+        .sample(&[], u8::from(api.registry.clock_doubt().is_some()));
     let overview = api.look().await;
     page.gauge("bellwether_database_up", "Whether the database could be read for this page.")
         .sample(&[], u8::from(overview.is_some()));
