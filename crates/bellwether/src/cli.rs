@@ -3,6 +3,7 @@
 mod api_client;
 mod demo;
 mod listen;
+mod progress_bar;
 mod receiver;
 mod serve;
 

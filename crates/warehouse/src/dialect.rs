@@ -69,6 +69,13 @@ impl Dialect {
         }
     }
 
+    /// The first characters of a text.
+    pub fn prefix(self, expr: &str, characters: usize) -> String {
+        match self {
+            Dialect::DataFusion => format!("left({expr}, {characters})"),
+        }
+    }
+
     /// How many characters a text has.
     pub fn length(self, expr: &str) -> String {
         match self {

@@ -20,6 +20,7 @@ use bellwether_webhook::Secret;
 use tokio::time;
 
 use super::api_client::ApiClient;
+use super::progress_bar;
 use super::receiver::{Behaviour, Receiver};
 use crate::domain::id::{self, Ids};
 use crate::platform::clock::SystemClock;
@@ -43,6 +44,7 @@ pub struct Demo {
 
 /// A line of the demo's output. Whoever closed the pipe has seen enough.
 fn say(line: impl fmt::Display) {
+    progress_bar::clear();
     let _ = writeln!(io::stdout(), "{line}");
 }
 

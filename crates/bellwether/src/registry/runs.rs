@@ -121,6 +121,10 @@ impl Registry {
     pub async fn end_run(&self, id: RunId, ending: Ending) -> Result<bool> {
         self.command(move |context, tx| {
             let Some(run) = runs::get(tx, id)? else { return Err(Refusal::not_found("run", id).into()) };
+            // The experiment of one that has ended may be gone.
+            if run.state != RunState::Running {
+                return Ok(false);
+            }
             let mut experiment = context.lock(tx, run.experiment_id)?;
             // Looked up again under the lock, for another may have ended it meanwhile.
             let Some(run) = runs::lock(tx, id)?.filter(|run| run.state == RunState::Running) else {

@@ -10,6 +10,7 @@ use super::{
     say, tables, trial,
 };
 use crate::cli::api_client::{ApiClient, ApiError};
+use crate::cli::progress_bar::ProgressBar;
 use crate::domain::results::Results;
 
 /// How long one event may take before the story goes on without it; longer than the first retry.
@@ -150,14 +151,17 @@ impl<'a> Story<'a> {
     async fn run(&self, experiment: u64) -> Result<(), ApiError> {
         let requested = self.api.post(&format!("experiments/{experiment}/runs"), json!({"mode": "full"})).await?;
         let path = format!("runs/{}", id(&requested));
+        let bar = ProgressBar::on_terminal();
         let mut looks = time::interval(BETWEEN_LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
             let run = self.api.get(&path).await?;
             if matches!(run["state"].as_str(), Some("queued" | "running")) {
+                bar.draw(&run["progress"]);
                 continue;
             }
+            drop(bar);
             let reason = run["error"].as_str().map(|error| format!(": {error}")).unwrap_or_default();
             say(format_args!("run {}{reason}", run["state"].as_str().unwrap_or("without a state")));
             return Ok(());

@@ -8,6 +8,9 @@ use crate::pipeline::columns::{Columns, Key, KeyKind, Time};
 /// Keys and unknown variations that are named.
 pub const MOST_KEYS: usize = 20;
 
+/// Of a property's value, in characters; what is longer is cut.
+const LONGEST_VALUE: usize = 200;
+
 /// The columns of an assignment source, as its types allow them to be read.
 #[derive(Debug, Clone)]
 pub struct Assignments {
@@ -35,7 +38,10 @@ impl Assignments {
             experiment_key: columns.key(&source.columns.experiment_key)?,
             variation: columns.key(&source.columns.variation)?,
             properties: (source.columns.properties.iter())
-                .map(|name| Ok(Property { name: name.clone(), sql: columns.property(name)? }))
+                .map(|name| {
+                    let sql = columns.dialect.prefix(&columns.property(name)?, LONGEST_VALUE);
+                    Ok(Property { name: name.clone(), sql })
+                })
                 .collect::<Result<_, String>>()?,
         })
     }
