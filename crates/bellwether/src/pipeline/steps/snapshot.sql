@@ -160,3 +160,64 @@ exact_sum((v0 - (CASE get_field(tally, 'arm') WHEN 0 THEN CAST('3.00000000000000
 FROM bellwether."values_0"
 GROUP BY get_field(tally, 'arm');
 
+-- assigned subjects: Kept("assigned")
+SELECT subject, MIN(arm) AS arm, MIN(assigned_at) AS assigned_at, MIN(arm) <> MAX(arm) AS is_mixed, FIRST_VALUE(p0 ORDER BY assigned_at, p0 NULLS LAST) AS p0
+FROM (SELECT "user""id" AS subject, CASE "v" WHEN 'a''b' THEN 0 WHEN 'control' THEN 1 END AS arm, left("country", 200) AS p0, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS assigned_at
+FROM (
+SELECT * FROM a -- all of it
+) AS "assignments"
+WHERE "e" = 'it''s; DROP') AS rows_of_experiment
+WHERE subject IS NOT NULL AND arm IS NOT NULL AND assigned_at >= 0 AND assigned_at < 86400000000
+GROUP BY subject;
+
+-- Orders: entries: Kept("subjects")
+SELECT a.subject AS subject, MIN(a.arm) AS arm, MIN(greatest(f.at, a.assigned_at)) AS assigned_at, MIN(a.is_mixed) AS is_mixed, MIN(a.p0) AS p0
+FROM bellwether."assigned" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON CAST((f.subject) AS VARCHAR) = a.subject
+WHERE f.at >= a.assigned_at AND f.at < 172800000000
+GROUP BY a.subject;
+
+-- assigned: Fetched
+SELECT COUNT(*) AS subjects
+FROM bellwether."assigned"
+WHERE NOT is_mixed;
+
+-- values of 'country': Fetched
+SELECT a.p0 AS value, COUNT(*) AS subjects, COUNT(*) FILTER (WHERE a.arm = 0) AS arm_0, COUNT(*) FILTER (WHERE a.arm = 1) AS arm_1
+FROM bellwether."subjects" AS a
+WHERE NOT a.is_mixed
+GROUP BY a.p0
+ORDER BY subjects DESC, value
+LIMIT 50;
+
+-- Orders: by 'country': Fetched
+SELECT (CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END) * 2 + a.arm AS arm,
+COUNT(v.v0) AS n0, exact_sum(v.v0) AS t0, MAX(abs(v.v0)) AS g0, SUM(abs(v.v0)) AS s0,
+COUNT(v.v1) AS n1, exact_sum(v.v1) AS t1, MAX(abs(v.v1)) AS g1, SUM(abs(v.v1)) AS s1,
+exact_sum((v.v0 - (CASE a.arm WHEN 0 THEN CAST('1e0' AS DOUBLE) WHEN 1 THEN CAST('2e0' AS DOUBLE) END))) AS d0, exact_sum((v.v0 - (CASE a.arm WHEN 0 THEN CAST('1e0' AS DOUBLE) WHEN 1 THEN CAST('2e0' AS DOUBLE) END)) * (v.v0 - (CASE a.arm WHEN 0 THEN CAST('1e0' AS DOUBLE) WHEN 1 THEN CAST('2e0' AS DOUBLE) END))) AS q0
+FROM bellwether."subjects" AS a JOIN bellwether."values_0" AS v ON v.subject = a.subject
+GROUP BY (CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END) * 2 + a.arm;
+
+-- Orders: by 'country': Fetched
+SELECT (CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END) * 2 + a.arm AS arm,
+COUNT(*) FILTER (WHERE (x.v0 IS NOT NULL OR y.v1 IS NOT NULL)) AS e0, exact_sum(CASE WHEN (x.v0 IS NOT NULL OR y.v1 IS NOT NULL) THEN (COALESCE(x.v0, CAST('0e0' AS DOUBLE)) - (CASE a.arm WHEN 0 THEN CAST('1e0' AS DOUBLE) WHEN 1 THEN CAST('2e0' AS DOUBLE) END)) * (COALESCE(y.v1, CAST('0e0' AS DOUBLE)) - (CASE a.arm WHEN 0 THEN CAST('3e0' AS DOUBLE) WHEN 1 THEN CAST('4e0' AS DOUBLE) END)) END) AS p0
+FROM bellwether."subjects" AS a LEFT JOIN bellwether."values_0" AS x ON x.subject = a.subject
+LEFT JOIN bellwether."values_1" AS y ON y.subject = a.subject
+WHERE NOT a.is_mixed
+GROUP BY (CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END) * 2 + a.arm;
+
+-- values_0 and values_1: products: Fetched
+SELECT COALESCE(get_field(x.tally, 'arm'), get_field(y.tally, 'arm')) AS arm,
+COUNT(*) FILTER (WHERE (x.v0 IS NOT NULL OR y.v1 IS NOT NULL)) AS e0, exact_sum(CASE WHEN (x.v0 IS NOT NULL OR y.v1 IS NOT NULL) THEN (COALESCE(x.v0, CAST('0e0' AS DOUBLE)) - (CASE COALESCE(get_field(x.tally, 'arm'), get_field(y.tally, 'arm')) WHEN 0 THEN CAST('1e0' AS DOUBLE) WHEN 1 THEN CAST('2e0' AS DOUBLE) END)) * (COALESCE(y.v1, CAST('0e0' AS DOUBLE)) - (CASE COALESCE(get_field(x.tally, 'arm'), get_field(y.tally, 'arm')) WHEN 0 THEN CAST('3e0' AS DOUBLE) WHEN 1 THEN CAST('4e0' AS DOUBLE) END)) END) AS p0
+FROM bellwether."values_0" AS x FULL JOIN bellwether."values_1" AS y ON y.subject = x.subject
+GROUP BY COALESCE(get_field(x.tally, 'arm'), get_field(y.tally, 'arm'));
+
+-- properties together: Fetched
+SELECT a.arm AS arm, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END AS x, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END AS y, COUNT(*) AS subjects
+FROM bellwether."subjects" AS a
+WHERE NOT a.is_mixed
+GROUP BY a.arm, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END;
+

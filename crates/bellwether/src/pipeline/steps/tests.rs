@@ -38,10 +38,14 @@ fn scope() -> Scope<'static> {
 }
 
 fn assignments() -> Assignments {
+    assignments_with(&[])
+}
+
+fn assignments_with(properties: &[&str]) -> Assignments {
     let source: AssignmentSource = serde_json::from_value(json!({
         "name": "s", "warehouse_id": WarehouseId::of(1), "entity_id": EntityId::of(1),
         "sql": "SELECT * FROM a -- all of it",
-        "columns": {"subject": "user\"id", "timestamp": "at", "experiment_key": "e", "variation": "v"},
+        "columns": {"subject": "user\"id", "timestamp": "at", "experiment_key": "e", "variation": "v", "properties": properties},
     }))
     .unwrap();
     let columns = columns();
@@ -110,6 +114,27 @@ fn statements(sides: Vec<(Facts, Side)>) -> Vec<Step> {
     steps
 }
 
+/// Of subjects with a property that enter by a source, and of a metric with its past.
+fn of_properties() -> Vec<Step> {
+    let (scope, assignments) = (scope(), assignments_with(&["country"]));
+    let (facts, side) = side("at", Operation::Sum, Some("amount"), json!({}));
+    let measured =
+        |output| Measured { output, rules: side.output.rules.clone(), winsorization: None, bounds: Bounds::default() };
+    let columns = [(measured(0), vec![1.0, 2.0]), (measured(1), vec![3.0, 4.0])];
+    let places = Places { property: 0, values: vec![Some("it's".into()), None], has_rest: true };
+    let both = [(&columns[0].0, &columns[0].1), (&columns[1].0, &columns[1].1)];
+    vec![
+        scope.subjects(&assignments, ASSIGNED),
+        scope.entered(&assignments, &facts),
+        scope.assigned(),
+        property_values(&scope, 0, "country", &[]),
+        cells(&scope, "Orders: by 'country'", "values_0", &places, &columns, 1, &[]),
+        cell_products(&scope, "Orders: by 'country'", ["values_0", "values_1"], &places, both),
+        products(&scope, "values_0 and values_1", ["values_0", "values_1"], &[both]),
+        crossed(&scope, [&places, &places], &[]),
+    ]
+}
+
 /// A change of any statement shows in a change of the file.
 #[test]
 fn the_steps_of_a_run_are_as_they_were() {
@@ -143,6 +168,7 @@ fn the_steps_of_a_run_are_as_they_were() {
         side("at", Operation::TimeTo, Some("amount"), json!({})),
     ]));
     steps.extend(statements(vec![side("day", Operation::Count, None, json!({}))]));
+    steps.extend(of_properties());
     let text: String =
         steps.iter().map(|step| format!("-- {}: {:?}\n{};\n\n", step.name, step.rows, step.sql)).collect();
     let expected = include_str!("snapshot.sql");
