@@ -17,6 +17,7 @@ mod inference;
 mod plan;
 mod progress;
 mod properties;
+mod reading;
 mod run;
 mod session;
 mod steps;

@@ -72,7 +72,7 @@ pub async fn scan(
     let scan = api.queries.scan(&warehouse.engine, &name, &source.body, source.version).await;
     let scan = scan.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("sql", reason)),
-        QueryError::Busy => Problem::busy(error.to_string()),
+        QueryError::Busy | QueryError::Reading => Problem::busy(error.to_string()),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     api.registry.keep_scan(id, scan).await?;

@@ -144,7 +144,7 @@ impl Api {
             }
             Err(QueryError::Missing(_)) => Ok(None),
             Err(QueryError::Sql(reason)) => Err(Refusal::invalid("sql", reason).into()),
-            Err(error @ QueryError::Busy) => Err(Problem::busy(error.to_string())),
+            Err(error @ (QueryError::Busy | QueryError::Reading)) => Err(Problem::busy(error.to_string())),
             Err(QueryError::Failed(reason)) => Err(not_answered(&reason)),
         }
     }
@@ -225,7 +225,7 @@ pub async fn preview<S: Previewed>(
     let preview = api.queries.preview(&warehouse.engine, &api.scratch_name(), source.sql(), rows.limit).await;
     let (columns, table) = preview.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("sql", reason)),
-        QueryError::Busy => Problem::busy(error.to_string()),
+        QueryError::Busy | QueryError::Reading => Problem::busy(error.to_string()),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     let dialect = warehouse_config(&warehouse.engine, &[]).dialect();

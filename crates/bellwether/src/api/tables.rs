@@ -45,7 +45,7 @@ pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Jso
     let warehouse = found.ok_or_else(|| Refusal::not_found("warehouse", id))?.body;
     let tables = api.queries.tables(&warehouse.engine, &api.scratch_name()).await.map_err(|error| match error {
         QueryError::Sql(reason) | QueryError::Missing(reason) => Problem::from(Refusal::invalid("path", reason)),
-        QueryError::Busy => Problem::busy(error.to_string()),
+        QueryError::Busy | QueryError::Reading => Problem::busy(error.to_string()),
         QueryError::Failed(reason) => not_answered(&reason),
     })?;
     Ok(Json(Tables { items: tables.into_iter().map(TableView::of).collect(), next: None }))

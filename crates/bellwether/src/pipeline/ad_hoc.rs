@@ -2,6 +2,7 @@
 //! Answered by a worker as well, a few at a time and not for long, so that nobody's SQL holds up the API.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use bellwether_warehouse::{Column, ErrorKind, Session, Table, TableInfo, Warehou
 use tokio::sync::Semaphore;
 
 use super::columns::Columns;
+use super::reading::Reading;
 use super::steps::Assignments;
 use super::{Limits, discovery, session};
 use crate::domain::definition::AssignmentSource;
@@ -38,6 +40,13 @@ pub enum QueryError {
     /// As many questions wait as may.
     #[error("as many queries wait already as may; try again in a moment")]
     Busy,
+    /// Files have to be read whole before their columns have types, and are many.
+    #[error(
+        "files are being read for the first time, whole, for the types of their columns, which takes longer than {} s; \
+         it goes on, and what is found is remembered: ask again in a few minutes",
+        TIMEOUT.as_secs()
+    )]
+    Reading,
     #[error("{0}")]
     Failed(String),
 }
@@ -85,6 +94,7 @@ pub struct AdHocQueries {
     /// A scan may take long, and keeps no short question waiting.
     scans: Turns,
     scanned: Mutex<HashSet<AssignmentSourceId>>,
+    reading: Reading,
 }
 
 /// The only scan of its source in this process, until it is dropped.
@@ -106,6 +116,7 @@ impl AdHocQueries {
             questions: Turns::of(AT_ONCE, MOST_WAITING, TIMEOUT),
             scans: Turns::of(SCANS_AT_ONCE, MOST_SCANS_WAITING, SCAN_TIMEOUT),
             scanned: Mutex::default(),
+            reading: Reading::default(),
         }
     }
 
@@ -127,8 +138,9 @@ impl AdHocQueries {
         source: &AssignmentSource,
         version: i64,
     ) -> Result<Scan, QueryError> {
-        self.ask(&self.scans, engine, name, async |session| {
+        self.ask(&self.scans, engine, name, Some(&source.sql), async |session, is_read| {
             let columns = session.check(&source.sql).await?;
+            is_read.store(true, Ordering::Release);
             let dialect = warehouse_config(engine, &[]).dialect();
             let columns = Columns { dialect, source: "the SQL".to_owned(), columns: &columns };
             let assignments = Assignments::of(source, &columns).map_err(QueryError::Sql)?;
@@ -141,7 +153,7 @@ impl AdHocQueries {
 
     /// The columns of `sql`, if it is a query that users may write.
     pub async fn check(&self, engine: &Engine, name: &str, sql: &str) -> Result<Vec<Column>, QueryError> {
-        self.ask(&self.questions, engine, name, async |session| Ok(session.check(sql).await?)).await
+        self.ask(&self.questions, engine, name, Some(sql), async |session, _| Ok(session.check(sql).await?)).await
     }
 
     /// The columns and the first rows of `sql`.
@@ -152,36 +164,41 @@ impl AdHocQueries {
         sql: &str,
         rows: usize,
     ) -> Result<(Vec<Column>, Table), QueryError> {
-        self.ask(&self.questions, engine, name, async |session| {
-            Ok((session.check(sql).await?, session.preview(sql, rows).await?))
+        self.ask(&self.questions, engine, name, Some(sql), async |session, is_read| {
+            let columns = session.check(sql).await?;
+            is_read.store(true, Ordering::Release);
+            Ok((columns, session.preview(sql, rows).await?))
         })
         .await
     }
 
     /// The tables that SQL can name there.
     pub async fn tables(&self, engine: &Engine, name: &str) -> Result<Vec<TableInfo>, QueryError> {
-        self.ask(&self.questions, engine, name, async |session| Ok(session.tables().await?)).await
+        self.ask(&self.questions, engine, name, None, async |session, _| Ok(session.tables().await?)).await
     }
 
-    /// `name` is of the folder for what the worker spills; no two questions under way may share one.
+    /// `name` is of the folder for what the worker spills; no two questions under way may share one. The question says when
+    /// all that `sql` names, or else all tables, is read: what takes too long before goes on without it.
     async fn ask<T>(
         &self,
         turns: &Turns,
         engine: &Engine,
         name: &str,
-        question: impl AsyncFnOnce(&mut Session) -> Result<T, QueryError>,
+        sql: Option<&str>,
+        question: impl AsyncFnOnce(&mut Session, &AtomicBool) -> Result<T, QueryError>,
     ) -> Result<T, QueryError> {
         let closed = |_| QueryError::Failed("the server is stopping".to_owned());
         let _place = turns.places.try_acquire().map_err(|_| QueryError::Busy)?;
         let _permit = turns.permits.acquire().await.map_err(closed)?;
         let scratch = self.limits.scratch.join(name);
+        let is_read = AtomicBool::new(false);
         let answer = tokio::time::timeout(turns.timeout, async {
             let started = session::open(&self.limits, engine, &scratch).await;
             let (mut session, _) = started.map_err(|error| match error {
                 WarehouseError::Failed(_) => QueryError::from(error),
                 other => QueryError::failed(&other),
             })?;
-            let answer = question(&mut session).await;
+            let answer = question(&mut session, &is_read).await;
             session.kill().await;
             answer
         });
@@ -189,6 +206,9 @@ impl AdHocQueries {
         let _ = tokio::fs::remove_dir_all(&scratch).await;
         match answer {
             Ok(answer) => answer,
+            Err(_) if !is_read.load(Ordering::Acquire) && self.reading.go_on(&self.limits, engine, sql) => {
+                Err(QueryError::Reading)
+            }
             Err(_) => {
                 Err(QueryError::Sql(format!("it takes longer than {} s; make it read less", turns.timeout.as_secs())))
             }
