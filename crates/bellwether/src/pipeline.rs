@@ -10,6 +10,7 @@ mod compute;
 mod counts;
 mod discovery;
 pub mod explain;
+mod fact_figures;
 mod findings;
 mod inference;
 mod plan;

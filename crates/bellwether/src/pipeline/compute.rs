@@ -1,15 +1,20 @@
 //! Computes one run's results: has its statements run by a worker, one after the other, and logs each. What they say and
 //! what is made of their rows is pure and elsewhere.
 
+mod kinds;
+
 use std::collections::VecDeque;
 use std::path::Path;
 
 use bellwether_warehouse::{Answered, Column as ColumnInfo, Dialect, Session, Table, TableError, WarehouseError};
 
-use super::analysis::{self, Figure};
+use kinds::PooledFacts;
+
+use super::analysis;
 use super::columns::{Columns, KeyKind};
+use super::fact_figures::MetricFigures;
 use super::inference::Inference;
-use super::plan::{Plan, PlannedMetric};
+use super::plan::{Made, Plan, PlannedMetric};
 use super::steps::{self, AgedBefore, Assignments, Facts, Rows, Scope, Step};
 use super::tables::{self, Column, Side, Subjects, Typed, ValuesTable};
 use super::{Limits, counts, findings, progress, session};
@@ -98,7 +103,7 @@ impl Computation<'_> {
         let typed: Vec<_> =
             plan.metrics.iter().enumerate().map(|(place, metric)| typed(&scope, place, metric, &sources)).collect();
 
-        self.expect_steps(&typed).await;
+        self.expect_steps(&plan, &typed).await;
         let assignment_counts = self.census(&mut session, &scope, &assignments).await?;
         self.step(&mut session, &scope.subjects(&assignments)).await?;
         let mut limits: Vec<Vec<AgedBefore>> = Vec::new();
@@ -113,9 +118,16 @@ impl Computation<'_> {
         self.found.warnings.extend(counts::traffic(&traffic));
 
         let kind = assignments.subject.kind;
-        let mut work =
-            Tables { scope: &scope, plan: &plan, subjects: &subjects, subject_kind: kind, sources: &mut sources };
-        let (metrics, inference) = self.metrics(&mut session, &mut work, &typed, &variations).await?;
+        let mut work = Tables {
+            scope: &scope,
+            plan: &plan,
+            typed: &typed,
+            subjects: &subjects,
+            subject_kind: kind,
+            sources: &mut sources,
+            pooled: Vec::new(),
+        };
+        let (metrics, inference) = self.metrics(&mut session, &mut work, &variations).await?;
         let counted: u64 = subjects.all.iter().sum();
         let joined = sources.iter().filter(|source| source.is_joined).filter_map(|source| source.counts.as_ref());
         self.found.warnings.extend(joined.filter_map(|counts| counts::no_facts_joined(counts, counted)));
@@ -178,11 +190,11 @@ impl Computation<'_> {
         &mut self,
         session: &mut Session,
         work: &mut Tables<'_>,
-        typed: &[Result<Typed, String>],
         variations: &[&Variation],
     ) -> Result<(Vec<MetricResult>, Inference), Failed> {
-        let mut errors: Vec<Option<String>> = typed.iter().map(|typed| typed.as_ref().err().cloned()).collect();
-        let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
+        let mut errors: Vec<Option<String>> = work.typed.iter().map(|typed| typed.as_ref().err().cloned()).collect();
+        let of_values = |typed: &&Typed| work.plan.metrics[typed.metric].made == Made::Means;
+        let good: Vec<Typed> = work.typed.iter().flatten().filter(of_values).cloned().collect();
         let (computed, co_moments) = self.tables(session, work, &good, &mut errors).await?;
         let inference = self.inference(work, variations.len())?;
         let mut results = Vec::new();
@@ -205,13 +217,20 @@ impl Computation<'_> {
                 ..MetricResult::named(metric.id, &metric.name)
             };
             if result.error.is_none() {
-                let known = co_moments.iter().rfind(|(metric, _)| *metric == place).map(|(_, known)| known.clone());
-                match self.figures(session, work.scope, metric, &sides, known, &mut result.steps).await {
-                    Ok(figures) => {
-                        let present = sides.iter().map(|side| side.column.present()).min();
-                        self.found.warnings.extend(counts::nothing_counted(metric, present, &work.subjects.all));
-                        self.found.warnings.extend(counts::control_near_zero(metric, variations, &figures));
-                        result.variations = analysis::compare(variations, &figures, &inference, &judged);
+                let found = match &work.typed[place] {
+                    Ok(typed) if metric.made != Made::Means => self.of_facts(session, work, metric, typed).await,
+                    _ => {
+                        let known = co_moments.iter().rfind(|(metric, _)| *metric == place);
+                        let known = known.map(|(_, known)| known.clone());
+                        self.figures(session, work.scope, metric, &sides, known).await
+                    }
+                };
+                match found {
+                    Ok(found) => {
+                        self.found.warnings.extend(counts::nothing_counted(metric, found.present, &work.subjects.all));
+                        self.found.warnings.extend(counts::control_near_zero(metric, variations, &found.figures));
+                        found.compare(&mut result, variations, &inference, &judged);
+                        result.steps.extend(found.used);
                         findings::progress(&mut result, self.start(), self.run.created_at);
                     }
                     Err(failure) if session.worker_id().is_none() => return Err(failure),
@@ -282,14 +301,16 @@ impl Computation<'_> {
         metric: &PlannedMetric,
         sides: &[&Computed],
         known: Option<Vec<f64>>,
-        used: &mut Vec<u32>,
-    ) -> Result<Vec<Figure>, Failed> {
+    ) -> Result<MetricFigures, Failed> {
+        let present = sides.iter().map(|side| side.column.present()).min();
+        let of = |figures, used| MetricFigures { figures, present, used, ..MetricFigures::default() };
         let (numerator, denominator) = match sides {
-            [only] => return Ok(analysis::means(&only.column)),
+            [only] => return Ok(of(analysis::means(&only.column), Vec::new())),
             [numerator, denominator] => (*numerator, *denominator),
             _ => return Err(Failed("it was not computed".to_owned())),
         };
         let columns = [&numerator.column, &denominator.column];
+        let mut used = Vec::new();
         let co_moments = match known {
             Some(known) => known,
             None => {
@@ -300,7 +321,7 @@ impl Computation<'_> {
                 tables::co_moments(0, &found, columns)?
             }
         };
-        Ok(analysis::ratios(columns[0], columns[1], &co_moments))
+        Ok(of(analysis::ratios(columns[0], columns[1], &co_moments), used))
     }
 
     /// One table of values: its census, if its source has none yet, the values, and both passes over them.
@@ -311,16 +332,11 @@ impl Computation<'_> {
         mut table: ValuesTable,
     ) -> Result<(Vec<Computed>, CoMoments), Failed> {
         let (scope, place) = (work.scope, table.source);
+        self.census_of_facts(session, work, place).await?;
         let planned = &work.plan.sources[place];
         let source = &mut work.sources[place];
         let (facts, _) = source.facts.as_ref().map_err(|reason| Failed(reason.clone()))?;
         let mut used = Vec::new();
-        if source.counts.is_none() {
-            let (rows, _) = self.step(session, &facts.census(scope, &table.outputs)).await?;
-            let (counts, warnings) = counts::facts(scope, planned, &rows)?;
-            source.counts = Some(counts);
-            self.found.warnings.extend(warnings);
-        }
         let values = facts.values(scope, work.subject_kind, &table.outputs, &table.name);
         used.push(self.step(session, &values).await?.1);
         if table.measured.iter().any(|column| column.has_percentiles())
@@ -391,9 +407,9 @@ impl Computation<'_> {
     }
 
     /// So that readers know how far it is; without it, the run goes on as well.
-    async fn expect_steps(&self, typed: &[Result<Typed, String>]) {
+    async fn expect_steps(&self, plan: &Plan, typed: &[Result<Typed, String>]) {
         let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
-        let count = progress::steps_expected(&good) as u64;
+        let count = progress::steps_expected(&good, &plan.metrics) as u64;
         if let Err(error) = self.registry.expect_steps(self.run.id, count).await {
             tracing::warn!(%error, run = %self.run.id, "how many steps a run will have cannot be written");
         }
@@ -411,9 +427,12 @@ impl Computation<'_> {
 struct Tables<'a> {
     scope: &'a Scope<'a>,
     plan: &'a Plan,
+    /// The metrics, in the plan's order.
+    typed: &'a [Result<Typed, String>],
     subjects: &'a Subjects,
     subject_kind: KeyKind,
     sources: &'a mut [Source],
+    pooled: Vec<PooledFacts>,
 }
 
 fn scope<'a>(configuration: &'a Configuration, run: &Run, dialect: Dialect) -> Scope<'a> {
