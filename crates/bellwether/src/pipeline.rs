@@ -11,6 +11,7 @@ mod compute;
 mod counts;
 mod discovery;
 pub mod explain;
+mod fact_figures;
 mod findings;
 mod history;
 mod inference;

@@ -231,9 +231,23 @@ pub struct Within {
 }
 
 impl Aggregation {
+    /// One that needs nothing else.
+    pub fn of(fact_id: FactId, operation: Operation, filters: &[PropertyFilter], timeframe: Option<Timeframe>) -> Self {
+        Self {
+            fact_id,
+            operation,
+            filters: filters.to_vec(),
+            timeframe,
+            winsorization: None,
+            threshold: None,
+            conversion_threshold_days: None,
+            retention_threshold_days: None,
+        }
+    }
+
     /// Checks all but what the fact's source has to say. `field` is where it stands.
     pub fn validate(&self, errors: &mut FieldErrors, field: &str) {
-        self.validate_filters(errors, field);
+        validate_filters(&self.filters, errors, field);
         if let Some(timeframe) = &self.timeframe {
             timeframe.validate(errors, &format!("{field}.timeframe"));
         }
@@ -250,18 +264,6 @@ impl Aggregation {
             });
         }
         self.validate_parameters(errors, field);
-    }
-
-    fn validate_filters(&self, errors: &mut FieldErrors, field: &str) {
-        let path = format!("{field}.filters");
-        for (i, filter) in errors.at_most(&path, &self.filters, MOST_FILTERS).iter().enumerate() {
-            errors.name(&format!("{path}[{i}].property"), &filter.property);
-            let values_path = format!("{path}[{i}].values");
-            errors.check(!filter.values.is_empty(), &values_path, || "none was given; give at least one".to_owned());
-            for (k, value) in errors.at_most(&values_path, &filter.values, MOST_VALUES).iter().enumerate() {
-                errors.text(&format!("{values_path}[{k}]"), value, 1000);
-            }
-        }
     }
 
     /// What belongs to one operation alone: needed there, and refused elsewhere.
@@ -301,6 +303,19 @@ impl Aggregation {
                 &format!("{field}.{name}"),
                 || format!("{} was given; from 1 to {LONGEST_DAYS} days are allowed", days.unwrap_or_default()),
             );
+        }
+    }
+}
+
+/// Checks the filters of what stands at `field`.
+pub fn validate_filters(filters: &[PropertyFilter], errors: &mut FieldErrors, field: &str) {
+    let path = format!("{field}.filters");
+    for (i, filter) in errors.at_most(&path, filters, MOST_FILTERS).iter().enumerate() {
+        errors.name(&format!("{path}[{i}].property"), &filter.property);
+        let values_path = format!("{path}[{i}].values");
+        errors.check(!filter.values.is_empty(), &values_path, || "none was given; give at least one".to_owned());
+        for (k, value) in errors.at_most(&values_path, &filter.values, MOST_VALUES).iter().enumerate() {
+            errors.text(&format!("{values_path}[{k}]"), value, 1000);
         }
     }
 }
@@ -365,13 +380,19 @@ impl Threshold {
             )
         });
         if let Some(within) = self.within {
-            let most = within.unit.most();
-            errors.check((1..=most).contains(&within.length), &format!("{field}.within.length"), || {
-                format!("{} was given; from 1 to {most} are allowed in this unit", within.length)
-            });
-            errors.check(within.unit != TimeUnit::CalendarDays, &format!("{field}.within.unit"), || {
-                "'calendar_days' was given; 'minutes', 'hours', 'days' and 'weeks' are allowed here".to_owned()
-            });
+            within.validate(errors, &format!("{field}.within"));
         }
+    }
+}
+
+impl Within {
+    pub fn validate(&self, errors: &mut FieldErrors, field: &str) {
+        let most = self.unit.most();
+        errors.check((1..=most).contains(&self.length), &format!("{field}.length"), || {
+            format!("{} was given; from 1 to {most} are allowed in this unit", self.length)
+        });
+        errors.check(self.unit != TimeUnit::CalendarDays, &format!("{field}.unit"), || {
+            "'calendar_days' was given; 'minutes', 'hours', 'days' and 'weeks' are allowed here".to_owned()
+        });
     }
 }

@@ -1,11 +1,14 @@
-//! A metric: one aggregation of facts per subject, averaged over a variation's subjects, or the ratio of two.
+//! A metric: one aggregation of facts per subject, averaged over a variation's subjects, or the ratio of two; or a percentile
+//! of facts, or a funnel.
 
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Aggregation, Timeframe, Winsorization};
 use super::definition::DesiredChange;
 use super::error::{FieldErrors, Refusal, Validate};
-use super::id::EntityId;
+use super::funnel::Funnel;
+use super::id::{EntityId, FactId};
+use super::percentile::Percentile;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,11 +18,19 @@ pub struct Metric {
     pub description: String,
     pub entity_id: EntityId,
     pub kind: MetricKind,
-    pub numerator: Aggregation,
+    /// Of a simple metric or a ratio, and needed there.
+    #[serde(default)]
+    pub numerator: Option<Aggregation>,
     /// Of a ratio, and needed there.
     #[serde(default)]
     pub denominator: Option<Aggregation>,
-    /// `null`: that of the numerator's fact.
+    /// Of a percentile, and needed there.
+    #[serde(default)]
+    pub percentile: Option<Percentile>,
+    /// Of a funnel, and needed there.
+    #[serde(default)]
+    pub funnel: Option<Funnel>,
+    /// `null`: that of the leading fact.
     #[serde(default)]
     pub desired_change: Option<DesiredChange>,
     #[serde(default)]
@@ -42,6 +53,21 @@ pub enum MetricKind {
     Simple,
     /// The sum of the numerator over the sum of the denominator.
     Ratio,
+    /// A percentile of a variation's facts.
+    Percentile,
+    /// The share of a variation's subjects that come through all steps.
+    Funnel,
+}
+
+impl MetricKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Ratio => "ratio",
+            Self::Percentile => "percentile",
+            Self::Funnel => "funnel",
+        }
+    }
 }
 
 /// How people are shown its values.
@@ -58,15 +84,7 @@ impl Validate for Metric {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
         errors.text("description", &self.description, 10_000);
-        self.numerator.validate(&mut errors, "numerator");
-        match (self.kind, &self.denominator) {
-            (MetricKind::Simple, Some(_)) => {
-                errors.add("denominator", "it was given for a simple metric; leave it out, or set kind to 'ratio'");
-            }
-            (MetricKind::Ratio, None) => errors.add("denominator", "it is missing; a ratio needs one"),
-            (_, Some(denominator)) => denominator.validate(&mut errors, "denominator"),
-            (_, None) => {}
-        }
+        self.validate_parts(&mut errors);
         check_effect(&mut errors, self.minimum_detectable_effect);
         check_cutoff(&mut errors, self.guardrail_cutoff);
         errors.finish()
@@ -74,10 +92,54 @@ impl Validate for Metric {
 }
 
 impl Metric {
-    /// Its one aggregation, or its two, each with the field that it stands in.
-    pub fn aggregations(&self) -> impl Iterator<Item = (&'static str, &Aggregation)> {
-        let denominator = self.denominator.as_ref().map(|aggregation| ("denominator", aggregation));
-        [("numerator", &self.numerator)].into_iter().chain(denominator)
+    /// What each kind has, and no other.
+    fn validate_parts(&self, errors: &mut FieldErrors) {
+        use MetricKind::{Funnel, Percentile, Ratio, Simple};
+        let kind = self.kind;
+        let mut check = |field: &str, is_given: bool, owners: &[MetricKind]| {
+            let is_owner = owners.contains(&kind);
+            if is_given && !is_owner {
+                let owners: Vec<_> = owners.iter().map(|owner| format!("'{}'", owner.as_str())).collect();
+                let owners = owners.join(" or ");
+                errors.add(
+                    field,
+                    format!("it was given for the kind '{}'; leave it out, or set kind to {owners}", kind.as_str()),
+                );
+            } else if is_owner && !is_given {
+                errors.add(field, format!("it is missing; the kind '{}' needs it", kind.as_str()));
+            }
+        };
+        check("numerator", self.numerator.is_some(), &[Simple, Ratio]);
+        check("denominator", self.denominator.is_some(), &[Ratio]);
+        check("percentile", self.percentile.is_some(), &[Percentile]);
+        check("funnel", self.funnel.is_some(), &[Funnel]);
+        for (field, side) in [("numerator", &self.numerator), ("denominator", &self.denominator)] {
+            if let Some(aggregation) = side {
+                aggregation.validate(errors, field);
+            }
+        }
+        if let Some(percentile) = &self.percentile {
+            percentile.validate(errors, "percentile");
+        }
+        if let Some(funnel) = &self.funnel {
+            funnel.validate(errors, "funnel");
+        }
+    }
+
+    /// What it asks of facts, each with the field that it stands in: one aggregation or a ratio's two, a percentile's, or one
+    /// for each step of a funnel.
+    pub fn aggregations(&self) -> impl Iterator<Item = (String, Aggregation)> {
+        let sides = [("numerator", &self.numerator), ("denominator", &self.denominator)].into_iter();
+        let sides = sides.filter_map(|(field, side)| Some((field.to_owned(), side.clone()?)));
+        let percentile = self.percentile.iter().map(|percentile| ("percentile".to_owned(), percentile.aggregation()));
+        let steps = self.funnel.iter().flat_map(Funnel::aggregations).enumerate();
+        sides.chain(percentile).chain(steps.map(|(i, step)| (format!("funnel.steps[{i}]"), step)))
+    }
+
+    /// The fact that says which change is desired, unless the metric does: the numerator's, or that of the last step.
+    pub fn leading_fact(&self) -> Option<FactId> {
+        let mut facts = self.aggregations().map(|(_, aggregation)| aggregation.fact_id);
+        if self.kind == MetricKind::Funnel { facts.last() } else { facts.next() }
     }
 }
 
@@ -97,12 +159,16 @@ impl MetricSettings {
     /// The metric as this experiment measures it.
     pub fn applied_to(&self, metric: &Metric) -> Metric {
         let mut metric = metric.clone();
-        let aggregations = std::iter::once(&mut metric.numerator).chain(&mut metric.denominator);
-        for aggregation in aggregations {
+        for aggregation in metric.numerator.iter_mut().chain(&mut metric.denominator) {
             aggregation.timeframe = self.timeframe.or(aggregation.timeframe);
             if let Some(winsorization) = self.winsorization.as_ref().filter(|_| aggregation.operation.is_amount()) {
                 aggregation.winsorization = Some(winsorization.clone());
             }
+        }
+        let percentile = metric.percentile.as_mut().map(|percentile| &mut percentile.timeframe);
+        let funnel = metric.funnel.as_mut().map(|funnel| &mut funnel.timeframe);
+        for timeframe in percentile.into_iter().chain(funnel) {
+            *timeframe = self.timeframe.or(*timeframe);
         }
         metric.minimum_detectable_effect = self.minimum_detectable_effect.or(metric.minimum_detectable_effect);
         metric.guardrail_cutoff = self.guardrail_cutoff.or(metric.guardrail_cutoff);

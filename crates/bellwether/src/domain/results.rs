@@ -67,9 +67,19 @@ pub struct MetricResult {
     /// By each property of the assignment source.
     #[serde(default)]
     pub breakdowns: Vec<Breakdown>,
+    /// Of a funnel: each step as a share of all subjects. The last one is what the metric itself is.
+    #[serde(default)]
+    pub funnel_steps: Vec<FunnelStepResult>,
     /// The statements of the run's log that its figures come from, by their numbers from 1 on.
     #[serde(default)]
     pub steps: Vec<u32>,
+}
+
+/// One step of a funnel. It is no metric: nothing is concluded from it, nor does it count for the correction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FunnelStepResult {
+    pub name: String,
+    pub variations: Vec<VariationResult>,
 }
 
 /// Means are per subject, or ratios; what compares is relative to the control, and absent for the control itself.
@@ -273,16 +283,26 @@ impl MetricResult {
             error: None,
             variations: Vec::new(),
             breakdowns: Vec::new(),
+            funnel_steps: Vec::new(),
             steps: Vec::new(),
         }
     }
 
     fn same_figures(&self, other: &Self) -> bool {
         let named = |metric: &Self| (metric.metric_id, metric.is_primary, metric.error.clone());
-        named(self) == named(other)
-            && self.variations.len() == other.variations.len()
-            && self.variations.iter().zip(&other.variations).all(|(variation, other)| variation.same_figures(other))
+        let same_steps = self.funnel_steps.len() == other.funnel_steps.len()
+            && self
+                .funnel_steps
+                .iter()
+                .zip(&other.funnel_steps)
+                .all(|(step, other)| step.name == other.name && all_same(&step.variations, &other.variations));
+        named(self) == named(other) && all_same(&self.variations, &other.variations) && same_steps
     }
+}
+
+fn all_same(variations: &[VariationResult], others: &[VariationResult]) -> bool {
+    let is_same = |(variation, other): (&VariationResult, &VariationResult)| variation.same_figures(other);
+    variations.len() == others.len() && variations.iter().zip(others).all(is_same)
 }
 
 impl VariationResult {

@@ -2,6 +2,7 @@
 //! what is made of their rows is pure and elsewhere.
 
 mod figures;
+mod kinds;
 mod population;
 mod stepping;
 mod typing;
@@ -16,7 +17,7 @@ use self::values::{Tables, Values};
 use super::analysis;
 use super::columns::Columns;
 use super::inference::{Inference, Judged};
-use super::plan::{Plan, PlannedMetric};
+use super::plan::{Made, Plan, PlannedMetric};
 use super::steps::{AgedBefore, Assignments, Facts, Scope};
 use super::tables::Typed;
 use super::{Limits, counts, findings, session};
@@ -96,7 +97,7 @@ impl Computation<'_> {
         let typed = typing::typed(&scope, &plan.metrics, &sources, configuration.analysis_plan.cuped);
         let entry = self.entry(&mut session, &plan, dialect).await?;
 
-        self.expect_steps(&typed).await;
+        self.expect_steps(&plan, &typed).await;
         let mut limits: Vec<Vec<AgedBefore>> = Vec::new();
         for limit in typed.iter().flatten().map(Typed::aged).filter(|limit| !limit.is_empty()) {
             if limits.iter().all(|there| there != limit) {
@@ -111,12 +112,14 @@ impl Computation<'_> {
         let mut work = Tables {
             scope: &scope,
             plan: &plan,
+            typed: &typed,
             subjects: &subjects,
             subject_kind: assignments.subject.kind,
             sources: &mut sources,
             properties: &properties,
+            pooled: Vec::new(),
         };
-        let (metrics, inference) = self.metrics(&mut session, &mut work, &typed, &variations).await?;
+        let (metrics, inference) = self.metrics(&mut session, &mut work, &variations).await?;
         let counted: u64 = subjects.all.iter().sum();
         let joined = sources.iter().filter(|source| source.is_joined).filter_map(|source| source.counts.as_ref());
         self.found.warnings.extend(joined.filter_map(|counts| counts::no_facts_joined(counts, counted)));
@@ -169,11 +172,12 @@ impl Computation<'_> {
         &mut self,
         session: &mut Session,
         work: &mut Tables<'_>,
-        typed: &[Result<Typed, String>],
         variations: &[&Variation],
     ) -> Result<(Vec<MetricResult>, Inference), Failed> {
+        let typed = work.typed;
         let mut errors: Vec<Option<String>> = typed.iter().map(|typed| typed.as_ref().err().cloned()).collect();
-        let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
+        let of_values = |typed: &&Typed| work.plan.metrics[typed.metric].made == Made::Means;
+        let good: Vec<Typed> = typed.iter().flatten().filter(of_values).cloned().collect();
         let mut values = self.values(session, work, &good, &mut errors).await?;
         self.products(session, work, &good, &mut values).await?;
         if self.experiment.configuration.analysis_plan.cuped {
@@ -198,7 +202,11 @@ impl Computation<'_> {
             };
             if let (None, Ok(typed)) = (&result.error, typed) {
                 let judging = Judging { inference: &inference, judged: &judged, variations };
-                match self.result(session, work, (metric, typed), &values, judging, &mut result).await {
+                let found = match metric.made {
+                    Made::Means => self.result(session, work, (metric, typed), &values, judging, &mut result).await,
+                    _ => self.result_of_facts(session, work, (metric, typed), judging, &mut result).await,
+                };
+                match found {
                     Ok(()) => {}
                     Err(failure) if session.worker_id().is_none() => return Err(failure),
                     Err(Failed(reason)) => result.error = Some(reason),
@@ -209,6 +217,25 @@ impl Computation<'_> {
             results.push(result);
         }
         Ok((results, inference))
+    }
+
+    /// All that is found of a metric that is not made of one value for each subject.
+    async fn result_of_facts(
+        &mut self,
+        session: &mut Session,
+        work: &mut Tables<'_>,
+        (metric, typed): (&PlannedMetric, &Typed),
+        judging: Judging<'_>,
+        result: &mut MetricResult,
+    ) -> Result<(), Failed> {
+        let Judging { inference, judged, variations } = judging;
+        let found = self.of_facts(session, work, metric, typed).await?;
+        self.found.warnings.extend(counts::nothing_counted(metric, found.present, &work.subjects.all));
+        self.found.warnings.extend(counts::control_near_zero(metric, variations, &found.figures));
+        found.compare(result, variations, inference, judged);
+        result.steps.extend(found.used);
+        findings::progress(result, self.start(), self.run.created_at);
+        Ok(())
     }
 
     /// All that is found of one metric.

@@ -5,8 +5,10 @@ use crate::domain::configuration::{EntryPoint, FieldChange, Variation};
 use crate::domain::definition::{AssignmentSource, DesiredChange, FactSource};
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
+use crate::domain::funnel::{ConversionWindow, Funnel};
 use crate::domain::id::{FactSourceId, MetricId, WarehouseId};
 use crate::domain::metric::{Display, Metric};
+use crate::domain::percentile::Percentile;
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::registry::{Error, Registry};
 use crate::store::definitions::Definition;
@@ -34,8 +36,25 @@ pub struct PlannedMetric {
     pub minimum_detectable_effect: Option<f64>,
     pub is_guardrail: bool,
     pub guardrail_cutoff: Option<f64>,
-    /// One, or a numerator and a denominator; or why it cannot be computed, found before any query.
+    pub made: Made,
+    /// One, or a numerator and a denominator, or a funnel's steps; or why it cannot be computed, found before any query.
     pub measures: Result<Vec<Measure>, String>,
+}
+
+/// What is made of a metric's measures.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Made {
+    /// A mean of one value for each subject, or the ratio of two.
+    #[default]
+    Means,
+    Percentile {
+        level: f64,
+    },
+    /// The names of the steps, one for each measure.
+    Funnel {
+        steps: Vec<String>,
+        window: Option<ConversionWindow>,
+    },
 }
 
 /// An aggregation, and the columns that it is of.
@@ -104,6 +123,7 @@ impl Plan {
                         minimum_detectable_effect: None,
                         is_guardrail: attached.settings.is_guardrail,
                         guardrail_cutoff: None,
+                        made: Made::default(),
                         measures: Err("the metric is gone".to_owned()),
                     };
                     if let Some(metric) = &metric {
@@ -121,6 +141,21 @@ impl Plan {
     }
 }
 
+impl Made {
+    /// `facts` are the names of its facts; a step without a name has that of its fact.
+    fn of(percentile: Option<&Percentile>, funnel: Option<&Funnel>, facts: Vec<String>) -> Self {
+        match (percentile, funnel) {
+            (Some(percentile), _) => Self::Percentile { level: percentile.level },
+            (_, Some(funnel)) => {
+                let named = funnel.steps.iter().zip(facts);
+                let steps = named.map(|(step, fact)| step.name.clone().unwrap_or(fact)).collect();
+                Self::Funnel { steps, window: funnel.conversion_window }
+            }
+            (None, None) => Self::Means,
+        }
+    }
+}
+
 struct Planning {
     assignments: AssignmentSource,
     warehouse: WarehouseId,
@@ -132,16 +167,17 @@ impl Planning {
         planned.display = metric.display;
         planned.minimum_detectable_effect = metric.minimum_detectable_effect;
         planned.guardrail_cutoff = metric.guardrail_cutoff;
-        let mut measures = Ok(Vec::new());
+        let (mut measures, mut facts) = (Ok(Vec::new()), Vec::new());
         for (_, aggregation) in metric.aggregations() {
             let measure = match definitions::source_of_fact(tx, aggregation.fact_id)? {
                 None => Err("the metric's fact is gone; edit the metric".to_owned()),
                 Some(source) => {
-                    if measures.as_ref().is_ok_and(Vec::is_empty) {
-                        let fact = source.body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
+                    let fact = source.body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
+                    if metric.leading_fact() == Some(aggregation.fact_id) {
                         let usual = fact.map_or_else(DesiredChange::default, |fact| fact.desired_change);
                         planned.desired_change = metric.desired_change.unwrap_or(usual);
                     }
+                    facts.push(fact.map_or_else(String::new, |fact| fact.name.clone()));
                     self.measure(&source, aggregation)
                 }
             };
@@ -151,6 +187,7 @@ impl Planning {
             });
         }
         planned.measures = measures;
+        planned.made = Made::of(metric.percentile.as_ref(), metric.funnel.as_ref(), facts);
         Ok(())
     }
 
@@ -177,7 +214,7 @@ impl Planning {
         })
     }
 
-    fn measure(&mut self, source: &Definition<FactSource>, aggregation: &Aggregation) -> Result<Measure, String> {
+    fn measure(&mut self, source: &Definition<FactSource>, aggregation: Aggregation) -> Result<Measure, String> {
         let body = &source.body;
         let subject_column = self.subject_column(source)?;
         let fact = body.facts.iter().find(|fact| fact.id == Some(aggregation.fact_id));
@@ -196,7 +233,7 @@ impl Planning {
         });
         let filters = filters.collect::<Result<_, String>>()?;
         let source = self.place(source, &subject_column);
-        Ok(Measure { source, value_column: fact.column.clone(), filters, aggregation: aggregation.clone() })
+        Ok(Measure { source, value_column: fact.column.clone(), filters, aggregation })
     }
 
     fn place(&mut self, source: &Definition<FactSource>, subject_column: &str) -> usize {

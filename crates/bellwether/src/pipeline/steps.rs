@@ -9,14 +9,16 @@
 //!                                                  ─▶ (bounds) ─▶ totals ─▶ deviations ─▶ (cells)
 //! ```
 //!
-//! A source's facts are joined with the subjects once for all of its metrics. What comes out of the warehouse has one row
-//! for each variation.
+//! A source's facts are joined with the subjects once for all of its metrics; for percentiles (`percentile`) and funnels
+//! (`funnel`) once more, as these need the facts themselves. What comes out of the warehouse has one row for each variation.
 
 mod assignments;
 mod cells;
 mod entries;
 mod facts;
+pub mod funnel;
 mod moments;
+pub mod percentile;
 
 #[cfg(test)]
 mod tests;

@@ -186,8 +186,13 @@ pub struct Subjects {
 impl Subjects {
     /// Of those that such a column is of. A column of only those with a value counts them itself.
     fn of(&self, measured: &Measured) -> &[u64] {
-        match self.aged.iter().find(|(limits, _)| *limits == measured.rules.aged) {
-            Some((_, counts)) if !measured.rules.aged.is_empty() => counts,
+        self.aged_by(&measured.rules.aged)
+    }
+
+    /// Of those that are old enough by these limits.
+    pub fn aged_by(&self, limits: &[AgedBefore]) -> &[u64] {
+        match self.aged.iter().find(|(there, _)| there == limits) {
+            Some((_, counts)) if !limits.is_empty() => counts,
             _ => &self.all,
         }
     }

@@ -240,8 +240,11 @@ fn check_settings(tx: &mut dyn Tx, metric_id: MetricId, settings: &MetricSetting
     let Some(metric) = definitions::get::<Metric>(tx, metric_id)? else { return Ok(()) };
     let can_be_winsorized = metric.body.aggregations().any(|(_, aggregation)| aggregation.operation.is_amount());
     if settings.winsorization.is_some() && !can_be_winsorized {
-        let operation = metric.body.numerator.operation.as_str();
-        let reason = format!("it was given, but the metric's operation, '{operation}', makes no amount: leave it out");
+        let what = match &metric.body.numerator {
+            Some(numerator) => format!("the metric's operation, '{}'", numerator.operation.as_str()),
+            None => format!("the metric's kind, '{}'", metric.body.kind.as_str()),
+        };
+        let reason = format!("it was given, but {what}, makes no amount of each subject: leave it out");
         return Err(Refusal::invalid(format!("{path}winsorization"), reason).into());
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::domain::id::{EntityId, FactId};
-use crate::domain::metric::Metric;
+use crate::domain::metric::{Metric, MetricKind};
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions::{self, Definition, Stored};
 use crate::store::{StoreError, Tx, experiments};
@@ -263,7 +263,10 @@ impl Defined for Metric {
                     format!("{field}.fact_id"),
                     format!("there is no fact '{}'; see the facts of /api/v1/fact_sources", aggregation.fact_id),
                 ),
-                Some(source) => check_aggregation(&mut errors, field, aggregation, self.entity_id, &source.body),
+                Some(source) => {
+                    check_aggregation(&mut errors, &field, &aggregation, self.entity_id, &source.body);
+                    check_operation(&mut errors, &field, &aggregation, self.kind, &source.body);
+                }
             }
         }
         Ok(errors.finish()?)
@@ -286,14 +289,6 @@ fn check_aggregation(
             entities.join(", ")
         )
     });
-    let operation = aggregation.operation;
-    let is_of_rows = source.facts.iter().any(|fact| fact.id == Some(aggregation.fact_id) && fact.column.is_none());
-    errors.check(!is_of_rows || operation.works_on_rows(), &format!("{field}.operation"), || {
-        format!(
-            "'{}' was given, but the fact has no column, so that each row counts 1; use 'count'",
-            operation.as_str()
-        )
-    });
     for (i, filter) in aggregation.filters.iter().enumerate() {
         let is_known = source.properties.iter().any(|property| property.name == filter.property);
         errors.check(is_known, &format!("{field}.filters[{i}].property"), || {
@@ -306,6 +301,28 @@ fn check_aggregation(
             )
         });
     }
+}
+
+/// Where each row counts 1, some operations mean nothing, nor does a percentile.
+fn check_operation(
+    errors: &mut FieldErrors,
+    field: &str,
+    aggregation: &Aggregation,
+    kind: MetricKind,
+    source: &FactSource,
+) {
+    let is_of_rows = source.facts.iter().any(|fact| fact.id == Some(aggregation.fact_id) && fact.column.is_none());
+    if !is_of_rows || aggregation.operation.works_on_rows() {
+        return;
+    }
+    if kind == MetricKind::Percentile {
+        let message = "the fact has no column, so that each row counts 1; choose one with a column of numbers";
+        return errors.add(format!("{field}.fact_id"), message);
+    }
+    let operation = aggregation.operation.as_str();
+    let message =
+        format!("'{operation}' was given, but the fact has no column, so that each row counts 1; use 'count'");
+    errors.add(format!("{field}.operation"), message);
 }
 
 impl Defined for Collection {

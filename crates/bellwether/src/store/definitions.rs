@@ -1,6 +1,7 @@
 //! Definitions: entities, warehouses, sources, metrics, collections, schedules. All are named JSON bodies with a version;
 //! each kind says in [`Stored`] which table it lies in and which columns refer to others.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -225,10 +226,24 @@ impl Stored for Metric {
         let denominator = self.denominator.as_ref().map(|denominator| denominator.fact_id);
         vec![
             ("entity_id", self.entity_id.into()),
-            ("fact_id", self.numerator.fact_id.into()),
+            ("fact_id", self.leading_fact().into()),
             ("denominator_fact_id", denominator.into()),
             ("is_guardrail", self.is_guardrail.into()),
         ]
+    }
+
+    /// All facts that it is of, none of which can be removed then.
+    fn save_parts(&self, tx: &mut dyn Tx, id: MetricId) -> Result<(), StoreError> {
+        Self::delete_parts(tx, id)?;
+        let facts: BTreeSet<FactId> = self.aggregations().map(|(_, aggregation)| aggregation.fact_id).collect();
+        for fact in facts {
+            tx.execute("INSERT INTO metric_facts (metric_id, fact_id) VALUES ($1, $2)", params![id, fact])?;
+        }
+        Ok(())
+    }
+
+    fn delete_parts(tx: &mut dyn Tx, id: MetricId) -> Result<(), StoreError> {
+        tx.execute("DELETE FROM metric_facts WHERE metric_id = $1", params![id]).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@ use bellwether_warehouse::{Answered, Session, Table, WarehouseError};
 
 use super::{Computation, Failed};
 use crate::domain::run::LoggedStep;
+use crate::pipeline::plan::Plan;
 use crate::pipeline::progress;
 use crate::pipeline::steps::{Rows, Step};
 use crate::pipeline::tables::Typed;
@@ -48,9 +49,9 @@ impl Computation<'_> {
     }
 
     /// So that readers know how far it is; without it, the run goes on as well.
-    pub(super) async fn expect_steps(&self, typed: &[Result<Typed, String>]) {
+    pub(super) async fn expect_steps(&self, plan: &Plan, typed: &[Result<Typed, String>]) {
         let good: Vec<Typed> = typed.iter().flatten().cloned().collect();
-        let count = u64::from(self.steps) + progress::steps_expected(&good) as u64;
+        let count = u64::from(self.steps) + progress::steps_expected(&good, &plan.metrics) as u64;
         if let Err(error) = self.registry.expect_steps(self.run.id, count).await {
             tracing::warn!(%error, run = %self.run.id, "how many steps a run will have cannot be written");
         }

@@ -3,7 +3,7 @@
 use super::Source;
 use crate::domain::aggregation::Operation;
 use crate::pipeline::columns::Columns;
-use crate::pipeline::plan::{Measure, PlannedMetric};
+use crate::pipeline::plan::{Made, Measure, PlannedMetric};
 use crate::pipeline::steps::{Facts, Output, Scope};
 use crate::pipeline::tables::{Side, Typed};
 
@@ -57,6 +57,9 @@ fn covariates(
     metrics: &[PlannedMetric],
     sources: &[Source],
 ) -> Vec<Side> {
+    if metric.made != Made::Means {
+        return Vec::new();
+    }
     let rules = &typed.sides[0].output.rules;
     let before = |measure: &Measure| {
         side(scope, measure, sources, |facts, columns| facts.output_before(scope, measure, columns, rules.clone()))
@@ -67,7 +70,7 @@ fn covariates(
     };
     let own = covariates.len();
     let others = metrics.iter().filter_map(|other| match other.measures.as_deref() {
-        Ok([only]) if tells_of_others(only) => before(only).ok(),
+        Ok([only]) if other.made == Made::Means && tells_of_others(only) => before(only).ok(),
         _ => None,
     });
     for other in others {

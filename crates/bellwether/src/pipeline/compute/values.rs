@@ -4,11 +4,11 @@ use std::collections::{HashMap, VecDeque};
 
 use bellwether_warehouse::{Session, Table, TableError};
 
+use super::kinds::PooledFacts;
 use super::{Computation, Failed, MOST_CELLS, Source};
 use crate::domain::results::FactCounts;
 use crate::pipeline::adjusting::Crossed;
 use crate::pipeline::columns::KeyKind;
-use crate::pipeline::counts;
 use crate::pipeline::plan::Plan;
 use crate::pipeline::properties::Property;
 use crate::pipeline::steps::{self, AgedBefore, Pair, Scope};
@@ -22,6 +22,9 @@ pub struct Tables<'a> {
     pub subject_kind: KeyKind,
     pub sources: &'a mut [Source],
     pub properties: &'a [Property],
+    /// The metrics, in the plan's order.
+    pub typed: &'a [Result<Typed, String>],
+    pub pooled: Vec<PooledFacts>,
 }
 
 /// A part of a metric, computed: where it stands, and the steps that it comes from.
@@ -120,16 +123,11 @@ impl Computation<'_> {
         values: &mut Values,
     ) -> Result<(), Failed> {
         let (scope, place) = (work.scope, table.source);
+        self.census_of_facts(session, work, place).await?;
         let planned = &work.plan.sources[place];
         let source = &mut work.sources[place];
         let (facts, _) = source.facts.as_ref().map_err(|reason| Failed(reason.clone()))?;
         let mut used = Vec::new();
-        if source.counts.is_none() {
-            let (rows, _) = self.step(session, &facts.census(scope, &table.outputs)).await?;
-            let (counts, warnings) = counts::facts(scope, planned, &rows)?;
-            source.counts = Some(counts);
-            self.found.warnings.extend(warnings);
-        }
         let step = facts.values(scope, work.subject_kind, &table.outputs, &table.name);
         used.push(self.step(session, &step).await?.1);
         if table.measured.iter().any(|column| column.has_percentiles())
@@ -270,7 +268,7 @@ impl Computation<'_> {
 }
 
 /// What of the source's facts was joined: as its first table says, for all see the same.
-fn join(counts: &mut FactCounts, totals: &Table) -> Result<(), TableError> {
+pub(super) fn join(counts: &mut FactCounts, totals: &Table) -> Result<(), TableError> {
     let sum = |column: &str| -> Result<u64, TableError> {
         let each = (0..totals.rows.len()).map(|row| Ok(totals.optional_int(row, column)?.unwrap_or(0).unsigned_abs()));
         each.sum()

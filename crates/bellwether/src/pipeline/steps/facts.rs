@@ -1,5 +1,7 @@
 //! What subjects did: what a fact source has, and one row for each subject with the values of all metrics of the source.
 
+mod rows;
+
 use std::time::Duration;
 
 use super::assignments::{AgedBefore, same_subject};
@@ -8,6 +10,8 @@ use crate::domain::aggregation::{Comparison, Operation, Passing, ThresholdOf, Ti
 use crate::domain::clock::Timestamp;
 use crate::pipeline::columns::{Columns, Key, KeyKind, Time, Value};
 use crate::pipeline::plan::{Measure, PlannedSource};
+
+pub use rows::as_known;
 
 /// How far back it is looked what subjects did before they count.
 const TIME_BEFORE: Duration = Duration::from_hours(30 * 24);
@@ -244,9 +248,8 @@ impl Facts {
 }
 
 impl Output {
-    /// What of a fact goes into the aggregate, and whether it counts.
-    fn input(&self, scope: &Scope<'_>, read: &mut Distinct, inputs: &mut Inputs) -> Input {
-        let dialect = scope.dialect;
+    /// When a fact counts, but for its value.
+    fn conditions(&self, read: &mut Distinct) -> Vec<String> {
         let mut conditions = self.times.clone();
         conditions.extend(self.rules.aged.iter().map(|limit| limit.condition("a.assigned_at")));
         for Filter { property, comparison, values } in &self.filters {
@@ -256,6 +259,13 @@ impl Output {
                 Comparison::NotEquals => format!("({name} IS NULL OR {name} NOT IN ({values}))"),
             });
         }
+        conditions
+    }
+
+    /// What of a fact goes into the aggregate, and whether it counts.
+    fn input(&self, scope: &Scope<'_>, read: &mut Distinct, inputs: &mut Inputs) -> Input {
+        let dialect = scope.dialect;
+        let mut conditions = self.conditions(read);
         let decimal = self.value.as_ref().and_then(|value| value.decimal.clone()).filter(|_| self.is_summed());
         let is_decimal = decimal.is_some();
         let value = self.value.as_ref().map(|value| {
@@ -329,7 +339,7 @@ struct Inputs {
     conditions: Distinct,
 }
 
-fn micros(length: u32, unit: TimeUnit) -> i64 {
+pub(super) fn micros(length: u32, unit: TimeUnit) -> i64 {
     i64::from(length) * i64::from(unit.seconds()) * 1_000_000
 }
 

@@ -223,7 +223,8 @@ fn product(scope: &Scope<'_>, arm: &str, sides: [(&Measured, &Centres, &str); 2]
     (is_either.clone(), format!("CASE WHEN {is_either} THEN {} END", deviations.join(" * ")))
 }
 
-fn by_arm(scope: &Scope<'_>, arm: &str, centres: &Centres) -> String {
+/// A number for each arm.
+pub(super) fn by_arm(scope: &Scope<'_>, arm: &str, centres: &[f64]) -> String {
     let cases: String = centres
         .iter()
         .enumerate()
