@@ -7,13 +7,15 @@ mod population;
 mod stepping;
 mod typing;
 mod values;
+mod work;
 
 use std::path::Path;
 
-use bellwether_warehouse::{Column as ColumnInfo, Dialect, Session, TableError, WarehouseError};
+use bellwether_warehouse::{Dialect, Session, TableError, WarehouseError};
 
 use self::population::Population;
-use self::values::{Tables, Values};
+use self::values::Values;
+use self::work::{Source, Tables};
 use super::analysis;
 use super::columns::Columns;
 use super::inference::{Inference, Judged};
@@ -71,14 +73,6 @@ pub struct Computation<'a> {
     pub steps: u32,
     /// The earlier day that it is of.
     pub day: Option<String>,
-}
-
-/// A fact source in use: its columns, and what became of its rows.
-struct Source {
-    facts: Result<(Facts, Vec<ColumnInfo>), String>,
-    counts: Option<FactCounts>,
-    /// What was joined of it is known.
-    is_joined: bool,
 }
 
 impl Computation<'_> {

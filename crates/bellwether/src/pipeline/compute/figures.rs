@@ -3,7 +3,8 @@
 
 use bellwether_warehouse::Session;
 
-use super::values::{Computed, Tables, Values, ordered};
+use super::values::{Computed, Values, ordered};
+use super::work::Tables;
 use super::{Computation, Failed, MOST_CELLS};
 use crate::domain::configuration::Variation;
 use crate::domain::results::{Breakdown, BreakdownValue, VariationResult};

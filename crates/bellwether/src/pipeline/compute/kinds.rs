@@ -4,49 +4,16 @@
 use bellwether_stats::{PercentileError, Ranks, RatioMoments};
 use bellwether_warehouse::Session;
 
-use super::values::{Tables, join};
+use super::work::{PooledFacts, Tables};
 use super::{Computation, Failed};
 use crate::domain::funnel::ConversionWindow;
-use crate::pipeline::counts;
 use crate::pipeline::fact_figures::{self, MetricFigures};
 use crate::pipeline::plan::{Made, PlannedMetric};
-use crate::pipeline::steps::Output;
 use crate::pipeline::steps::funnel::{self, Sourced};
-use crate::pipeline::steps::percentile::{self, Placed, Pooled};
+use crate::pipeline::steps::percentile::{self, Placed};
 use crate::pipeline::tables::{Side, Typed};
 
-/// The facts of one output, kept in the warehouse: all percentiles of them are of one table.
-#[derive(Clone)]
-pub struct PooledFacts {
-    source: usize,
-    output: Output,
-    table: String,
-    arms: Vec<Pooled>,
-    steps: [u32; 2],
-}
-
 impl Computation<'_> {
-    /// What a source has, asked once for all metrics that are of it.
-    pub(super) async fn census_of_facts(
-        &mut self,
-        session: &mut Session,
-        work: &mut Tables<'_>,
-        place: usize,
-    ) -> Result<(), Failed> {
-        let source = &mut work.sources[place];
-        if source.counts.is_some() {
-            return Ok(());
-        }
-        let (facts, _) = source.facts.as_ref().map_err(|reason| Failed(reason.clone()))?;
-        let sides = work.typed.iter().flatten().flat_map(|typed| &typed.sides);
-        let outputs: Vec<Output> = sides.filter(|side| side.source == place).map(|side| side.output.clone()).collect();
-        let (rows, _) = self.step(session, &facts.census(work.scope, &outputs)).await?;
-        let (counts, warnings) = counts::facts(work.scope, &work.plan.sources[place], &rows)?;
-        source.counts = Some(counts);
-        self.found.warnings.extend(warnings);
-        Ok(())
-    }
-
     /// The figures of a metric of such a kind.
     pub(super) async fn of_facts(
         &mut self,
@@ -66,17 +33,6 @@ impl Computation<'_> {
             }
             _ => Err(Failed("it was not computed".to_owned())),
         }
-    }
-
-    /// What of a source's facts is joined, where no table of values has said so.
-    async fn count_joined(&mut self, session: &mut Session, work: &mut Tables<'_>, place: usize) -> Result<(), Failed> {
-        let source = &mut work.sources[place];
-        if let (false, Ok((facts, _)), Some(counts)) = (source.is_joined, &source.facts, &mut source.counts) {
-            let (rows, _) = self.step(session, &facts.joined(work.scope, work.subject_kind)).await?;
-            join(counts, &rows)?;
-            source.is_joined = true;
-        }
-        Ok(())
     }
 
     async fn percentile(

@@ -1,6 +1,6 @@
 //! Metrics as the columns of their sources allow them to be computed, or why they do not; and what takes noise out of them.
 
-use super::Source;
+use super::work::Source;
 use crate::domain::aggregation::Operation;
 use crate::pipeline::columns::Columns;
 use crate::pipeline::plan::{Made, Measure, PlannedMetric};

@@ -2,30 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bellwether_warehouse::{Session, Table, TableError};
+use bellwether_warehouse::Session;
 
-use super::kinds::PooledFacts;
-use super::{Computation, Failed, MOST_CELLS, Source};
-use crate::domain::results::FactCounts;
+use super::work::{Tables, join};
+use super::{Computation, Failed, MOST_CELLS};
 use crate::pipeline::adjusting::Crossed;
-use crate::pipeline::columns::KeyKind;
-use crate::pipeline::plan::Plan;
 use crate::pipeline::properties::Property;
 use crate::pipeline::steps::{self, AgedBefore, Pair, Scope};
-use crate::pipeline::tables::{self, Column, Subjects, Typed, ValuesTable};
-
-/// What all tables of values have in common.
-pub struct Tables<'a> {
-    pub scope: &'a Scope<'a>,
-    pub plan: &'a Plan,
-    pub subjects: &'a Subjects,
-    pub subject_kind: KeyKind,
-    pub sources: &'a mut [Source],
-    pub properties: &'a [Property],
-    /// The metrics, in the plan's order.
-    pub typed: &'a [Result<Typed, String>],
-    pub pooled: Vec<PooledFacts>,
-}
+use crate::pipeline::tables::{self, Column, Typed, ValuesTable};
 
 /// A part of a metric, computed: where it stands, and the steps that it comes from.
 #[derive(Debug, Clone)]
@@ -265,16 +249,4 @@ impl Computation<'_> {
         }
         Ok(())
     }
-}
-
-/// What of the source's facts was joined: as its first table says, for all see the same.
-pub(super) fn join(counts: &mut FactCounts, totals: &Table) -> Result<(), TableError> {
-    let sum = |column: &str| -> Result<u64, TableError> {
-        let each = (0..totals.rows.len()).map(|row| Ok(totals.optional_int(row, column)?.unwrap_or(0).unsigned_abs()));
-        each.sum()
-    };
-    counts.joined = sum("facts")?;
-    counts.before_assignment = sum("before_assignment")?;
-    counts.after_end = sum("after_end")?;
-    Ok(())
 }
