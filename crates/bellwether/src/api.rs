@@ -249,7 +249,8 @@ fn definition<D: Tried>(router: Routes, path: &str, role: Role) -> Routes {
     let change_one = patch(definitions::edit::<D>).and(delete(definitions::delete::<D>));
     let list = read(get(definitions::list::<D>)).and(guarded(role, post(definitions::create::<D>)));
     let one = read(get(definitions::get::<D>)).and(guarded(role, change_one));
-    router.route(path, list).route(&format!("{path}/{{id}}"), one)
+    let history = read(get(definitions::history::<D>));
+    router.route(path, list).route(&format!("{path}/{{id}}"), one).route(&format!("{path}/{{id}}/history"), history)
 }
 
 async fn no_such_route() -> Problem {

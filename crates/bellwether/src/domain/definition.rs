@@ -65,6 +65,9 @@ pub struct Fact {
     /// Given by Bellwether; on an edit it may be left out, and a fact of the same name keeps its id.
     #[serde(default)]
     pub id: Option<FactId>,
+    /// Given by Bellwether too, and kept with the id.
+    #[serde(default)]
+    pub number: Option<i64>,
     pub name: String,
     /// `null`: each row counts 1.
     #[serde(default)]
@@ -84,6 +87,9 @@ pub enum DesiredChange {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PropertyColumn {
+    /// Given by Bellwether, and kept with the name.
+    #[serde(default)]
+    pub number: Option<i64>,
     pub name: String,
     pub column: String,
 }

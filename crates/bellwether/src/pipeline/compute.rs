@@ -264,7 +264,10 @@ impl Computation<'_> {
         let plan = &self.experiment.configuration.analysis_plan;
         let subjects: u64 = work.subjects.all.iter().sum();
         let days = self.start().map_or(0, |start| self.run.window.end.since(start).as_secs() / 86_400);
-        let meets_minimum = plan.minimum_subjects.is_none_or(|least| subjects >= least)
+        let has_ended = self.experiment.configuration.end().is_some_and(|end| end <= self.run.created_at);
+        let asks_for_any = plan.minimum_subjects.is_some() || plan.minimum_days.is_some();
+        let meets_minimum = (has_ended || asks_for_any)
+            && plan.minimum_subjects.is_none_or(|least| subjects >= least)
             && plan.minimum_days.is_none_or(|least| days >= u64::from(least));
         let has_primary = work.plan.metrics.iter().any(|metric| metric.is_primary);
         Inference::of(plan, arms.saturating_sub(1), work.plan.metrics.len(), has_primary, meets_minimum)

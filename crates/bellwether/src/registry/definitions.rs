@@ -8,17 +8,22 @@ use serde_json::{Map, Value};
 
 use super::edit::{check_version, overlay};
 use super::{Context, Effect, Error, Registry, Result};
+use crate::domain::actor::Actor;
 use crate::domain::aggregation::Aggregation;
+use crate::domain::change::Change;
 use crate::domain::collection::Collection;
+use crate::domain::configuration::FieldChange;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::domain::id::{EntityId, FactId};
 use crate::domain::metric::{Metric, MetricKind};
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions::{self, Definition, Stored};
-use crate::store::{StoreError, Tx, experiments};
+use crate::store::{StoreError, Tx, changes, experiments, settings};
 
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Users that a refusal names.
+const MOST_USERS_NAMED: u32 = 10;
 /// Looks at a time.
 pub(super) const MOST_LOOKS: usize = 4;
 
@@ -49,7 +54,7 @@ pub struct Completion<'a> {
 }
 
 impl Registry {
-    pub async fn define<D: Defined>(&self, body: D) -> Result<Definition<D>> {
+    pub async fn define<D: Defined>(&self, actor: Actor, body: D) -> Result<Definition<D>> {
         body.validate()?;
         if let Some(engine) = body.engine() {
             self.look_at(engine).await?;
@@ -59,8 +64,10 @@ impl Registry {
             body.complete(&Completion { context }, tx, None)?;
             let now = context.setup.clock.now();
             let id = D::Id::from(context.setup.ids.next());
-            let definition = Definition { id, body, version: 1, created_at: now, updated_at: now };
+            let number = definitions::next_number::<D>(tx)?;
+            let definition = Definition { id, number, body, version: 1, created_at: now, updated_at: now };
             definitions::insert(tx, &definition).map_err(|error| refuse_taken(error, &definition.body))?;
+            note_change(tx, &definition, &actor, "created", changes_between(None, Some(&definition.body)))?;
             Ok(definition)
         })
         .await
@@ -68,6 +75,7 @@ impl Registry {
 
     pub async fn redefine<D: Defined>(
         &self,
+        actor: Actor,
         id: D::Id,
         edit: Map<String, Value>,
         if_match: Option<String>,
@@ -87,9 +95,11 @@ impl Registry {
             if body == before.body {
                 return Ok(Effect { value: before, is_changed: false });
             }
+            let changes = changes_between(Some(&before.body), Some(&body));
             let after =
                 Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
             definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
+            note_change(tx, &after, &actor, "edited", changes)?;
             after.body.carry_through(&Completion { context }, tx, id)?;
             Ok(Effect { value: after, is_changed: true })
         })
@@ -130,21 +140,71 @@ impl Registry {
         }
     }
 
-    pub async fn undefine<D: Defined>(&self, id: D::Id, if_match: Option<String>) -> Result<()> {
-        self.command(move |_, tx| {
+    /// Refused, with their names, while others refer to it.
+    pub async fn undefine<D: Defined>(&self, actor: Actor, id: D::Id, if_match: Option<String>) -> Result<()> {
+        self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
+            let users = definitions::users::<D>(tx, id, MOST_USERS_NAMED + 1)?;
+            if !users.is_empty() {
+                return Err(refuse_in_use(D::KIND, before.body.name(), &users));
+            }
             definitions::delete::<D>(tx, id).map_err(|error| match error {
-                StoreError::Reference(_) => Error::from(Refusal::conflict(
-                    Conflict::InUse,
-                    format!("the {} '{}' is still referred to; remove what uses it first", D::KIND, before.body.name()),
-                )),
+                StoreError::Reference(_) => refuse_in_use(D::KIND, before.body.name(), &[]),
                 other => other.into(),
             })?;
-            Ok(())
+            let changes = changes_between(Some(&before.body), None);
+            let now = context.setup.clock.now();
+            let gone = Definition { version: before.version + 1, updated_at: now, ..before };
+            note_change(tx, &gone, &actor, "deleted", changes)
         })
         .await
     }
+}
+
+fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
+    let most = MOST_USERS_NAMED as usize;
+    let named: Vec<_> = users.iter().take(most).map(|(kind, name)| format!("the {kind} '{name}'")).collect();
+    let more = if users.len() > most { " and more" } else { "" };
+    let by = if named.is_empty() { String::new() } else { format!(" by {}{more}", named.join(", ")) };
+    let detail = format!("the {kind} '{name}' is still referred to{by}; remove what uses it first");
+    Refusal::conflict(Conflict::InUse, detail).into()
+}
+
+/// Writes what was done into the history of a definition, as it is after it.
+fn note_change<D: Defined>(
+    tx: &mut dyn Tx,
+    definition: &Definition<D>,
+    actor: &Actor,
+    action: &str,
+    changes: Vec<FieldChange>,
+) -> Result<()> {
+    let change = Change {
+        revision: definition.version,
+        action: action.to_owned(),
+        actor: actor.clone(),
+        occurred_at: definition.updated_at,
+        changes,
+        reason: String::new(),
+    };
+    Ok(changes::insert_of_definition(tx, &definition.id.to_string(), &change)?)
+}
+
+/// What differs, field by field; `None` before it was there, and after.
+fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
+    let fields = |of: Option<&D>| match of.map(serde_json::to_value) {
+        Some(Ok(Value::Object(fields))) => fields,
+        _ => Map::new(),
+    };
+    let (before, after) = (fields(before), fields(after));
+    let value = |of: &Map<String, Value>, field: &String| of.get(field).cloned().unwrap_or_default();
+    let added = after.keys().filter(|field| !before.contains_key(*field));
+    before
+        .keys()
+        .chain(added)
+        .map(|field| FieldChange { field: field.clone(), from: value(&before, field), to: value(&after, field) })
+        .filter(|change| change.from != change.to)
+        .collect()
 }
 
 /// The field that says where a warehouse lies.
@@ -246,9 +306,33 @@ impl Defined for FactSource {
             }
             let twice = self.facts[..i].iter().any(|fact| fact.id == self.facts[i].id);
             errors.check(!twice, &format!("facts[{i}].id"), || "it stands twice".to_owned());
+            let kept = known.iter().find(|fact| fact.id == self.facts[i].id).and_then(|fact| fact.number);
+            check_number(&mut errors, &format!("facts[{i}].number"), self.facts[i].number, kept);
+            self.facts[i].number = kept;
         }
-        Ok(errors.finish()?)
+        let known = before.map_or(&[][..], |before| &before.properties);
+        for (i, property) in self.properties.iter_mut().enumerate() {
+            let kept = known.iter().find(|there| there.name == property.name).and_then(|there| there.number);
+            check_number(&mut errors, &format!("properties[{i}].number"), property.number, kept);
+            property.number = kept;
+        }
+        errors.finish()?;
+        for fact in self.facts.iter_mut().filter(|fact| fact.number.is_none()) {
+            fact.number = Some(settings::next_number(tx, settings::FACTS)?);
+        }
+        for property in self.properties.iter_mut().filter(|property| property.number.is_none()) {
+            property.number = Some(settings::next_number(tx, settings::FACT_PROPERTIES)?);
+        }
+        Ok(())
     }
+}
+
+/// A number is Bellwether's to give.
+fn check_number(errors: &mut FieldErrors, field: &str, given: Option<i64>, kept: Option<i64>) {
+    errors.check(given.is_none() || given == kept, field, || match kept {
+        Some(kept) => format!("{} was given; it is {kept} and stays so: leave it out", given.unwrap_or_default()),
+        None => format!("{} was given; it gets one by itself: leave it out", given.unwrap_or_default()),
+    });
 }
 
 impl Defined for Metric {

@@ -1,7 +1,7 @@
 //! The history of experiments, one change for each revision, and of endpoints. Never pruned.
 
 use super::engine::value::to_json;
-use super::{StoreError, Tx, Write, query_as, query_one};
+use super::{Row, StoreError, Tx, Write, query_as, query_one};
 use crate::domain::actor::Actor;
 use crate::domain::change::{Change, EndpointChange};
 use crate::domain::configuration::FieldChange;
@@ -27,15 +27,17 @@ pub fn inserting(experiment: ExperimentId, change: &Change) -> Result<Write, Sto
 pub fn list(tx: &mut dyn Tx, experiment: ExperimentId, after: i64, limit: u32) -> Result<Vec<Change>, StoreError> {
     let sql = "SELECT revision, action, actor, occurred_at, changes, reason FROM changes \
                WHERE experiment_id = $1 AND revision > $2 ORDER BY revision LIMIT $3";
-    query_as(tx, "changes", sql, params![experiment, after, limit], |row| {
-        Ok(Change {
-            revision: row.get("revision")?,
-            action: row.get("action")?,
-            actor: row.json("actor")?,
-            occurred_at: row.get("occurred_at")?,
-            changes: row.json("changes")?,
-            reason: row.get("reason")?,
-        })
+    query_as(tx, "changes", sql, params![experiment, after, limit], decode)
+}
+
+fn decode(row: &Row) -> Result<Change, StoreError> {
+    Ok(Change {
+        revision: row.get("revision")?,
+        action: row.get("action")?,
+        actor: row.json("actor")?,
+        occurred_at: row.get("occurred_at")?,
+        changes: row.json("changes")?,
+        reason: row.get("reason")?,
     })
 }
 
@@ -122,4 +124,33 @@ pub fn variations_edited_since_start(
     let found: Vec<Vec<FieldChange>> =
         query_as(tx, "changes", sql, params![experiment, mention], |row| row.json("changes"))?;
     Ok(found.into_iter().flatten().filter(|edit| edit.field == "variations").collect())
+}
+
+pub fn insert_of_definition(tx: &mut dyn Tx, definition: &str, change: &Change) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO definition_changes (definition_id, version, action, actor, occurred_at, changes, reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        params![
+            definition,
+            change.revision,
+            &change.action,
+            to_json(&change.actor)?,
+            change.occurred_at,
+            to_json(&change.changes)?,
+            &change.reason
+        ],
+    )
+    .map(drop)
+}
+
+/// From version `after` on, oldest first. Also of definitions that were deleted.
+pub fn list_of_definition(
+    tx: &mut dyn Tx,
+    definition: &str,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Change>, StoreError> {
+    let sql = "SELECT version AS revision, action, actor, occurred_at, changes, reason FROM definition_changes \
+               WHERE definition_id = $1 AND version > $2 ORDER BY version LIMIT $3";
+    query_as(tx, "definition_changes", sql, params![definition, after, limit], decode)
 }

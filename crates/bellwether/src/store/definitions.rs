@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::engine::tolerant::Kept;
 use super::engine::value::{to_json, to_kept_json};
-use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one};
+use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one, settings};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
@@ -25,6 +25,9 @@ use crate::params;
 pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     type Id: Copy + Display + From<u128> + FromStr<Err = String> + FromCell + Into<Value> + Send + Sync + 'static;
     const TABLE: &'static str;
+
+    /// What may refer to one: the kind, and where it stands, as `name FROM table WHERE column`.
+    const USERS: &'static [(&'static str, &'static str)] = &[];
 
     fn name(&self) -> &str;
 
@@ -46,13 +49,15 @@ pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition<D: Stored> {
     pub id: D::Id,
+    /// Among those of its kind, from 1 on; it never changes.
+    pub number: i64,
     pub body: D,
     pub version: i64,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, body, version, created_at, updated_at";
+const COLUMNS: &str = "id, number, body, version, created_at, updated_at";
 
 fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
     decode_kept(row).map(|(definition, _)| definition)
@@ -62,13 +67,14 @@ fn decode_kept<D: Stored>(row: &Row) -> Result<(Definition<D>, Option<Kept>), St
     let id = row.get("id")?;
     let (body, kept) = row.kept_json("body")?;
     let (version, created_at, updated_at) = (row.get("version")?, row.get("created_at")?, row.get("updated_at")?);
-    Ok((Definition { id, body, version, created_at, updated_at }, kept))
+    Ok((Definition { id, number: row.get("number")?, body, version, created_at, updated_at }, kept))
 }
 
 pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
-    let mut columns = vec!["id", "name", "body", "version", "created_at", "updated_at"];
+    let mut columns = vec!["id", "number", "name", "body", "version", "created_at", "updated_at"];
     let mut values = vec![
         definition.id.into(),
+        Value::from(definition.number),
         Value::from(definition.body.name()),
         Value::from(to_json(&definition.body)?),
         Value::from(definition.version),
@@ -128,6 +134,24 @@ pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError>
     Ok(tx.execute(&format!("DELETE FROM {} WHERE id = $1", D::TABLE), &[id.into()])? == 1)
 }
 
+/// The next number of this kind.
+pub fn next_number<D: Stored>(tx: &mut dyn Tx) -> Result<i64, StoreError> {
+    settings::next_number(tx, &format!("numbers_of_{}", D::TABLE))
+}
+
+/// What refers to a definition: of each its kind and its name, so many at most.
+pub fn users<D: Stored>(tx: &mut dyn Tx, id: D::Id, limit: u32) -> Result<Vec<(String, String)>, StoreError> {
+    let parts: Vec<_> = D::USERS.iter().map(|(kind, from)| format!("SELECT '{kind}' AS kind, {from} = $1")).collect();
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT DISTINCT kind, name FROM ({}) AS users ORDER BY kind, name LIMIT $2",
+        parts.join(" UNION ALL ")
+    );
+    query_as(tx, D::TABLE, &sql, &[id.into(), limit.into()], |row| Ok((row.get("kind")?, row.get("name")?)))
+}
+
 /// The metrics that every new experiment of the entity gets, the oldest first.
 pub fn guardrails(tx: &mut dyn Tx, entity: EntityId) -> Result<Vec<Definition<Metric>>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM metrics WHERE entity_id = $1 AND is_guardrail = 1 ORDER BY id");
@@ -145,6 +169,14 @@ impl Stored for Entity {
     type Id = EntityId;
     const TABLE: &'static str = "entities";
 
+    const USERS: &'static [(&'static str, &'static str)] = &[
+        ("assignment source", "name FROM assignment_sources WHERE entity_id"),
+        ("metric", "name FROM metrics WHERE entity_id"),
+        ("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND entity_id"),
+        // It names its entities in its body alone.
+        ("fact source", "name FROM fact_sources WHERE CASE WHEN body LIKE '%' || $1 || '%' THEN $1 END"),
+    ];
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -153,6 +185,11 @@ impl Stored for Entity {
 impl Stored for Warehouse {
     type Id = WarehouseId;
     const TABLE: &'static str = "warehouses";
+
+    const USERS: &'static [(&'static str, &'static str)] = &[
+        ("assignment source", "name FROM assignment_sources WHERE warehouse_id"),
+        ("fact source", "name FROM fact_sources WHERE warehouse_id"),
+    ];
 
     fn name(&self) -> &str {
         &self.name
@@ -163,6 +200,9 @@ impl Stored for Schedule {
     type Id = ScheduleId;
     const TABLE: &'static str = "schedules";
 
+    const USERS: &'static [(&'static str, &'static str)] =
+        &[("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND schedule_id")];
+
     fn name(&self) -> &str {
         &self.name
     }
@@ -171,6 +211,9 @@ impl Stored for Schedule {
 impl Stored for AssignmentSource {
     type Id = AssignmentSourceId;
     const TABLE: &'static str = "assignment_sources";
+
+    const USERS: &'static [(&'static str, &'static str)] =
+        &[("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND assignment_source_id")];
 
     fn name(&self) -> &str {
         &self.name
@@ -184,6 +227,14 @@ impl Stored for AssignmentSource {
 impl Stored for FactSource {
     type Id = FactSourceId;
     const TABLE: &'static str = "fact_sources";
+
+    const USERS: &'static [(&'static str, &'static str)] = &[
+        (
+            "metric",
+            "m.name AS name FROM metrics m JOIN metric_facts u ON u.metric_id = m.id JOIN facts f ON f.id = u.fact_id WHERE f.fact_source_id",
+        ),
+        ("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND entry_fact_source_id"),
+    ];
 
     fn name(&self) -> &str {
         &self.name
@@ -217,6 +268,17 @@ impl Stored for FactSource {
 impl Stored for Metric {
     type Id = MetricId;
     const TABLE: &'static str = "metrics";
+
+    const USERS: &'static [(&'static str, &'static str)] = &[
+        (
+            "collection",
+            "c.name AS name FROM collections c JOIN collection_metrics u ON u.collection_id = c.id WHERE u.metric_id",
+        ),
+        (
+            "experiment",
+            "e.key AS name FROM experiments e JOIN experiment_metrics u ON u.experiment_id = e.id WHERE e.deleted_at IS NULL AND u.metric_id",
+        ),
+    ];
 
     fn name(&self) -> &str {
         &self.name

@@ -12,6 +12,10 @@ pub const ENDPOINTS_GENERATION: &str = "endpoints_generation";
 /// How many events about endpoints there have been.
 pub const ENDPOINT_EVENTS: &str = "endpoint_events";
 
+/// How many facts there have been, and how many properties of facts.
+pub const FACTS: &str = "numbers_of_facts";
+pub const FACT_PROPERTIES: &str = "numbers_of_fact_properties";
+
 /// How many lanes there have been.
 pub const LANES: &str = "lanes";
 

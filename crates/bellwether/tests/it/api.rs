@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_rows;
 mod broken_commits;
 mod by_hand;
+mod definitions;
 mod documented;
 mod door;
 mod endpoints;

@@ -152,7 +152,7 @@ pub fn record(tx: &mut dyn Tx, event: &Event) -> Answered<()> {
 
 pub fn definition<D: Stored>(id: D::Id, body: serde_json::Value) -> Definition<D> {
     let body = serde_json::from_value(body).unwrap();
-    Definition { id, body, version: 1, created_at: at(1), updated_at: at(2) }
+    Definition { id, number: 1, body, version: 1, created_at: at(1), updated_at: at(2) }
 }
 
 /// An entity, a warehouse and a source with two facts, at the ids 1, 2 and 3; the facts have 10 and 11.

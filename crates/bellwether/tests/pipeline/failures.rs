@@ -1,5 +1,6 @@
 //! Runs that fail by what they read: each ends in its event, and leaves the published results as they were.
 
+use bellwether::domain::actor::Actor;
 use bellwether::domain::definition::{AssignmentSource, FactSource};
 use bellwether::registry::Defined;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ async fn published(here: &mut Installation) -> (Study, i64, String) {
 /// Stores SQL that the API refuses, as it stands there when the tables have changed since.
 async fn store_unchecked<D: Defined>(here: &Installation, id: D::Id, sql: &str) {
     let edit = json!({"sql": sql}).as_object().unwrap().clone();
-    here.running.registry().redefine::<D>(id, edit, None).await.unwrap();
+    here.running.registry().redefine::<D>(Actor::System, id, edit, None).await.unwrap();
 }
 
 fn assert_failed(ended: &Ended, reason: &str) {

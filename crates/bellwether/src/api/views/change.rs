@@ -1,4 +1,4 @@
-//! The history of an experiment, and of an endpoint.
+//! The history of an experiment, of an endpoint, and of a definition.
 
 use serde::Serialize;
 
@@ -22,6 +22,13 @@ pub struct EndpointChangeView {
     told: HistoryEntry,
 }
 
+#[derive(Debug, Serialize)]
+pub struct VersionView {
+    version: i64,
+    #[serde(flatten)]
+    told: HistoryEntry,
+}
+
 /// What every entry of a history tells.
 #[derive(Debug, Serialize)]
 struct HistoryEntry {
@@ -36,6 +43,14 @@ impl ChangeView {
     pub fn of(change: &Change) -> Self {
         let Change { revision, action, actor, occurred_at, changes, reason } = change.clone();
         Self { revision, told: HistoryEntry { action, actor, occurred_at, changes, reason } }
+    }
+}
+
+impl VersionView {
+    /// Of a definition, whose changes are counted by versions.
+    pub fn of(change: &Change) -> Self {
+        let Change { revision, action, actor, occurred_at, changes, reason } = change.clone();
+        Self { version: revision, told: HistoryEntry { action, actor, occurred_at, changes, reason } }
     }
 }
 

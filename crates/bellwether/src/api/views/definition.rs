@@ -9,6 +9,7 @@ use crate::store::definitions::Definition;
 #[derive(Debug, Serialize)]
 pub struct DefinitionView<D> {
     id: String,
+    number: i64,
     #[serde(flatten)]
     body: D,
     version: i64,
@@ -20,6 +21,7 @@ impl<D: Defined> DefinitionView<D> {
     pub fn of(definition: &Definition<D>) -> Self {
         Self {
             id: definition.id.to_string(),
+            number: definition.number,
             body: definition.body.clone(),
             version: definition.version,
             created_at: definition.created_at,
