@@ -1,6 +1,6 @@
 //! The application: opens what is there, starts what runs, and stops it in order. The only place that knows all modules.
 
-mod folder;
+pub mod folder;
 
 use std::fs::File;
 use std::net::SocketAddr;

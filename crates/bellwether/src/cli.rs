@@ -1,6 +1,7 @@
 //! The command line: parses, then calls. One file a subcommand.
 
 mod api_client;
+mod backup;
 mod demo;
 mod listen;
 mod progress_bar;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Demo(demo::Demo),
     Listen(listen::Listen),
     /// Run queries for a server that started this process; not for people
@@ -48,6 +51,8 @@ pub fn run() -> ExitCode {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Serve(serve) => serve.run().await,
+            Command::Backup(backup) => backup.run(),
+            Command::Restore(restore) => restore.run(),
             Command::Demo(demo) => demo.run().await,
             Command::Listen(listen) => listen.run().await,
             Command::Worker => Ok(()),

@@ -38,6 +38,7 @@ use engine::batch::Purpose;
 pub use engine::dialect::Dialect;
 pub use engine::error::{StoreError, readable};
 pub use engine::node_hints;
+pub use engine::sqlite::copy;
 use engine::tolerant::Kept;
 pub use engine::value::{Cell, FromCell, Row, Value};
 pub use engine::write::{Write, execute_all};

@@ -10,7 +10,7 @@ use super::StartError;
 use crate::platform::secret::sync_folder_of;
 
 /// Files of the embedded database; SQLite gives the later ones the mode of the first.
-const DATABASE: [&str; 3] = ["bellwether.db", "bellwether.db-wal", "bellwether.db-shm"];
+pub const DATABASE: [&str; 3] = ["bellwether.db", "bellwether.db-wal", "bellwether.db-shm"];
 
 /// Makes the folder if there is none, and claims it for this process until the lock is dropped.
 pub fn claim(data: &Path) -> Result<File, StartError> {
@@ -55,7 +55,7 @@ fn private_file(path: &Path) -> io::Result<File> {
 }
 
 /// Some file systems have no modes, and are none the worse for starting.
-fn make_private(path: &Path) {
+pub fn make_private(path: &Path) {
     if let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(0o600)) {
         tracing::warn!(%error, path = %path.display(), "others may be able to read this file");
     }

@@ -79,3 +79,45 @@ fn a_second_signal_ends_the_process_at_once() {
     assert!(log.contains("ending at once"), "{log}");
     drop(request);
 }
+
+fn bellwether(arguments: &[&str], data: &std::path::Path) -> (bool, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_bellwether")).args(arguments).arg("--data").arg(data).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+/// A backup of a server that works, put back, is what it was.
+#[test]
+fn a_backup_made_while_the_server_runs_can_be_put_back() {
+    let process = Process::start();
+    let data = process.folder.path().join("data");
+    let file = process.folder.path().join("backup.db");
+    let to = ["backup", "--to", file.to_str().unwrap()];
+    let (is_made, told) = bellwether(&to, &data);
+    assert!(is_made && told.contains("secret.key is not in it"), "{told}");
+    let (is_made, told) = bellwether(&to, &data);
+    assert!(!is_made && told.contains("is there already"), "{told}");
+
+    let other = process.folder.path().join("other");
+    let from = ["restore", "--from", file.to_str().unwrap()];
+    let (is_put, told) = bellwether(&from, &data);
+    assert!(!is_put && told.contains("another process uses the data folder"), "{told}");
+    let (is_put, told) = bellwether(&from, &other);
+    assert!(is_put && told.contains("put the secret.key"), "{told}");
+    let (is_put, told) = bellwether(&from, &other);
+    assert!(!is_put && told.contains("bellwether.db is there"), "{told}");
+    let tables = |path: &std::path::Path| -> i64 {
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.query_row("SELECT COUNT(*) FROM keys", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((tables(&file), tables(&other.join("bellwether.db"))), (1, 1));
+
+    std::fs::write(process.folder.path().join("text"), "no database").unwrap();
+    let text = process.folder.path().join("text");
+    let (is_put, told) =
+        bellwether(&["restore", "--from", text.to_str().unwrap()], &process.folder.path().join("third"));
+    assert!(!is_put && told.contains("text"), "{told}");
+    process.signal("TERM");
+    process.ended();
+}

@@ -12,6 +12,11 @@ struct Migration {
 /// Found by the build in the folder `migrations`.
 const MIGRATIONS: &[Migration] = include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
+/// The version of the schema that this program makes.
+pub fn newest() -> i64 {
+    MIGRATIONS.last().map_or(0, |migration| migration.version)
+}
+
 /// `run_script` runs several statements at once on the connection of the `Tx`.
 pub fn bring_up_to_date<T: Tx>(
     tx: &mut T,
@@ -20,7 +25,7 @@ pub fn bring_up_to_date<T: Tx>(
     run_script(tx, "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT NOT NULL PRIMARY KEY)")?;
     let sql = "SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations";
     let current = query_one(tx, "schema_migrations", sql, &[], |row| row.get("version"))?.unwrap_or(0);
-    let newest = MIGRATIONS.last().map_or(0, |migration| migration.version);
+    let newest = newest();
     if current > newest {
         return Err(StoreError::Failed(format!(
             "the database has schema version {current}, this program knows up to {newest}; start it with the newer program that made it"

@@ -1,5 +1,6 @@
 //! SQLite: one thread that writes, with many closures under one commit, and a few that read.
 
+pub mod copy;
 mod tx;
 
 use std::path::Path;
