@@ -9,6 +9,7 @@ mod ends;
 mod failures;
 mod figures;
 mod installation;
+mod kinds;
 mod never_wrong;
 mod oracles;
 mod progress;
