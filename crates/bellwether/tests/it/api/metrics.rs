@@ -192,23 +192,23 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
     assert_eq!(fields(&refused), ["percentile.level"]);
     assert_eq!(server.get(&path).await["percentile"], percentile["percentile"], "nothing was changed");
 
-    // Both other metrics are gone, so that only a step holds the fact of the rows.
-    let funnel =
-        server.post("/metrics", of_kind("funnel", window(json!({"length": 2, "unit": "weeks"})))).await.expect(201);
-    assert_eq!(funnel["funnel"]["conversion_window"]["from"], "assignment");
-    for metric in [&definitions.metric, &definitions.other_metric] {
-        server.delete(&format!("/metrics/{metric}")).await.expect(204);
-    }
+    // A fact that only a step holds, and not the last one.
     let source = server.get("/fact_sources").await["items"][0].clone();
-    let facts = source["facts"].as_array().unwrap();
-    let without: Vec<_> = facts.iter().filter(|fact| fact["id"] != rows).collect();
-    let source = format!("/fact_sources/{}", source["id"].as_str().unwrap());
-    let refused = server.patch(&source, json!({"facts": without})).await.expect(409);
+    let path = format!("/fact_sources/{}", source["id"].as_str().unwrap());
+    let mut facts = source["facts"].as_array().unwrap().clone();
+    let without = json!({"facts": facts});
+    facts.push(json!({"name": "clicks"}));
+    let with = server.patch(&path, json!({"facts": facts})).await.expect(200);
+    let clicks = with["facts"].as_array().unwrap().last().unwrap()["id"].clone();
+    let given = json!({"steps": [step(&clicks), step(&rows)], "conversion_window": {"length": 2, "unit": "weeks"}});
+    let funnel = server.post("/metrics", of_kind("funnel", given)).await.expect(201);
+    assert_eq!(funnel["funnel"]["conversion_window"]["from"], "assignment");
+    let refused = server.patch(&path, without.clone()).await.expect(409);
     assert_eq!(refused["type"], "urn:bellwether:problem:in-use");
-    let path = format!("/metrics/{}", funnel["id"].as_str().unwrap());
-    server.patch(&path, json!({"funnel": {"steps": [step(&amounts), step(&amounts)]}})).await.expect(200);
-    server.patch(&source, json!({"facts": without})).await.expect(200);
-    server.delete(&path).await.expect(204);
+    let funnel = format!("/metrics/{}", funnel["id"].as_str().unwrap());
+    server.patch(&funnel, json!({"funnel": {"steps": [step(&rows), step(&amounts)]}})).await.expect(200);
+    server.patch(&path, without).await.expect(200);
+    server.delete(&funnel).await.expect(204);
 
     let experiment = server.experiment(definitions.experiment("k")).await;
     let body = json!({"metric_id": percentile["id"], "winsorization": {"upper_percentile": 0.99}});
