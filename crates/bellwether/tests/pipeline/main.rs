@@ -10,6 +10,7 @@ mod failures;
 mod figures;
 mod history;
 mod installation;
+mod kinds;
 mod lifecycle;
 mod never_wrong;
 mod oracles;

@@ -25,8 +25,32 @@ fn ask<T: DeserializeOwned>(script: &str, folder: &Path) -> T {
 }
 
 fn near(found: &Value, expected: f64, place: &str) {
+    assert!(distance(found, expected, place) <= 1e-9, "{place}: {found}, {expected} was expected");
+}
+
+/// How far off a number is, relative to what was expected.
+fn distance(found: &Value, expected: f64, place: &str) -> f64 {
     let number = found.as_f64().unwrap_or_else(|| panic!("{place}: {found} is no number"));
-    assert!((number - expected).abs() <= 1e-9 * expected.abs().max(1e-3), "{place}: {number}, {expected} was expected");
+    (number - expected).abs() / expected.abs().max(1e-3)
+}
+
+/// Compares all that is expected of variations, and gives the largest distance.
+fn compare(found: &Value, expected: &Value, place: &str) -> f64 {
+    let mut largest = 0.0_f64;
+    for (expected, found) in expected.as_array().unwrap().iter().zip(found.as_array().unwrap()) {
+        let place = format!("{place} of {}", expected["key"]);
+        for (field, expected) in expected.as_object().unwrap() {
+            let place = format!("{place}: {field}");
+            match expected.as_f64() {
+                Some(number) => {
+                    near(&found[field], number, &place);
+                    largest = largest.max(distance(&found[field], number, &place));
+                }
+                None => assert_eq!(&found[field], expected, "{place}"),
+            }
+        }
+    }
+    largest
 }
 
 struct Definitions {
@@ -140,17 +164,7 @@ async fn every_operation_and_option_gives_what_pandas_gives() {
     for (expected, found) in metrics.iter().zip(results["metrics"].as_array().unwrap()) {
         let name = &expected["name"];
         assert_eq!((&found["name"], &found["error"]), (name, &Value::Null));
-        for (expected, found) in
-            expected["variations"].as_array().unwrap().iter().zip(found["variations"].as_array().unwrap())
-        {
-            let place = format!("{name} of {}", expected["key"]);
-            for (field, expected) in expected.as_object().unwrap() {
-                match expected.as_f64() {
-                    Some(number) => near(&found[field], number, &format!("{place}: {field}")),
-                    None => assert_eq!(&found[field], expected, "{place}: {field}"),
-                }
-            }
-        }
+        compare(&found["variations"], &expected["variations"], &name.to_string());
     }
     let joins = ended.run["steps"]
         .as_array()
@@ -158,6 +172,56 @@ async fn every_operation_and_option_gives_what_pandas_gives() {
         .iter()
         .filter(|step| step["sql"].as_str().unwrap().contains(" JOIN (SELECT"));
     assert_eq!(joins.count(), 2, "one for each source, however many metrics");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn percentiles_and_funnels_give_what_numpy_gives() {
+    let mut here = Installation::start().await;
+    let metrics: Vec<Map<String, Value>> = ask("kinds.py", &here.files());
+    let definitions = Definitions::of(&here).await;
+    let variations = json!([{"key": "control", "weight": 1, "is_control": true}, {"key": "blue", "weight": 1}, {"key": "green", "weight": 1}]);
+    let dates = json!({
+        "key": "study", "variations": variations, "assignments_start_date": "2026-03-01",
+        "assignments_end_date": "2026-03-31", "events_end_date": "2026-04-10T00:00:00Z",
+    });
+    let experiment = definitions.experiment(&here, "assignments", "user", dates).await;
+    let sources = [
+        ("loads", definitions.facts(&here, "loads", "user", &["ms", "price", "text"], &["device"]).await),
+        ("visits", definitions.facts(&here, "visits", "user", &[], &["page"]).await),
+        ("buys", definitions.facts(&here, "buys", "user", &["amount", "stars"], &[]).await),
+        ("calls", definitions.facts(&here, "calls", "user", &[], &["topic"]).await),
+    ];
+    for metric in &metrics {
+        let (mut metric, kind) = (metric.clone(), metric["kind"].as_str().unwrap().to_owned());
+        metric.retain(|field, _| field == "name" || field == "kind" || *field == kind);
+        let given = metric.get_mut(&kind).unwrap();
+        match given.get_mut("steps") {
+            Some(steps) => {
+                steps.as_array_mut().unwrap().iter_mut().for_each(|step| *step = aggregation(step, &sources))
+            }
+            None => *given = aggregation(given, &sources),
+        }
+        definitions.attach(&here, experiment, metric).await;
+    }
+    let ended = here.run(experiment).await;
+    assert_eq!(ended.run["state"], "success", "{}", ended.run);
+    let results = here.results(experiment).await;
+    let (mut percentiles, mut funnels) = (0.0_f64, 0.0_f64);
+    for (expected, found) in metrics.iter().zip(results["metrics"].as_array().unwrap()) {
+        let name = expected["name"].to_string();
+        assert_eq!((&found["name"], &found["error"]), (&expected["name"], &Value::Null));
+        let distance = compare(&found["variations"], &expected["variations"], &name);
+        let Some(steps) = expected.get("steps_expected") else {
+            percentiles = percentiles.max(distance);
+            continue;
+        };
+        let found_steps = found["funnel_steps"].as_array().unwrap();
+        assert_eq!(found_steps.len(), steps.as_array().unwrap().len(), "{name}");
+        for (place, (expected, found)) in steps.as_array().unwrap().iter().zip(found_steps).enumerate() {
+            funnels = funnels.max(compare(&found["variations"], expected, &format!("{name}, step {place}")));
+        }
+    }
+    println!("{} metrics; largest distance of percentiles {percentiles:.1e}, of funnels {funnels:.1e}", metrics.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

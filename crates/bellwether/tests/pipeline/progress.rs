@@ -109,6 +109,17 @@ async fn as_many_steps_are_expected_as_there_will_be() {
         }
         metrics.push(here.api.post("/metrics", &metric).await.unwrap()["id"].as_str().unwrap().to_owned());
     }
+    let median = |name: &str, level: f64| {
+        let percentile = json!({"fact_id": facts[0], "level": level});
+        json!({"name": name, "entity_id": study.entity(), "kind": "percentile", "percentile": percentile})
+    };
+    let steps = json!([{"fact_id": facts[1]}, {"fact_id": facts[0]}]);
+    let funnel = json!({"name": "funnel", "entity_id": study.entity(), "kind": "funnel", "funnel": {"steps": steps}});
+    for metric in [funnel, median("median", 0.5), median("p40", 0.4)] {
+        // By themselves they ask about the sources, which no other metric is of.
+        let alone = here.api.post("/metrics", &metric).await.unwrap()["id"].as_str().unwrap().to_owned();
+        metrics.insert(0, alone);
+    }
     for (attached, metric) in metrics.iter().enumerate() {
         study.attach(experiment, metric, attached == 0).await;
         let ended = here.run(experiment).await;

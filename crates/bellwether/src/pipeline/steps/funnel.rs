@@ -32,6 +32,7 @@ pub fn candidates(
         let within = window.map(|window| source.facts.within(window.length, window.unit));
         let outputs: Vec<_> = source.outputs.iter().map(|(_, output)| output.clone()).collect();
         let column = |step: usize| match source.outputs.iter().position(|(place, _)| *place == step) {
+            Some(place) if place == step => format!(", is{step}"),
             Some(place) => format!(", is{place} AS is{step}"),
             None => format!(", FALSE AS is{step}"),
         };

@@ -221,3 +221,134 @@ FROM bellwether."subjects" AS a
 WHERE NOT a.is_mixed
 GROUP BY a.arm, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END, CASE WHEN a.p0 IS NULL THEN 1 ELSE CASE a.p0 WHEN 'it''s' THEN 0 ELSE 2 END END;
 
+-- Orders: pooled facts: Kept("pooled_0")
+SELECT subject, arm, x0 AS value
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.is_day AS is_day,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 604800000000 THEN finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') IS NOT NULL ELSE FALSE END AS is0, finite(f.c0, 'the column ''amount'' of the fact source ''Orders''') AS x0
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at, FALSE AS is_day,
+CAST(("amount") AS DOUBLE) AS c0
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+WHERE is0;
+
+-- Orders: facts by arm: Fetched
+SELECT arm, COUNT(*) AS subjects, SUM(facts) AS facts, exact_sum(total) AS total
+FROM (SELECT subject, arm, COUNT(*) AS facts, exact_sum(value) AS total
+FROM bellwether."pooled_0"
+GROUP BY subject, arm) AS subjects_with_facts
+GROUP BY arm;
+
+-- p95: facts at the percentile: Fetched
+SELECT arm, place, value
+FROM (SELECT arm, value, ROW_NUMBER() OVER (PARTITION BY arm ORDER BY value) AS place
+FROM bellwether."pooled_0") AS facts_in_order
+WHERE arm = 0 AND place IN (90, 95, 96, 99)
+OR arm = 1 AND place IN (1, 2);
+
+-- p95: shares of subjects: Fetched
+SELECT arm, COUNT(*) AS subjects, SUM(facts) AS facts, SUM(facts * facts) AS facts_squared,
+SUM(below) AS below, SUM(below * below) AS below_squared, SUM(below * facts) AS products,
+MAX(facts) AS most_facts, MAX(below) AS most_below
+FROM (SELECT subject, arm, COUNT(*) AS facts, COUNT(*) FILTER (WHERE value <= (CASE arm WHEN 0 THEN CAST('1.5e0' AS DOUBLE) WHEN 1 THEN CAST('0e0' AS DOUBLE) END)) AS below
+FROM bellwether."pooled_0"
+GROUP BY subject, arm) AS subjects_with_facts
+GROUP BY arm;
+
+-- Orders: joined facts: Fetched
+SELECT COUNT(*) AS facts,
+COUNT(*) FILTER (WHERE f.at < a.assigned_at) AS before_assignment,
+COUNT(*) FILTER (WHERE f.at >= 172800000000) AS after_end
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at, FALSE AS is_day
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed;
+
+-- Funnel: facts of its steps: Kept("funnel_1")
+SELECT subject, arm, at, is_day, is0, is1, FALSE AS is2
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.is_day AS is_day,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.c0 IN ('DE') AND f.at < a.assigned_at + 86400000000 THEN CAST('1e0' AS DOUBLE) IS NOT NULL ELSE FALSE END AS is0, CAST('1e0' AS DOUBLE) AS x0,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.at < a.assigned_at + 86400000000 THEN finite(f.c1, 'the column ''amount'' of the fact source ''Orders''') IS NOT NULL ELSE FALSE END AS is1, finite(f.c1, 'the column ''amount'' of the fact source ''Orders''') AS x1
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at, FALSE AS is_day,
+"country" AS c0,
+CAST(("amount") AS DOUBLE) AS c1
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+WHERE is0 OR is1
+UNION ALL
+SELECT subject, arm, at, is_day, FALSE AS is0, FALSE AS is1, is0 AS is2
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.is_day AS is_day,
+CASE WHEN f.at >= (a.assigned_at - a.assigned_at % 86400000000) AND f.at < 172800000000 AND f.at < (a.assigned_at - a.assigned_at % 86400000000) + 86400000000 THEN CAST('1e0' AS DOUBLE) IS NOT NULL ELSE FALSE END AS is0, CAST('1e0' AS DOUBLE) AS x0
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) AS at, TRUE AS is_day
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+WHERE is0;
+
+-- Funnel: steps: Fetched
+SELECT arm, COUNT(t0) AS reached_0, COUNT(t1) AS reached_1, COUNT(t2) AS reached_2
+FROM (SELECT c.subject AS subject, c.arm AS arm, MIN(c.t0) AS t0, MIN(c.t1) AS t1, MIN(CASE WHEN f.at IS NOT NULL THEN greatest(f.at, c.t1) END) AS t2
+FROM (SELECT c.subject AS subject, c.arm AS arm, MIN(c.t0) AS t0, MIN(CASE WHEN f.at IS NOT NULL THEN greatest(f.at, c.t0) END) AS t1
+FROM (SELECT subject, arm, MIN(at) AS t0
+FROM bellwether."funnel_1"
+WHERE is0
+GROUP BY subject, arm) AS c
+LEFT JOIN (SELECT subject, at, is_day, is0 FROM bellwether."funnel_1" WHERE is1) AS f
+ON f.subject = c.subject AND f.at >= (CASE WHEN f.is_day THEN (c.t0 - c.t0 % 86400000000) ELSE c.t0 END) AND (f.at > c.t0 OR NOT f.is0)
+GROUP BY c.subject, c.arm) AS c
+LEFT JOIN (SELECT subject, at, is_day, is0, is1 FROM bellwether."funnel_1" WHERE is2) AS f
+ON f.subject = c.subject AND f.at >= (CASE WHEN f.is_day THEN (c.t1 - c.t1 % 86400000000) ELSE c.t1 END) AND (f.at > c.t0 OR NOT f.is0) AND (f.at > c.t1 OR NOT f.is1)
+GROUP BY c.subject, c.arm) AS subjects_with_steps
+GROUP BY arm;
+
+-- Funnel: facts of its steps: Kept("funnel_2")
+SELECT subject, arm, at, is_day, is0, is1, FALSE AS is2
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.is_day AS is_day,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 AND f.c0 IN ('DE') THEN CAST('1e0' AS DOUBLE) IS NOT NULL ELSE FALSE END AS is0, CAST('1e0' AS DOUBLE) AS x0,
+CASE WHEN f.at >= a.assigned_at AND f.at < 172800000000 THEN finite(f.c1, 'the column ''amount'' of the fact source ''Orders''') IS NOT NULL ELSE FALSE END AS is1, finite(f.c1, 'the column ''amount'' of the fact source ''Orders''') AS x1
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("at" AS TIMESTAMP(6)) AS BIGINT) AS at, FALSE AS is_day,
+"country" AS c0,
+CAST(("amount") AS DOUBLE) AS c1
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+WHERE is0 OR is1
+UNION ALL
+SELECT subject, arm, at, is_day, FALSE AS is0, FALSE AS is1, is0 AS is2
+FROM (SELECT a.subject AS subject, a.arm AS arm, f.at AS at, f.is_day AS is_day,
+CASE WHEN f.at >= (a.assigned_at - a.assigned_at % 86400000000) AND f.at < 172800000000 THEN CAST('1e0' AS DOUBLE) IS NOT NULL ELSE FALSE END AS is0, CAST('1e0' AS DOUBLE) AS x0
+FROM bellwether."subjects" AS a JOIN (SELECT "user" AS subject, CAST(TRY_CAST("day" AS TIMESTAMP(6)) AS BIGINT) AS at, TRUE AS is_day
+FROM (
+SELECT * FROM orders
+) AS "facts") AS f
+ON f.subject = a.subject
+WHERE NOT a.is_mixed) AS facts_of_subjects
+WHERE is0;
+
+-- Funnel: steps: Fetched
+SELECT arm, COUNT(t0) AS reached_0, COUNT(t1) AS reached_1, COUNT(t2) AS reached_2
+FROM (SELECT c.subject AS subject, c.arm AS arm, MIN(c.t0) AS t0, MIN(c.t1) AS t1, MIN(CASE WHEN f.at IS NOT NULL THEN greatest(f.at, c.t1) END) AS t2
+FROM (SELECT c.subject AS subject, c.arm AS arm, MIN(c.t0) AS t0, MIN(CASE WHEN f.at IS NOT NULL THEN greatest(f.at, c.t0) END) AS t1
+FROM (SELECT subject, arm, MIN(at) AS t0
+FROM bellwether."funnel_2"
+WHERE is0
+GROUP BY subject, arm) AS c
+LEFT JOIN (SELECT subject, at, is_day, is0 FROM bellwether."funnel_2" WHERE is1) AS f
+ON f.subject = c.subject AND f.at >= (CASE WHEN f.is_day THEN (c.t0 - c.t0 % 86400000000) ELSE c.t0 END) AND (f.at > c.t0 OR NOT f.is0) AND f.at < (CASE WHEN f.is_day THEN (c.t0 - c.t0 % 86400000000) ELSE c.t0 END) + 172800000000
+GROUP BY c.subject, c.arm) AS c
+LEFT JOIN (SELECT subject, at, is_day, is0, is1 FROM bellwether."funnel_2" WHERE is2) AS f
+ON f.subject = c.subject AND f.at >= (CASE WHEN f.is_day THEN (c.t1 - c.t1 % 86400000000) ELSE c.t1 END) AND (f.at > c.t0 OR NOT f.is0) AND (f.at > c.t1 OR NOT f.is1) AND f.at < (CASE WHEN f.is_day THEN (c.t0 - c.t0 % 86400000000) ELSE c.t0 END) + 172800000000
+GROUP BY c.subject, c.arm) AS subjects_with_steps
+GROUP BY arm;
+

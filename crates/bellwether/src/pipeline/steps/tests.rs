@@ -1,8 +1,9 @@
 //! The text of every statement, held against a file beside this one.
 
 use super::*;
-use crate::domain::aggregation::{Aggregation, Operation};
+use crate::domain::aggregation::{Aggregation, Operation, TimeUnit};
 use crate::domain::definition::AssignmentSource;
+use crate::domain::funnel::{ConversionWindow, WindowStart};
 use crate::domain::id::{EntityId, FactId, FactSourceId, WarehouseId};
 use crate::pipeline::columns::{Columns, KeyKind};
 use crate::pipeline::plan::{ColumnFilter, Measure, PlannedSource};
@@ -135,6 +136,35 @@ fn of_properties() -> Vec<Step> {
     ]
 }
 
+/// The statements of a percentile and of a funnel on two sources.
+fn statements_of_facts() -> Vec<Step> {
+    let scope = scope();
+    let phones = json!({"filters": [{"property": "country", "operation": "equals", "values": ["DE"]}]});
+    let week = json!({"timeframe": {"end": 7, "unit": "days"}});
+    let (orders, amount) = side("at", Operation::Mean, Some("amount"), week);
+    let (_, first) = side("at", Operation::Conversion, None, phones);
+    let (_, second) = side("at", Operation::Conversion, Some("amount"), json!({}));
+    let (returns, last) = side("day", Operation::Conversion, None, json!({}));
+    let mut steps = vec![
+        percentile::pool(&scope, &orders, KeyKind::Int, &amount.output, "pooled_0"),
+        percentile::pooled(&scope, "Orders", "pooled_0"),
+        percentile::ordered(&scope, "p95", "pooled_0", &[(0, vec![90, 95, 96, 99]), (1, vec![1, 2])]),
+        percentile::shares(&scope, "p95", "pooled_0", &[1.5, 0.0]),
+        orders.joined(&scope, KeyKind::Int),
+    ];
+    for (number, from) in [(1, WindowStart::Assignment), (2, WindowStart::FirstStep)] {
+        let window = Some(ConversionWindow { length: number, unit: TimeUnit::Days, from });
+        let sources = [
+            funnel::Sourced { facts: &orders, outputs: vec![(0, first.output.clone()), (1, second.output.clone())] },
+            funnel::Sourced { facts: &returns, outputs: vec![(2, last.output.clone())] },
+        ];
+        let table = format!("funnel_{number}");
+        steps.push(funnel::candidates(&scope, "Funnel", KeyKind::Int, &sources, 3, window, &table));
+        steps.push(funnel::reached(&scope, "Funnel", &table, 3, window));
+    }
+    steps
+}
+
 /// A change of any statement shows in a change of the file.
 #[test]
 fn the_steps_of_a_run_are_as_they_were() {
@@ -169,6 +199,7 @@ fn the_steps_of_a_run_are_as_they_were() {
     ]));
     steps.extend(statements(vec![side("day", Operation::Count, None, json!({}))]));
     steps.extend(of_properties());
+    steps.extend(statements_of_facts());
     let text: String =
         steps.iter().map(|step| format!("-- {}: {:?}\n{};\n\n", step.name, step.rows, step.sql)).collect();
     let expected = include_str!("snapshot.sql");

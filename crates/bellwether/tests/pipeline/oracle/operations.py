@@ -198,4 +198,5 @@ def main(folder):
     print(json.dumps([metric | {"variations": figures(metric, subjects, sources)} for metric in metrics()]))
 
 
-main(Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
