@@ -8,6 +8,7 @@ use crate::app::folder;
 use crate::config::{Config, Given};
 use crate::platform::secret::{Vault, sync_folder_of};
 use crate::store::copy::{self, Copy};
+use crate::store::settings::SECRET_KEY_NAME;
 
 /// Copy the embedded database into one file, whether a server uses it or not
 #[derive(clap::Args)]
@@ -45,7 +46,7 @@ impl Backup {
             return Err(format!("there is no database in {}; give its folder with --data", config.data.display()));
         }
         let partial = beside(&self.to)?;
-        let made = copy::make(&database, &partial).map_err(|error| error.to_string());
+        let made = copy::make(&database, &partial, SECRET_KEY_NAME).map_err(|error| error.to_string());
         let placed = made.and_then(|made| place(&partial, &self.to).map(|()| made));
         let made = placed.inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
         println!("{} holds the database (schema {}), whole and read through.", self.to.display(), made.schema_version);
@@ -62,7 +63,7 @@ impl Backup {
 impl Restore {
     pub fn run(self) -> Result<(), String> {
         let config = load(self.data, self.config.as_deref())?;
-        let found = copy::look(&self.from).map_err(|error| error.to_string())?;
+        let found = copy::look(&self.from, SECRET_KEY_NAME).map_err(|error| error.to_string())?;
         let _claim = folder::claim(&config.data).map_err(|error| error.to_string())?;
         let database = config.data.join(folder::DATABASE[0]);
         if let Some(there) = folder::DATABASE.iter().map(|name| config.data.join(name)).find(|path| path.exists()) {

@@ -8,7 +8,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::tx::sort_error;
 use crate::store::StoreError;
 use crate::store::engine::migrate;
-use crate::store::settings::SECRET_KEY_NAME;
 
 /// What is known of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +18,16 @@ pub struct Copy {
 }
 
 /// Writes `database` into `to`, which must not be there, and looks at what was written. Nobody who uses the database waits.
-pub fn make(database: &Path, to: &Path) -> Result<Copy, StoreError> {
+/// `key_setting` is the setting that names the key.
+pub fn make(database: &Path, to: &Path, key_setting: &str) -> Result<Copy, StoreError> {
     let connection = open(database)?;
     let target = to.to_str().ok_or_else(|| StoreError::Failed("the name of the copy is no text".to_owned()))?;
     connection.execute("VACUUM INTO ?1", [target]).map_err(sort_error)?;
-    look(to)
+    look(to, key_setting)
 }
 
 /// Reads a copy through, whether it is one of ours and whole.
-pub fn look(copy: &Path) -> Result<Copy, StoreError> {
+pub fn look(copy: &Path, key_setting: &str) -> Result<Copy, StoreError> {
     let connection = open(copy)?;
     let failed = |reason: String| StoreError::Failed(format!("{}: {reason}", copy.display()));
     let verdict: String =
@@ -45,7 +45,7 @@ pub fn look(copy: &Path) -> Result<Copy, StoreError> {
         )));
     }
     let sql = "SELECT value FROM settings WHERE name = ?1";
-    let name = connection.query_row(sql, [SECRET_KEY_NAME], |row| row.get(0)).optional();
+    let name = connection.query_row(sql, [key_setting], |row| row.get(0)).optional();
     Ok(Copy { schema_version, secret_key_name: name.map_err(sort_error)? })
 }
 
