@@ -72,14 +72,14 @@ fn followed(dialect: Dialect, chain: &str, table: &str, step: usize, window: Opt
     }
     let earlier: String = (0..step).map(|earlier| format!(", MIN(c.t{earlier}) AS t{earlier}")).collect();
     let flags: String = (0..step).map(|earlier| format!(", is{earlier}")).collect();
+    // Of a fact by day the time may seem to be before.
+    let at = dialect.greatest("f.at", &before);
     format!(
-        "SELECT c.subject AS subject, c.arm AS arm{earlier}, MIN({at}) AS t{step}\n\
+        "SELECT c.subject AS subject, c.arm AS arm{earlier}, MIN(CASE WHEN f.at IS NOT NULL THEN {at} END) AS t{step}\n\
          FROM ({chain}) AS c\n\
          LEFT JOIN (SELECT subject, at, is_day{flags} FROM {table} WHERE is{step}) AS f\n\
          ON f.subject = c.subject AND {conditions}\n\
          GROUP BY c.subject, c.arm",
-        // Of a fact by day the time may seem to be before.
-        at = format!("CASE WHEN f.at IS NOT NULL THEN {} END", dialect.greatest("f.at", &before)),
         conditions = conditions.join(" AND "),
     )
 }

@@ -102,17 +102,21 @@ async fn a_ratio_has_two_sides_that_cannot_leave_their_sources(database: Databas
     server.stop().await;
 }
 
-async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database: Database) {
-    let server = Server::start(&database).await;
-    let definitions = Definitions::make(&server, &database).await;
+/// The fact of a column of numbers, and that of rows.
+async fn facts(server: &Server, definitions: &Definitions) -> (Value, Value) {
     let fact = async |metric: &str| server.get(&format!("/metrics/{metric}")).await["numerator"]["fact_id"].clone();
-    let (amounts, rows) = (fact(&definitions.metric).await, fact(&definitions.other_metric).await);
+    (fact(&definitions.metric).await, fact(&definitions.other_metric).await)
+}
+
+/// What is wrong with a percentile or a funnel, and the field that says so.
+fn wrong_kinds(amounts: &Value, rows: &Value) -> Vec<(&'static str, Value, &'static str)> {
     let step = |fact: &Value| json!({"fact_id": fact});
-    let steps = |count: usize| json!({"steps": vec![step(&rows); count]});
-    let window = |more: Value| json!({"steps": [step(&rows), step(&amounts)], "conversion_window": more});
+    let steps = |count: usize| json!({"steps": vec![step(rows); count]});
+    let window = |more: Value| json!({"steps": [step(rows), step(amounts)], "conversion_window": more});
     let level = |level: f64| json!({"fact_id": amounts, "level": level});
+    let never = json!({"end": 0, "unit": "days"});
     let unknown = json!([{"property": "x", "operation": "equals", "values": ["a"]}]);
-    let cases = [
+    vec![
         ("percentile", json!({"percentile": level(0.0)}), "percentile.level"),
         ("percentile", json!({"percentile": level(1.0)}), "percentile.level"),
         ("percentile", json!({"percentile": level(95.0)}), "percentile.level"),
@@ -130,7 +134,7 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
         ),
         (
             "percentile",
-            json!({"percentile": {"fact_id": amounts, "level": 0.5, "timeframe": {"end": 0, "unit": "days"}}}),
+            json!({"percentile": {"fact_id": amounts, "level": 0.5, "timeframe": never}}),
             "percentile.timeframe",
         ),
         ("percentile", json!({}), "percentile"),
@@ -149,13 +153,13 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
         ("funnel", json!({"funnel": steps(11)}), "funnel.steps"),
         (
             "funnel",
-            json!({"funnel": {"steps": [step(&rows), {"fact_id": "fac_00000000000000000000000000"}]}}),
+            json!({"funnel": {"steps": [step(rows), {"fact_id": "fac_00000000000000000000000000"}]}}),
             "funnel.steps[1].fact_id",
         ),
-        ("funnel", json!({"funnel": {"steps": [step(&rows), {"fact_id": rows, "name": " "}]}}), "funnel.steps[1].name"),
+        ("funnel", json!({"funnel": {"steps": [step(rows), {"fact_id": rows, "name": " "}]}}), "funnel.steps[1].name"),
         (
             "funnel",
-            json!({"funnel": {"steps": [step(&rows), {"fact_id": rows, "filters": unknown}]}}),
+            json!({"funnel": {"steps": [step(rows), {"fact_id": rows, "filters": unknown}]}}),
             "funnel.steps[1].filters[0].property",
         ),
         ("funnel", json!({"funnel": window(json!({"length": 0, "unit": "days"}))}), "funnel.conversion_window.length"),
@@ -169,14 +173,16 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
             json!({"funnel": window(json!({"length": 1, "unit": "days", "from": "start"}))}),
             "funnel.conversion_window.from",
         ),
-        (
-            "funnel",
-            json!({"funnel": {"steps": [step(&rows), step(&rows)], "timeframe": {"end": 0, "unit": "days"}}}),
-            "funnel.timeframe",
-        ),
+        ("funnel", json!({"funnel": {"steps": [step(rows), step(rows)], "timeframe": never}}), "funnel.timeframe"),
         ("funnel", json!({"funnel": steps(2), "denominator": {"fact_id": rows, "operation": "count"}}), "denominator"),
-    ];
-    for (kind, fields_of_kind, field) in cases {
+    ]
+}
+
+async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database: Database) {
+    let server = Server::start(&database).await;
+    let definitions = Definitions::make(&server, &database).await;
+    let (amounts, rows) = facts(&server, &definitions).await;
+    for (kind, fields_of_kind, field) in wrong_kinds(&amounts, &rows) {
         let mut body = json!({"name": "m", "entity_id": definitions.entity, "kind": kind});
         body.as_object_mut().unwrap().extend(fields_of_kind.as_object().unwrap().clone());
         let refused = server.post("/metrics", body.clone()).await.expect(422);
@@ -185,6 +191,7 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
 
     let of_kind =
         |kind: &str, it: Value| json!({"name": kind, "entity_id": definitions.entity, "kind": kind, kind: it});
+    let level = |level: f64| json!({"fact_id": amounts, "level": level});
     let percentile = server.post("/metrics", of_kind("percentile", level(0.95))).await.expect(201);
     assert_eq!((&percentile["percentile"]["filters"], &percentile["numerator"]), (&json!([]), &Value::Null));
     let path = format!("/metrics/{}", percentile["id"].as_str().unwrap());
@@ -192,6 +199,18 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
     assert_eq!(fields(&refused), ["percentile.level"]);
     assert_eq!(server.get(&path).await["percentile"], percentile["percentile"], "nothing was changed");
 
+    let experiment = server.experiment(definitions.experiment("k")).await;
+    let body = json!({"metric_id": percentile["id"], "winsorization": {"upper_percentile": 0.99}});
+    let refused = server.post(&format!("/experiments/{experiment}/metrics"), body).await.expect(422);
+    assert_eq!(fields(&refused), ["winsorization"]);
+    server.stop().await;
+}
+
+async fn the_facts_of_all_steps_cannot_leave_their_sources(database: Database) {
+    let server = Server::start(&database).await;
+    let definitions = Definitions::make(&server, &database).await;
+    let (amounts, rows) = facts(&server, &definitions).await;
+    let step = |fact: &Value| json!({"fact_id": fact});
     // A fact that only a step holds, and not the last one.
     let source = server.get("/fact_sources").await["items"][0].clone();
     let path = format!("/fact_sources/{}", source["id"].as_str().unwrap());
@@ -201,7 +220,8 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
     let with = server.patch(&path, json!({"facts": facts})).await.expect(200);
     let clicks = with["facts"].as_array().unwrap().last().unwrap()["id"].clone();
     let given = json!({"steps": [step(&clicks), step(&rows)], "conversion_window": {"length": 2, "unit": "weeks"}});
-    let funnel = server.post("/metrics", of_kind("funnel", given)).await.expect(201);
+    let metric = json!({"name": "f", "entity_id": definitions.entity, "kind": "funnel", "funnel": given});
+    let funnel = server.post("/metrics", metric).await.expect(201);
     assert_eq!(funnel["funnel"]["conversion_window"]["from"], "assignment");
     let refused = server.patch(&path, without.clone()).await.expect(409);
     assert_eq!(refused["type"], "urn:bellwether:problem:in-use");
@@ -209,11 +229,6 @@ async fn a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else(database
     server.patch(&funnel, json!({"funnel": {"steps": [step(&rows), step(&amounts)]}})).await.expect(200);
     server.patch(&path, without).await.expect(200);
     server.delete(&funnel).await.expect(204);
-
-    let experiment = server.experiment(definitions.experiment("k")).await;
-    let body = json!({"metric_id": percentile["id"], "winsorization": {"upper_percentile": 0.99}});
-    let refused = server.post(&format!("/experiments/{experiment}/metrics"), body).await.expect(422);
-    assert_eq!(fields(&refused), ["winsorization"]);
     server.stop().await;
 }
 
@@ -261,5 +276,6 @@ on_both!(
     what_an_operation_cannot_be_given_is_refused_by_its_field,
     a_ratio_has_two_sides_that_cannot_leave_their_sources,
     a_percentile_and_a_funnel_have_what_is_theirs_and_nothing_else,
+    the_facts_of_all_steps_cannot_leave_their_sources,
     what_an_experiment_sets_for_a_metric_is_configuration
 );
