@@ -12,6 +12,7 @@ mod csv_files;
 mod csv_table;
 mod failure;
 mod finite;
+mod group_join;
 mod parquet_table;
 mod printing;
 mod quantile;
@@ -33,17 +34,18 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use failure::{failure, is_exhausted};
 use futures::StreamExt;
+use group_join::GroupJoins;
 use statement::{Author, Query};
 use std::collections::HashMap;
 use std::fs::File;
@@ -64,11 +66,24 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Rows a batch once joins spill.
 const SPILLING_BATCH_ROWS: usize = 1024;
 
-/// How joins are done: by hash first, as it is faster; by sorting when memory runs out, as only that spills.
+/// How joins are done: with their aggregation in one where that goes, then by hash; by sorting when memory runs out, as only
+/// that spills.
 #[derive(Clone, Copy)]
 enum Joins {
+    Grouped,
     Hash,
     SortMerge,
+}
+
+impl Joins {
+    /// What to try after an error, if anything.
+    fn after(self, error: &DataFusionError) -> Option<Self> {
+        match self {
+            Joins::Grouped if group_join::is_declined(error) => Some(Joins::Hash),
+            Joins::Grouped | Joins::Hash if is_exhausted(error) => Some(Joins::SortMerge),
+            _ => None,
+        }
+    }
 }
 
 /// What is shown of a value, and of all the rows of a preview, in bytes.
@@ -125,9 +140,13 @@ impl Engine {
     /// Runs `sql` and returns its rows; more than `row_limit` are an error, or are left out if `truncate`.
     pub async fn query(&self, sql: &str, row_limit: usize, truncate: bool) -> Result<Table, Failure> {
         let query = self.prepare(sql, Author::Pipeline).await?;
-        let table = match self.collect(&query, Joins::Hash, row_limit).await {
-            Err(error) if is_exhausted(&error) => self.collect(&query, Joins::SortMerge, row_limit).await,
-            other => other,
+        let mut joins = Joins::Grouped;
+        let table = loop {
+            let table = self.collect(&query, joins, row_limit).await;
+            match table.as_ref().err().and_then(|error| joins.after(error)) {
+                Some(next) => joins = next,
+                None => break table,
+            }
         };
         // Before what the engine says: a file that was changed may be what it stumbles over.
         self.still_the_same(&query)?;
@@ -161,9 +180,13 @@ impl Engine {
         let query = self.prepare(sql, Author::Pipeline).await?;
         self.written += 1;
         let file = self.scratch.join(format!("{name}.{}.parquet", self.written));
-        let rows = match self.write(&query, Joins::Hash, &file).await {
-            Err(error) if is_exhausted(&error) => self.write(&query, Joins::SortMerge, &file).await,
-            other => other,
+        let mut joins = Joins::Grouped;
+        let rows = loop {
+            let rows = self.write(&query, joins, &file).await;
+            match rows.as_ref().err().and_then(|error| joins.after(error)) {
+                Some(next) => joins = next,
+                None => break rows,
+            }
         };
         let unchanged = self.still_the_same(&query);
         let outcome = match rows {
@@ -289,15 +312,28 @@ impl Engine {
     }
 
     async fn stream(&self, query: &Query, joins: Joins) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let mut state = self.context.state();
-        if let Joins::SortMerge = joins {
-            let options = state.config_mut().options_mut();
-            options.optimizer.prefer_hash_join = false;
-            // Merging spilled runs holds a batch of each, so smaller ones let more be merged at once.
-            options.execution.batch_size = ConfigNonZeroUsize::try_new(SPILLING_BATCH_ROWS)?;
-        }
+        let state = self.state(joins)?;
         let plan = self.plan(&state, query).await?;
         DataFrame::new(state, plan).execute_stream().await
+    }
+
+    fn state(&self, joins: Joins) -> Result<SessionState, DataFusionError> {
+        let mut state = self.context.state();
+        match joins {
+            Joins::Grouped => {
+                let first: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(GroupJoins);
+                let rules = std::iter::once(first).chain(state.physical_optimizers().iter().cloned()).collect();
+                state = SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+            }
+            Joins::Hash => {}
+            Joins::SortMerge => {
+                let options = state.config_mut().options_mut();
+                options.optimizer.prefer_hash_join = false;
+                // Merging spilled runs holds a batch of each, so smaller ones let more be merged at once.
+                options.execution.batch_size = ConfigNonZeroUsize::try_new(SPILLING_BATCH_ROWS)?;
+            }
+        }
+        Ok(state)
     }
 
     /// The rows of a query, stopping as soon as there are more than `row_limit`.
