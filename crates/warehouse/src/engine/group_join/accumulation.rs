@@ -165,6 +165,7 @@ enum Column {
     Apart(ArrayRef),
 }
 
+#[derive(Default)]
 pub struct Accumulated(Vec<Column>);
 
 impl Accumulated {

@@ -171,8 +171,12 @@ impl Part {
     }
 
     fn finish(self) -> Result<Done> {
-        let Part { work, by, states, accumulation, count, room, .. } = self;
-        let accumulated = accumulation.finish()?;
+        let Part { work, by, states, accumulation, count, added, room, .. } = self;
+        // Aggregates that were given nothing may have nothing to give.
+        let (count, accumulated) = match added {
+            0 => (0, Accumulated::default()),
+            _ => (count, accumulation.finish()?),
+        };
         Ok(Done { schema: work.schema.clone(), by, states, accumulated, count, _room: room })
     }
 }

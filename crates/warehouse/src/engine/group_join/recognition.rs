@@ -107,11 +107,23 @@ fn keys(partial: &AggregateExec, below: &Below<'_>) -> Result<Option<(Expression
     let [(left, right)] = below.join.on() else { return Ok(None) };
     let (by, _) = &partial.group_expr().expr()[0];
     let Some(group) = below.left_column(by) else { return Ok(None) };
-    let is_made_of_it = collect_columns(left).iter().all(|column| column.index() == group);
+    let is_made_of_it = is_made_of(left, group, below.join.left());
     let (left_type, right_type) =
         (left.data_type(&below.join.left().schema())?, right.data_type(&below.join.right().schema())?);
     let is_held = left_type == right_type && is_key(&left_type);
     Ok((is_made_of_it && is_held).then(|| (left.clone(), right.clone(), group)))
+}
+
+/// Whether an expression over a plan's rows depends on one column of them alone.
+fn is_made_of(expression: &Expression, column: usize, plan: &Arc<dyn ExecutionPlan>) -> bool {
+    let used = collect_columns(expression);
+    if used.iter().all(|used| used.index() == column) {
+        return true;
+    }
+    let Some(projection) = plan.downcast_ref::<ProjectionExec>() else { return false };
+    let below = |column: usize| &projection.expr()[column].expr;
+    let Some(column) = below(column).downcast_ref::<Column>() else { return false };
+    used.iter().all(|used| is_made_of(below(used.index()), column.index(), projection.input()))
 }
 
 /// Whether a type is one that [`super::index`] finds: texts, and integers of at most 64 bits with a sign.
