@@ -13,6 +13,7 @@ mod csv_table;
 mod failure;
 mod finite;
 mod group_join;
+mod intermediate;
 mod parquet_table;
 mod printing;
 mod quantile;
@@ -31,24 +32,21 @@ use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::{ExecutionPlanProperties, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use failure::{failure, is_exhausted};
 use futures::StreamExt;
 use group_join::GroupJoins;
+use intermediate::Intermediate;
 use statement::{Author, Query};
 use std::collections::HashMap;
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,8 +58,6 @@ pub const PARTITIONS: usize = 2;
 const CATALOG: &str = "warehouse";
 /// Where unqualified names are looked up: the files.
 const FILES_SCHEMA: &str = "files";
-/// Small row groups bound the memory of the writer, which the engine does not count.
-const ROW_GROUP_ROWS: usize = 128 * 1024;
 
 /// Rows a batch once joins spill.
 const SPILLING_BATCH_ROWS: usize = 1024;
@@ -117,9 +113,8 @@ pub struct Engine {
     tables: Tables,
     scratch: PathBuf,
     memory_limit_bytes: u64,
-    /// The file of each intermediate result.
-    intermediates: HashMap<String, PathBuf>,
-    /// How many files were written to `scratch`; it numbers them.
+    intermediates: HashMap<String, Intermediate>,
+    /// How many results were written to `scratch`; it numbers them.
     written: u64,
 }
 
@@ -178,30 +173,22 @@ impl Engine {
             ));
         }
         let query = self.prepare(sql, Author::Pipeline).await?;
-        self.written += 1;
-        let file = self.scratch.join(format!("{name}.{}.parquet", self.written));
         let mut joins = Joins::Grouped;
-        let rows = loop {
-            let rows = self.write(&query, joins, &file).await;
-            match rows.as_ref().err().and_then(|error| joins.after(error)) {
+        let written = loop {
+            self.written += 1;
+            let stem = self.scratch.join(format!("{name}.{}", self.written));
+            let written = self.write(&query, joins, &stem).await;
+            match written.as_ref().err().and_then(|error| joins.after(error)) {
                 Some(next) => joins = next,
-                None => break rows,
+                None => break written,
             }
         };
-        let unchanged = self.still_the_same(&query);
-        let outcome = match rows {
-            Ok(rows) if unchanged.is_ok() => self.register_intermediate(name, &file).await.map(|()| rows),
-            Ok(rows) => Ok(rows),
+        self.still_the_same(&query)?;
+        let kept = match written {
+            Ok(written) => self.keep(name, written).await,
             Err(error) => Err(error),
         };
-        if outcome.is_err() || unchanged.is_err() {
-            // What was written so far is of no use to anyone; should it stay, it goes with the scratch folder.
-            let _ = std::fs::remove_file(&file);
-        } else if let Some(earlier) = self.intermediates.insert(name.to_owned(), file) {
-            let _ = std::fs::remove_file(earlier);
-        }
-        unchanged?;
-        match outcome {
+        match kept {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.advised(&error, &query).await),
         }
@@ -289,32 +276,25 @@ impl Engine {
         self.tables.missing(reference)
     }
 
-    /// A file of ours as a table.
-    async fn intermediate(&self, file: &Path) -> Result<Arc<ListingTable>, DataFusionError> {
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
-        let config = ListingTableConfig::new(listing_url(file)?)
-            .with_listing_options(options)
-            .infer_schema(&self.context.state())
-            .await?;
-        Ok(Arc::new(ListingTable::try_new(config)?))
-    }
-
-    async fn register_intermediate(&self, name: &str, file: &Path) -> Result<(), DataFusionError> {
-        let table = self.intermediate(file).await?;
+    /// Makes a result the table of this name, in place of an earlier one; gives the number of its rows.
+    async fn keep(&mut self, name: &str, written: Intermediate) -> Result<u64, DataFusionError> {
+        let table = written.table(&self.context.state()).await?;
         let reference = TableReference::full(CATALOG, SCRATCH_SCHEMA, name);
         self.context.deregister_table(reference.clone())?;
         self.context.register_table(reference, table)?;
-        Ok(())
+        let rows = written.rows;
+        self.intermediates.insert(name.to_owned(), written);
+        Ok(rows)
     }
 
     async fn plan(&self, state: &SessionState, query: &Query) -> Result<LogicalPlan, DataFusionError> {
         state.statement_to_plan(query.statement().clone()).await
     }
 
-    async fn stream(&self, query: &Query, joins: Joins) -> Result<SendableRecordBatchStream, DataFusionError> {
+    async fn frame(&self, query: &Query, joins: Joins) -> Result<DataFrame, DataFusionError> {
         let state = self.state(joins)?;
         let plan = self.plan(&state, query).await?;
-        DataFrame::new(state, plan).execute_stream().await
+        Ok(DataFrame::new(state, plan))
     }
 
     fn state(&self, joins: Joins) -> Result<SessionState, DataFusionError> {
@@ -338,7 +318,7 @@ impl Engine {
 
     /// The rows of a query, stopping as soon as there are more than `row_limit`.
     async fn collect(&self, query: &Query, joins: Joins, row_limit: usize) -> Result<Table, DataFusionError> {
-        let mut stream = self.stream(query, joins).await?;
+        let mut stream = self.frame(query, joins).await?.execute_stream().await?;
         let mut table = Table { columns: cells::names(&stream.schema()), rows: Vec::new() };
         while let Some(batch) = stream.next().await {
             let batch = batch?;
@@ -351,24 +331,15 @@ impl Engine {
         Ok(table)
     }
 
-    async fn write(&self, query: &Query, joins: Joins, file: &Path) -> Result<u64, DataFusionError> {
-        let mut stream = self.stream(query, joins).await?;
-        // Read once or twice and whole: dictionaries and statistics cost more than they save.
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::LZ4_RAW)
-            .set_dictionary_enabled(false)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
-        let mut writer = ArrowWriter::try_new(File::create(file)?, stream.schema(), Some(properties))?;
-        let mut rows = 0;
-        while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            rows += batch.num_rows() as u64;
-            writer.write(&batch)?;
-        }
-        writer.close()?;
-        Ok(rows)
+    async fn write(&self, query: &Query, joins: Joins, stem: &Path) -> Result<Intermediate, DataFusionError> {
+        let frame = self.frame(query, joins).await?;
+        let context = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await?;
+        let streams = match plan.output_partitioning().partition_count() <= PARTITIONS {
+            true => execute_stream_partitioned(plan, context)?,
+            false => vec![execute_stream(plan, context)?],
+        };
+        Intermediate::write(streams, stem).await
     }
 
     fn failure(&self, error: &DataFusionError) -> Failure {

@@ -26,7 +26,16 @@ enum Place {
     Apart(Box<dyn GroupsAccumulator>),
 }
 
-pub struct Accumulation(Vec<Place>);
+pub struct Accumulation {
+    places: Vec<Place>,
+    apart: Option<Numbers>,
+}
+
+/// What is kept apart is kept for those groups alone that have facts: each of them has a number.
+struct Numbers {
+    place: Count,
+    given: u32,
+}
 
 /// What an aggregate is given of some rows.
 struct Given {
@@ -49,23 +58,25 @@ impl Accumulation {
                 Kept::Apart(function) => Place::Apart(accumulator(function)?),
             })
         });
-        Ok(Accumulation(places.collect::<Result<_>>()?))
+        let places: Vec<Place> = places.collect::<Result<_>>()?;
+        let is_apart = places.iter().any(|place| matches!(place, Place::Apart(_)));
+        let apart = is_apart.then(|| Numbers { place: layout.count(), given: 0 });
+        Ok(Accumulation { places, apart })
     }
 
-    /// Adds joined rows, each to its group of `count`.
+    /// Adds joined rows, each to its group.
     pub fn add(
         &mut self,
         aggregates: &[Aggregate],
         rows: &RecordBatch,
         groups: &[u32],
-        count: usize,
         states: &mut States,
     ) -> Result<()> {
         let given = aggregates.iter().map(|aggregate| Given::of(aggregate, rows)).collect::<Result<Vec<_>>>()?;
-        let masks: Vec<_> = self.0.iter().zip(&given).map(|(place, given)| given.masks(place)).collect();
+        let masks: Vec<_> = self.places.iter().zip(&given).map(|(place, given)| given.masks(place)).collect();
         for (start, groups) in (0..).step_by(AT_ONCE).zip(groups.chunks(AT_ONCE)) {
             states.touch(groups);
-            for ((place, given), masks) in self.0.iter().zip(&given).zip(&masks) {
+            for ((place, given), masks) in self.places.iter().zip(&given).zip(&masks) {
                 let masks = masks.iter().map(|mask| mask.as_ref().map(|mask| mask.slice(start, groups.len())));
                 let masks: Vec<Option<BooleanBuffer>> = masks.collect();
                 let rows = |mask: usize| Rows { groups, mask: masks[mask].as_ref() };
@@ -84,13 +95,11 @@ impl Accumulation {
                 }
             }
         }
-        let mut wide: Vec<usize> = Vec::new();
-        for (place, given) in self.0.iter_mut().zip(&given) {
+        let Some(Numbers { place, given: groups_given }) = &mut self.apart else { return Ok(()) };
+        let numbers = states.numbers(*place, groups, groups_given);
+        for (place, given) in self.places.iter_mut().zip(&given) {
             if let Place::Apart(accumulator) = place {
-                if wide.is_empty() {
-                    wide = groups.iter().map(|group| *group as usize).collect();
-                }
-                accumulator.update_batch(&given.values, &wide, given.filter.as_ref(), count)?;
+                accumulator.update_batch(&given.values, &numbers, given.filter.as_ref(), *groups_given as usize)?;
             }
         }
         Ok(())
@@ -98,11 +107,11 @@ impl Accumulation {
 
     /// What is held beside the numbers of the groups.
     pub fn bytes(&self) -> usize {
-        self.0.iter().map(|place| if let Place::Apart(accumulator) = place { accumulator.size() } else { 0 }).sum()
+        self.places.iter().map(|place| if let Place::Apart(accumulator) = place { accumulator.size() } else { 0 }).sum()
     }
 
     pub fn finish(self) -> Result<Accumulated> {
-        let done = self.0.into_iter().map(|place| {
+        let done = self.places.into_iter().map(|place| {
             Ok(match place {
                 Place::Tally { arms, facts, before, after } => Column::Tally { arms, facts, before, after },
                 Place::Count(count) => Column::Count(count),
@@ -110,7 +119,7 @@ impl Accumulation {
                 Place::Apart(mut accumulator) => Column::Apart(accumulator.evaluate(EmitTo::All)?),
             })
         });
-        Ok(Accumulated(done.collect::<Result<_>>()?))
+        Ok(Accumulated { columns: done.collect::<Result<_>>()?, number: self.apart.map(|apart| apart.place) })
     }
 }
 
@@ -166,17 +175,25 @@ enum Column {
 }
 
 #[derive(Default)]
-pub struct Accumulated(Vec<Column>);
+pub struct Accumulated {
+    columns: Vec<Column>,
+    /// Where the number of a group is, by which is found what was kept apart.
+    number: Option<Count>,
+}
 
 impl Accumulated {
     /// Every fact of a group is in its tally, and there is one.
     pub fn has_facts(&self, states: &States, group: u32) -> bool {
-        self.0.iter().any(|column| matches!(column, Column::Tally { facts, .. } if states.count(*facts, group) > 0))
+        self.columns
+            .iter()
+            .any(|column| matches!(column, Column::Tally { facts, .. } if states.count(*facts, group) > 0))
     }
 
     /// The aggregates of some groups.
     pub fn columns(&self, states: &States, groups: &UInt32Array) -> Result<Vec<ArrayRef>> {
-        let columns = self.0.iter().map(|column| {
+        let number = |group: &u32| self.number.map_or(0, |place| states.count(place, *group) - 1);
+        let numbers = Int64Array::from_iter_values(groups.values().iter().map(number));
+        let columns = self.columns.iter().map(|column| {
             Ok(match column {
                 Column::Tally { arms, facts, before, after } => {
                     let arms = take(arms, groups, None)?;
@@ -186,7 +203,7 @@ impl Accumulated {
                 }
                 Column::Count(count) => states.counts(*count, groups.values()),
                 Column::Sum(sum) => states.sums(*sum, groups.values())?,
-                Column::Apart(done) => take(done, groups, None)?,
+                Column::Apart(done) => take(done, &numbers, None)?,
             })
         });
         columns.collect()

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -111,7 +112,11 @@ impl Part {
     fn of(work: Arc<Work>, groups: RecordBatch, room: MemoryReservation) -> Result<Self> {
         let count = groups.num_rows();
         let keys = work.groups_key.evaluate(&groups)?.into_array(count)?;
-        let mut held = size(&groups)? + keys.to_data().get_slice_memory_size()?;
+        let mut held = size(&groups)?;
+        let is_column = work.groups_key.is::<Column>();
+        if !is_column || !matches!(keys.data_type(), DataType::Int64 | DataType::Utf8View) {
+            held += keys.to_data().get_slice_memory_size()?;
+        }
         let index = Index::of(Keys::of(&keys)?, |bytes| {
             held += bytes;
             reserve(&room, held)
@@ -140,7 +145,7 @@ impl Part {
 
     fn add(&mut self, facts: &RecordBatch) -> Result<()> {
         let keys = self.work.facts_key.evaluate(facts)?.into_array(facts.num_rows())?;
-        let mut groups = self.index.find(&Keys::of(&keys)?)?;
+        let mut groups = self.index.find(&Keys::of(&keys)?);
         let inputs = &self.work.inputs;
         let mut of_facts: Vec<_> = inputs.of_facts.iter().map(|column| facts.column(*column).clone()).collect();
         if groups.contains(&ABSENT) {
@@ -166,7 +171,7 @@ impl Part {
         }
         columns.extend(of_facts);
         let rows = inputs.evaluate(columns, groups.len())?;
-        self.accumulation.add(&self.work.aggregates, &rows, &groups, self.count, &mut self.states)?;
+        self.accumulation.add(&self.work.aggregates, &rows, &groups, &mut self.states)?;
         reserve(&self.room, self.held + self.states.promoted_bytes() + self.accumulation.bytes())
     }
 

@@ -1,9 +1,11 @@
 //! Where the row of a key is, if it has one.
 
+use std::hash::{BuildHasher, Hasher};
+
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringViewArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::hash_utils::RandomState;
 use datafusion::error::Result;
 
 use super::Declined;
@@ -40,10 +42,22 @@ impl Keys {
         }
     }
 
-    fn hashes(&self) -> Result<Vec<u64>> {
-        let mut hashes = vec![0; self.array().len()];
-        create_hashes([self.array()], &HASHES, &mut hashes)?;
-        Ok(hashes)
+    /// Of each key, whatever it is of null.
+    fn hashes(&self) -> Vec<u64> {
+        let hash = |write: &dyn Fn(&mut <RandomState as BuildHasher>::Hasher)| {
+            let mut hasher = HASHES.build_hasher();
+            write(&mut hasher);
+            hasher.finish()
+        };
+        match self {
+            Keys::Int(keys) => keys.values().iter().map(|key| hash(&|hasher| hasher.write_i64(*key))).collect(),
+            Keys::Text(keys) => (0..keys.len())
+                .map(|row| match keys.views()[row] {
+                    view if is_short(view) => hash(&|hasher| hasher.write_u128(view)),
+                    _ => hash(&|hasher| hasher.write(keys.value(row).as_bytes())),
+                })
+                .collect(),
+        }
     }
 
     /// The least and the greatest, of integers.
@@ -91,8 +105,8 @@ impl Index {
     }
 
     /// The row of each key; [`ABSENT`] for those without one. Null is no key.
-    pub fn find(&self, sought: &Keys) -> Result<Vec<u32>> {
-        Ok(match (&self.table, &self.keys, sought) {
+    pub fn find(&self, sought: &Keys) -> Vec<u32> {
+        match (&self.table, &self.keys, sought) {
             (Table::Direct { first, rows }, _, Keys::Int(sought)) => {
                 let row = |key: i64| {
                     let place = usize::try_from(key.wrapping_sub(*first) as u64).unwrap_or(usize::MAX);
@@ -104,13 +118,13 @@ impl Index {
                 }
             }
             (Table::Hashed { entries }, Keys::Int(keys), Keys::Int(wanted)) => {
-                search(entries, sought, |row, place| keys.values()[row] == wanted.values()[place])?
+                search(entries, sought, |row, place| keys.values()[row] == wanted.values()[place])
             }
             (Table::Hashed { entries }, Keys::Text(keys), Keys::Text(wanted)) => {
-                search(entries, sought, |row, place| is_same_text(keys, row, wanted, place))?
+                search(entries, sought, |row, place| is_same_text(keys, row, wanted, place))
             }
             _ => vec![ABSENT; sought.array().len()],
-        })
+        }
     }
 }
 
@@ -128,7 +142,7 @@ fn direct(first: i64, places: usize, keys: &Int64Array) -> Result<Table> {
 
 fn hashed(size: usize, keys: &Keys) -> Result<Table> {
     let mut entries = vec![0; size];
-    let hashes = keys.hashes()?;
+    let hashes = keys.hashes();
     let is_same = |one: usize, other: usize| match keys {
         Keys::Int(keys) => keys.value(one) == keys.value(other),
         Keys::Text(keys) => is_same_text(keys, one, keys, other),
@@ -145,8 +159,8 @@ fn hashed(size: usize, keys: &Keys) -> Result<Table> {
     Ok(Table::Hashed { entries })
 }
 
-fn search(entries: &[u64], sought: &Keys, is_same: impl Fn(usize, usize) -> bool) -> Result<Vec<u32>> {
-    let hashes = sought.hashes()?;
+fn search(entries: &[u64], sought: &Keys, is_same: impl Fn(usize, usize) -> bool) -> Vec<u32> {
+    let hashes = sought.hashes();
     let nulls = sought.array().nulls();
     let rows = hashes.into_iter().enumerate().map(|(place, hash)| {
         if nulls.is_some_and(|nulls| nulls.is_null(place)) {
@@ -154,7 +168,7 @@ fn search(entries: &[u64], sought: &Keys, is_same: impl Fn(usize, usize) -> bool
         }
         probe(entries, hash, |row| is_same(row, place)).unwrap_or(ABSENT)
     });
-    Ok(rows.collect())
+    rows.collect()
 }
 
 fn tag(hash: u64) -> u64 {
@@ -179,10 +193,14 @@ fn probe(entries: &[u64], hash: u64, is_same: impl Fn(usize) -> bool) -> std::re
     }
 }
 
-/// Texts of up to 12 bytes stand in their views, and the first 4 of longer ones, beside the length.
+/// Texts of up to 12 bytes stand in their views, and the first 4 of longer ones, both beside the length.
+fn is_short(view: u128) -> bool {
+    view as u32 <= 12
+}
+
 #[inline]
 fn is_same_text(left: &StringViewArray, row: usize, right: &StringViewArray, place: usize) -> bool {
     let (one, other) = (left.views()[row], right.views()[place]);
-    let is_short = one as u32 <= 12;
-    if is_short || one as u64 != other as u64 { one == other } else { left.value(row) == right.value(place) }
+    let differ_in_front = one as u64 != other as u64;
+    if is_short(one) || differ_in_front { one == other } else { left.value(row) == right.value(place) }
 }

@@ -116,6 +116,20 @@ impl States {
         rows.each(|_, group| self.words[group * self.stride + word] += 1 << shift);
     }
 
+    /// A number for each group, in the order in which they come here first; `given` says how many have one. It stands at
+    /// its place plus 1.
+    pub fn numbers(&mut self, Count { word, shift }: Count, groups: &[u32], given: &mut u32) -> Vec<usize> {
+        let number = |group: &u32| {
+            let word = &mut self.words[*group as usize * self.stride + word];
+            if (*word >> shift) as u32 == 0 {
+                *given += 1;
+                *word |= u64::from(*given) << shift;
+            }
+            (*word >> shift) as u32 as usize - 1
+        };
+        groups.iter().map(number).collect()
+    }
+
     pub fn set_ints(&mut self, Int(word): Int, values: &[i64]) {
         for (place, value) in self.words.iter_mut().skip(word).step_by(self.stride).zip(values) {
             *place = value.cast_unsigned();

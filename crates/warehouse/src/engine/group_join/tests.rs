@@ -14,6 +14,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::intermediate::Intermediate;
 use super::super::statement::{Author, Query};
 use super::super::{CATALOG, Engine, Joins};
 use super::is_declined;
@@ -138,7 +139,7 @@ impl Bench {
             let table = MemTable::try_new(batch.schema(), parts).unwrap();
             let reference = TableReference::full(CATALOG, SCRATCH_SCHEMA, name);
             engine.context.register_table(reference, Arc::new(table)).unwrap();
-            engine.intermediates.insert(name.to_owned(), folder.path().join(name));
+            engine.intermediates.insert(name.to_owned(), Intermediate::default());
         }
         Bench { engine, _folder: folder }
     }
