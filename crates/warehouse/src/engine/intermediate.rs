@@ -1,5 +1,4 @@
-//! Intermediate results as files of ours: one for each part of the query, as one after the other would be written by one
-//! thread alone.
+//! Intermediate results, as files of ours. Each part of a query writes its own, so that no thread waits for another's.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

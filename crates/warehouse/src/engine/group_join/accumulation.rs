@@ -11,9 +11,9 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
-use super::super::tally;
 use super::states::{Count, Layout, Rows, States, Sum};
 use super::{Aggregate, Expression, Kept};
+use crate::engine::tally;
 
 /// How many facts are added at once: as many as have their groups in the processor's own memory at the same time.
 const AT_ONCE: usize = 512;

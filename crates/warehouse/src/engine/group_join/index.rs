@@ -42,19 +42,15 @@ impl Keys {
         }
     }
 
-    /// Of each key, whatever it is of null.
+    /// Of each key; of null, which is none, just anything.
     fn hashes(&self) -> Vec<u64> {
-        let hash = |write: &dyn Fn(&mut <RandomState as BuildHasher>::Hasher)| {
-            let mut hasher = HASHES.build_hasher();
-            write(&mut hasher);
-            hasher.finish()
-        };
         match self {
-            Keys::Int(keys) => keys.values().iter().map(|key| hash(&|hasher| hasher.write_i64(*key))).collect(),
+            Keys::Int(keys) => keys.values().iter().map(|key| hash(|hasher| hasher.write_i64(*key))).collect(),
             Keys::Text(keys) => (0..keys.len())
                 .map(|row| match keys.views()[row] {
-                    view if is_short(view) => hash(&|hasher| hasher.write_u128(view)),
-                    _ => hash(&|hasher| hasher.write(keys.value(row).as_bytes())),
+                    _ if keys.is_null(row) => 0,
+                    view if is_short(view) => hash(|hasher| hasher.write_u128(view)),
+                    _ => hash(|hasher| hasher.write(keys.value(row).as_bytes())),
                 })
                 .collect(),
         }
@@ -68,6 +64,12 @@ impl Keys {
             Some((key.min(least), key.max(greatest)))
         })
     }
+}
+
+fn hash(write: impl FnOnce(&mut <RandomState as BuildHasher>::Hasher)) -> u64 {
+    let mut hasher = HASHES.build_hasher();
+    write(&mut hasher);
+    hasher.finish()
 }
 
 pub struct Index {

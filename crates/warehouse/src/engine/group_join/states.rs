@@ -8,7 +8,7 @@ use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::error::Result;
 use std::sync::Arc;
 
-use super::super::sum::{Pair, exact, finite};
+use crate::engine::sum::{Pair, exact, finite};
 use crate::exact_sum::ExactSum;
 
 /// A place for a count below 2³²: a half of a word.

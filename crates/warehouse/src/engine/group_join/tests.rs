@@ -14,11 +14,11 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use super::super::intermediate::Intermediate;
-use super::super::statement::{Author, Query};
-use super::super::{CATALOG, Engine, Joins};
 use super::is_declined;
 use crate::dialect::SCRATCH_SCHEMA;
+use crate::engine::intermediate::Intermediate;
+use crate::engine::statement::{Author, Query};
+use crate::engine::{CATALOG, Engine, Joins};
 use crate::protocol::{Setup, WarehouseConfig};
 use crate::{Cell, ErrorKind};
 
@@ -119,6 +119,9 @@ fn facts_batch(key: Key, rows: &[Fact]) -> RecordBatch {
     .unwrap()
 }
 
+/// A source of facts as a file.
+const ORDERS: &str = "user,at,amount,country,day\n1,2026-03-01 10:00:00,2.5,DE,2026-03-01\n";
+
 /// An engine that knows the two tables as intermediate results.
 struct Bench {
     engine: Engine,
@@ -130,6 +133,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("files");
         std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("orders.csv"), ORDERS).unwrap();
         let warehouse = WarehouseConfig::Files { path: root.clone(), roots: vec![root], tables: Default::default() };
         let setup = Setup { warehouse, scratch: folder.path().join("scratch"), memory: None, memory_limit_bytes };
         let mut engine = Engine::start(&setup).unwrap();
@@ -349,5 +353,20 @@ async fn other_statements_are_left_alone() {
     ] {
         let plan = bench.plan(&sql).await;
         assert!(!plan.contains("GroupJoinExec"), "{sql}\n{plan}");
+    }
+}
+
+/// The statements that runs make, as their snapshot has them, are of the kind that is recognised.
+#[tokio::test]
+async fn it_does_what_runs_ask_for() {
+    let snapshot = include_str!("../../../../bellwether/src/pipeline/steps/snapshot.sql");
+    let of_values = snapshot.split("\n-- ").filter(|step| step.lines().next().unwrap().contains(": values: Kept"));
+    let statements: Vec<_> = of_values.map(|step| step.split_once('\n').unwrap().1).collect();
+    assert_eq!(statements.len(), 2);
+    let subjects = [(Some(1), subject(0)), (Some(2), subject(1))];
+    let bench = Bench::of(subjects_batch(Key::ShortText, &subjects), facts_batch(Key::Dense, &[]), 256 * MEBIBYTE);
+    for statement in statements {
+        let plan = bench.plan(statement).await;
+        assert!(plan.contains("GroupJoinExec"), "{statement}\n{plan}");
     }
 }
