@@ -12,6 +12,8 @@ mod csv_files;
 mod csv_table;
 mod failure;
 mod finite;
+mod group_join;
+mod intermediate;
 mod parquet_table;
 mod printing;
 mod quantile;
@@ -30,23 +32,21 @@ use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigNonZeroUsize;
 use datafusion::dataframe::DataFrame;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::{ExecutionPlanProperties, execute_stream, execute_stream_partitioned};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use failure::{failure, is_exhausted};
 use futures::StreamExt;
+use group_join::GroupJoins;
+use intermediate::Intermediate;
 use statement::{Author, Query};
 use std::collections::HashMap;
-use std::fs::File;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,17 +58,28 @@ pub const PARTITIONS: usize = 2;
 const CATALOG: &str = "warehouse";
 /// Where unqualified names are looked up: the files.
 const FILES_SCHEMA: &str = "files";
-/// Small row groups bound the memory of the writer, which the engine does not count.
-const ROW_GROUP_ROWS: usize = 128 * 1024;
 
 /// Rows a batch once joins spill.
 const SPILLING_BATCH_ROWS: usize = 1024;
 
-/// How joins are done: by hash first, as it is faster; by sorting when memory runs out, as only that spills.
+/// How joins are done: with their aggregation in one where that goes, then by hash; by sorting when memory runs out, as only
+/// that spills.
 #[derive(Clone, Copy)]
 enum Joins {
+    Grouped,
     Hash,
     SortMerge,
+}
+
+impl Joins {
+    /// What to try after an error, if anything.
+    fn after(self, error: &DataFusionError) -> Option<Self> {
+        match self {
+            Joins::Grouped if group_join::is_declined(error) => Some(Joins::Hash),
+            Joins::Grouped | Joins::Hash if is_exhausted(error) => Some(Joins::SortMerge),
+            _ => None,
+        }
+    }
 }
 
 /// What is shown of a value, and of all the rows of a preview, in bytes.
@@ -102,9 +113,8 @@ pub struct Engine {
     tables: Tables,
     scratch: PathBuf,
     memory_limit_bytes: u64,
-    /// The file of each intermediate result.
-    intermediates: HashMap<String, PathBuf>,
-    /// How many files were written to `scratch`; it numbers them.
+    intermediates: HashMap<String, Intermediate>,
+    /// How many results were written to `scratch`; it numbers them.
     written: u64,
 }
 
@@ -125,9 +135,13 @@ impl Engine {
     /// Runs `sql` and returns its rows; more than `row_limit` are an error, or are left out if `truncate`.
     pub async fn query(&self, sql: &str, row_limit: usize, truncate: bool) -> Result<Table, Failure> {
         let query = self.prepare(sql, Author::Pipeline).await?;
-        let table = match self.collect(&query, Joins::Hash, row_limit).await {
-            Err(error) if is_exhausted(&error) => self.collect(&query, Joins::SortMerge, row_limit).await,
-            other => other,
+        let mut joins = Joins::Grouped;
+        let table = loop {
+            let table = self.collect(&query, joins, row_limit).await;
+            match table.as_ref().err().and_then(|error| joins.after(error)) {
+                Some(next) => joins = next,
+                None => break table,
+            }
         };
         // Before what the engine says: a file that was changed may be what it stumbles over.
         self.still_the_same(&query)?;
@@ -159,26 +173,22 @@ impl Engine {
             ));
         }
         let query = self.prepare(sql, Author::Pipeline).await?;
-        self.written += 1;
-        let file = self.scratch.join(format!("{name}.{}.parquet", self.written));
-        let rows = match self.write(&query, Joins::Hash, &file).await {
-            Err(error) if is_exhausted(&error) => self.write(&query, Joins::SortMerge, &file).await,
-            other => other,
+        let mut joins = Joins::Grouped;
+        let written = loop {
+            self.written += 1;
+            let stem = self.scratch.join(format!("{name}.{}", self.written));
+            let written = self.write(&query, joins, &stem).await;
+            match written.as_ref().err().and_then(|error| joins.after(error)) {
+                Some(next) => joins = next,
+                None => break written,
+            }
         };
-        let unchanged = self.still_the_same(&query);
-        let outcome = match rows {
-            Ok(rows) if unchanged.is_ok() => self.register_intermediate(name, &file).await.map(|()| rows),
-            Ok(rows) => Ok(rows),
+        self.still_the_same(&query)?;
+        let kept = match written {
+            Ok(written) => self.keep(name, written).await,
             Err(error) => Err(error),
         };
-        if outcome.is_err() || unchanged.is_err() {
-            // What was written so far is of no use to anyone; should it stay, it goes with the scratch folder.
-            let _ = std::fs::remove_file(&file);
-        } else if let Some(earlier) = self.intermediates.insert(name.to_owned(), file) {
-            let _ = std::fs::remove_file(earlier);
-        }
-        unchanged?;
-        match outcome {
+        match kept {
             Ok(rows) => Ok(rows),
             Err(error) => Err(self.advised(&error, &query).await),
         }
@@ -266,43 +276,49 @@ impl Engine {
         self.tables.missing(reference)
     }
 
-    /// A file of ours as a table.
-    async fn intermediate(&self, file: &Path) -> Result<Arc<ListingTable>, DataFusionError> {
-        let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
-        let config = ListingTableConfig::new(listing_url(file)?)
-            .with_listing_options(options)
-            .infer_schema(&self.context.state())
-            .await?;
-        Ok(Arc::new(ListingTable::try_new(config)?))
-    }
-
-    async fn register_intermediate(&self, name: &str, file: &Path) -> Result<(), DataFusionError> {
-        let table = self.intermediate(file).await?;
+    /// Makes a result the table of this name, in place of an earlier one; gives the number of its rows.
+    async fn keep(&mut self, name: &str, written: Intermediate) -> Result<u64, DataFusionError> {
+        let table = written.table(&self.context.state()).await?;
         let reference = TableReference::full(CATALOG, SCRATCH_SCHEMA, name);
         self.context.deregister_table(reference.clone())?;
         self.context.register_table(reference, table)?;
-        Ok(())
+        let rows = written.rows;
+        self.intermediates.insert(name.to_owned(), written);
+        Ok(rows)
     }
 
     async fn plan(&self, state: &SessionState, query: &Query) -> Result<LogicalPlan, DataFusionError> {
         state.statement_to_plan(query.statement().clone()).await
     }
 
-    async fn stream(&self, query: &Query, joins: Joins) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let mut state = self.context.state();
-        if let Joins::SortMerge = joins {
-            let options = state.config_mut().options_mut();
-            options.optimizer.prefer_hash_join = false;
-            // Merging spilled runs holds a batch of each, so smaller ones let more be merged at once.
-            options.execution.batch_size = ConfigNonZeroUsize::try_new(SPILLING_BATCH_ROWS)?;
-        }
+    async fn frame(&self, query: &Query, joins: Joins) -> Result<DataFrame, DataFusionError> {
+        let state = self.state(joins)?;
         let plan = self.plan(&state, query).await?;
-        DataFrame::new(state, plan).execute_stream().await
+        Ok(DataFrame::new(state, plan))
+    }
+
+    fn state(&self, joins: Joins) -> Result<SessionState, DataFusionError> {
+        let mut state = self.context.state();
+        match joins {
+            Joins::Grouped => {
+                let first: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(GroupJoins);
+                let rules = std::iter::once(first).chain(state.physical_optimizers().iter().cloned()).collect();
+                state = SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build();
+            }
+            Joins::Hash => {}
+            Joins::SortMerge => {
+                let options = state.config_mut().options_mut();
+                options.optimizer.prefer_hash_join = false;
+                // Merging spilled runs holds a batch of each, so smaller ones let more be merged at once.
+                options.execution.batch_size = ConfigNonZeroUsize::try_new(SPILLING_BATCH_ROWS)?;
+            }
+        }
+        Ok(state)
     }
 
     /// The rows of a query, stopping as soon as there are more than `row_limit`.
     async fn collect(&self, query: &Query, joins: Joins, row_limit: usize) -> Result<Table, DataFusionError> {
-        let mut stream = self.stream(query, joins).await?;
+        let mut stream = self.frame(query, joins).await?.execute_stream().await?;
         let mut table = Table { columns: cells::names(&stream.schema()), rows: Vec::new() };
         while let Some(batch) = stream.next().await {
             let batch = batch?;
@@ -315,24 +331,15 @@ impl Engine {
         Ok(table)
     }
 
-    async fn write(&self, query: &Query, joins: Joins, file: &Path) -> Result<u64, DataFusionError> {
-        let mut stream = self.stream(query, joins).await?;
-        // Read once or twice and whole: dictionaries and statistics cost more than they save.
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::LZ4_RAW)
-            .set_dictionary_enabled(false)
-            .set_statistics_enabled(EnabledStatistics::None)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .build();
-        let mut writer = ArrowWriter::try_new(File::create(file)?, stream.schema(), Some(properties))?;
-        let mut rows = 0;
-        while let Some(batch) = stream.next().await {
-            let batch = batch?;
-            rows += batch.num_rows() as u64;
-            writer.write(&batch)?;
-        }
-        writer.close()?;
-        Ok(rows)
+    async fn write(&self, query: &Query, joins: Joins, stem: &Path) -> Result<Intermediate, DataFusionError> {
+        let frame = self.frame(query, joins).await?;
+        let context = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await?;
+        let streams = match plan.output_partitioning().partition_count() <= PARTITIONS {
+            true => execute_stream_partitioned(plan, context)?,
+            false => vec![execute_stream(plan, context)?],
+        };
+        Intermediate::write(streams, stem).await
     }
 
     fn failure(&self, error: &DataFusionError) -> Failure {

@@ -70,16 +70,40 @@ struct Sums {
 
 #[derive(Debug)]
 struct Sum {
-    /// The sum, rounded. NaN as long as the group has no value.
-    high: f64,
-    /// What `high` lacks of the exact sum.
-    low: f64,
-    /// In place of both, for a group whose exact sum two doubles do not hold.
+    /// NaN as long as the group has no value.
+    pair: Pair,
+    /// In its place, for a group whose exact sum two doubles do not hold.
     limbs: Option<Box<ExactSum>>,
 }
 
+/// Two doubles whose sum is exact.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    /// The sum, rounded.
+    pub high: f64,
+    /// What `high` lacks of it.
+    pub low: f64,
+}
+
+impl Pair {
+    /// Of one value, if it is finite.
+    #[inline]
+    pub fn of(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Pair { high: value, low: 0.0 })
+    }
+
+    /// The sum with one value more, if two doubles hold it.
+    #[inline]
+    pub fn plus(self, value: f64) -> Option<Self> {
+        let (sum, error) = two_sum(self.high, value);
+        let (rest, lost) = two_sum(self.low, error);
+        let (high, low) = two_sum(sum, rest);
+        (lost == 0.0 && high.is_finite()).then_some(Pair { high, low })
+    }
+}
+
 impl Sum {
-    const NOTHING: Sum = Sum { high: f64::NAN, low: 0.0, limbs: None };
+    const NOTHING: Sum = Sum { pair: Pair { high: f64::NAN, low: 0.0 }, limbs: None };
 }
 
 /// A sum and what rounding took from it, exactly (Knuth, The Art of Computer Programming 2, 4.2.2, theorem B).
@@ -96,33 +120,23 @@ impl Sums {
 
     #[inline]
     fn add(&mut self, group: usize, value: f64) {
-        let Sum { high, low, limbs } = &mut self.groups[group];
-        if high.is_nan() {
-            (*high, *low) = (value, 0.0);
-            if !value.is_finite() {
-                self.promote(group, &[value]);
-            }
-            return;
-        }
+        let Sum { pair, limbs } = &mut self.groups[group];
         if let Some(limbs) = limbs {
             limbs.add(value);
             return;
         }
-        let (sum, error) = two_sum(*high, value);
-        let (rest, lost) = two_sum(*low, error);
-        let (sum, rest) = two_sum(sum, rest);
-        if lost == 0.0 && sum.is_finite() {
-            (*high, *low) = (sum, rest);
-        } else {
-            let parts = [*high, *low, value];
-            self.promote(group, &parts);
+        let (sum, parts) = match pair.high.is_nan() {
+            true => (Pair::of(value), [value, 0.0, 0.0]),
+            false => (pair.plus(value), [pair.high, pair.low, value]),
+        };
+        match sum {
+            Some(sum) => *pair = sum,
+            None => self.promote(group, &parts),
         }
     }
 
     fn promote(&mut self, group: usize, parts: &[f64]) {
-        let mut limbs = Box::new(ExactSum::default());
-        parts.iter().for_each(|part| limbs.add(*part));
-        self.groups[group] = Sum { high: 0.0, low: 0.0, limbs: Some(limbs) };
+        self.groups[group] = Sum { limbs: Some(Box::new(exact(parts))), ..Sum::NOTHING };
         self.promoted += 1;
     }
 
@@ -167,8 +181,9 @@ impl GroupsAccumulator for Sums {
             if limbs.is_valid(row) {
                 let other = decode(limbs.value(row))?;
                 if self.groups[group].limbs.is_none() {
-                    let own = [self.groups[group].high, self.groups[group].low];
-                    self.promote(group, if own[0].is_nan() { &[] } else { &own });
+                    let Pair { high, low } = self.groups[group].pair;
+                    let parts = [high, low];
+                    self.promote(group, if high.is_nan() { &[] } else { &parts });
                 }
                 self.groups[group].limbs.iter_mut().for_each(|own| own.merge(&other));
             } else if high.is_valid(row) {
@@ -182,14 +197,14 @@ impl GroupsAccumulator for Sums {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let values = self.take(emit_to).into_iter().map(|sum| match sum.limbs {
             Some(limbs) => finite(limbs.value()),
-            None => Ok((!sum.high.is_nan()).then_some(sum.high)),
+            None => Ok((!sum.pair.high.is_nan()).then_some(sum.pair.high)),
         });
         Ok(Arc::new(values.collect::<Result<Float64Array>>()?))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let (mut highs, mut lows, mut all_limbs) = (Vec::new(), Vec::new(), Vec::new());
-        for Sum { high, low, limbs } in self.take(emit_to) {
+        for Sum { pair: Pair { high, low }, limbs } in self.take(emit_to) {
             highs.push((!high.is_nan()).then_some(high));
             lows.push((!high.is_nan()).then_some(low));
             all_limbs.push(limbs.map(|limbs| limbs.encode()));
@@ -249,7 +264,14 @@ fn decode(encoded: &[u8]) -> Result<ExactSum> {
         .ok_or_else(|| DataFusionError::Internal(format!("a partial sum of {} bytes", encoded.len())))
 }
 
-fn finite(sum: Option<f64>) -> Result<Option<f64>> {
+/// The parts of a sum that two doubles do not hold. Adding 0 changes no sum.
+pub fn exact(parts: &[f64]) -> ExactSum {
+    let mut limbs = ExactSum::default();
+    parts.iter().for_each(|part| limbs.add(*part));
+    limbs
+}
+
+pub fn finite(sum: Option<f64>) -> Result<Option<f64>> {
     match sum {
         Some(sum) if !sum.is_finite() => Err(DataFusionError::Execution(format!(
             "a sum is {sum}: it is beyond {:e}, the greatest number that there is; divide the values, or leave the wrong ones out",

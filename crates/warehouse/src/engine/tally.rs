@@ -25,6 +25,11 @@ impl Default for TallyFunction {
     }
 }
 
+/// A tally, of its parts.
+pub fn of_parts(parts: Vec<ArrayRef>) -> Result<ArrayRef> {
+    Ok(Arc::new(StructArray::try_new(fields(), parts, None)?))
+}
+
 fn fields() -> Fields {
     PARTS.iter().map(|part| Arc::new(Field::new(*part, DataType::Int64, false))).collect()
 }
@@ -116,7 +121,7 @@ impl GroupsAccumulator for Tallies {
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        Ok(Arc::new(StructArray::try_new(fields(), self.parts(emit_to), None)?))
+        of_parts(self.parts(emit_to))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {

@@ -69,10 +69,17 @@ impl Folder {
 
     /// Writes `sql` as a Parquet file of the warehouse, by way of a worker.
     pub async fn write_parquet(&self, name: &str, sql: &str) {
-        self.session().await.materialize("made", sql).await.unwrap();
+        // What is ordered comes in one part, and so in one file.
+        let numbered = format!("SELECT *, ROW_NUMBER() OVER () AS place FROM ({sql}) AS made");
+        let ordered = match sql.contains("ORDER BY") {
+            true => sql.to_owned(),
+            false => format!("SELECT * EXCEPT (place) FROM ({numbered}) AS numbered ORDER BY place"),
+        };
+        self.session().await.materialize("made", &ordered).await.unwrap();
+        assert!(!self.outside("scratch/made.1.1.parquet").exists());
         let target = self.root().join(name);
         std::fs::create_dir_all(target.parent().unwrap()).unwrap();
-        std::fs::copy(self.outside("scratch/made.1.parquet"), target).unwrap();
+        std::fs::copy(self.outside("scratch/made.1.0.parquet"), target).unwrap();
     }
 }
 
