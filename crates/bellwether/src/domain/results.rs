@@ -430,6 +430,13 @@ mod tests {
         let mut other = before.clone();
         other.metrics[0].variations[0].lift = None;
         assert!(!before.same_figures(&other), "a lift that is gone");
+        let step = FunnelStepResult { name: "Cart".into(), variations: before.metrics[0].variations.clone() };
+        let (mut other, mut earlier) = (before.clone(), before.clone());
+        other.metrics[0].funnel_steps = vec![step.clone()];
+        earlier.metrics[0].funnel_steps = vec![step];
+        assert!(!before.same_figures(&other) && other.same_figures(&earlier));
+        earlier.metrics[0].funnel_steps[0].variations[0].mean = Some(0.5);
+        assert!(!other.same_figures(&earlier), "another share in a step");
         let mut other = before.clone();
         other.metrics[0].error = Some("gone".into());
         assert!(!before.same_figures(&other));

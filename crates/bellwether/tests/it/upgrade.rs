@@ -8,7 +8,7 @@ use bellwether::domain::event::Format;
 use bellwether::domain::id::{DeliveryId, EndpointId, EventId};
 use bellwether::platform::secret::Vault;
 use bellwether::store::pending::{self, Cursor, Look, Owed};
-use bellwether::store::{StoreError, Tx, deliveries, endpoints, event_log, events, lanes, outcomes};
+use bellwether::store::{StoreError, Tx, deliveries, endpoints, event_log, events, lanes, outcomes, query_as};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 
@@ -202,4 +202,29 @@ async fn deliveries_of_the_third_version_stand_where_they_stood(database: Databa
     assert_eq!(next.unwrap(), 2, "the next lane's number");
 }
 
-on_both!(the_first_version_opens_with_all_that_is_in_it, deliveries_of_the_third_version_stand_where_they_stood,);
+/// A metric of the first version, and what it is of.
+const METRIC_1: &str = "INSERT INTO entities VALUES ('e', 'e', '{}', 1, 1, 1);\n\
+    INSERT INTO warehouses VALUES ('w', 'w', '{}', 1, 1, 1);\n\
+    INSERT INTO fact_sources VALUES ('s', 's', '{}', 1, 1, 1, 'w');\n\
+    INSERT INTO facts VALUES ('f', 's', 'f'), ('g', 's', 'g');\n\
+    INSERT INTO metrics VALUES ('m', 'm', '{}', 1, 1, 1, 'e', 'f');\n";
+
+async fn a_metric_of_before_holds_its_fact(database: Database) {
+    let vault = Vault::with_key([7; 32]);
+    let is_postgres = database.url().is_some();
+    let schema = if is_postgres { POSTGRES_1 } else { SQLITE_1 };
+    run(&database, format!("{schema}\n{}{METRIC_1}", contents(&vault, is_postgres))).await;
+    let db = database.open().await;
+    let held = |tx: &mut dyn Tx| {
+        let sql = "SELECT fact_id FROM metric_facts WHERE metric_id = 'm'";
+        query_as::<String>(tx, "metric_facts", sql, &[], |row| row.get("fact_id"))
+    };
+    let held: Result<_, StoreError> = db.read(held).await;
+    assert_eq!(held.unwrap(), ["f"]);
+}
+
+on_both!(
+    a_metric_of_before_holds_its_fact,
+    the_first_version_opens_with_all_that_is_in_it,
+    deliveries_of_the_third_version_stand_where_they_stood,
+);
