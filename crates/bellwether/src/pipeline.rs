@@ -46,6 +46,9 @@ const LAST_PATIENCE: Duration = Duration::from_secs(20);
 /// For the ends of the others to be recorded.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Why a run fails whose process ends before it.
+const AT_STOP: &str = "the server was stopped before it had ended; run it again";
+
 /// Why a run fails that somebody asked to stop.
 const BY_HAND: &str = "it was cancelled";
 
@@ -120,7 +123,7 @@ impl Pipeline {
         if have_ended {
             return;
         }
-        self.cancel("the server was stopped before it had ended; run it again", |_| true);
+        self.cancel(AT_STOP, |_| true);
         if !self.have_ended(STOP_TIMEOUT).await {
             tracing::warn!("some runs could not be ended before the time to stop was up; the next start ends them");
         }
@@ -193,7 +196,16 @@ impl Pipeline {
             let error = "the process that carried it out ended before the run did; run it again".to_owned();
             if let Err(error) = self
                 .registry
-                .end_run(id, Ending { results: None, error: Some(error), imbalance: None, warnings: Vec::new() })
+                .end_run(
+                    id,
+                    Ending {
+                        results: None,
+                        error: Some(error),
+                        imbalance: None,
+                        warnings: Vec::new(),
+                        is_abandoned: true,
+                    },
+                )
                 .await
             {
                 tracing::error!(%error, run = %id, "a run that was left behind cannot be ended; trying again later");

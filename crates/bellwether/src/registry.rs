@@ -49,6 +49,7 @@ pub use keys::IssuedKey;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
 pub use tally::Tally;
+pub use transitions::Started;
 pub use why::{Verdict, Waits, Why};
 
 /// Why a command did not come about.

@@ -34,3 +34,7 @@ INSERT INTO settings (name, value) SELECT 'numbers_of_assignment_sources', CAST(
 INSERT INTO settings (name, value) SELECT 'numbers_of_fact_sources', CAST(COUNT(*) AS TEXT) FROM fact_sources HAVING COUNT(*) > 0;
 INSERT INTO settings (name, value) SELECT 'numbers_of_metrics', CAST(COUNT(*) AS TEXT) FROM metrics HAVING COUNT(*) > 0;
 INSERT INTO settings (name, value) SELECT 'numbers_of_collections', CAST(COUNT(*) AS TEXT) FROM collections HAVING COUNT(*) > 0;
+
+-- What was deleted keeps no definition from being deleted.
+UPDATE experiments SET entity_id = NULL, assignment_source_id = NULL, schedule_id = NULL, entry_fact_source_id = NULL
+    WHERE deleted_at IS NOT NULL;

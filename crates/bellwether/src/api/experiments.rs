@@ -80,7 +80,7 @@ pub async fn start(
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Versioned<StartedView>> {
     let started = api.registry.start_experiment(command.actor, command.id, command.if_match).await?;
-    Ok(Versioned { view: StartedView::of(&started.value, started.is_changed), version: started.value.version })
+    Ok(Versioned { view: StartedView::of(&started), version: started.experiment.version })
 }
 
 pub async fn decide(

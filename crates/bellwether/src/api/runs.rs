@@ -165,10 +165,11 @@ pub async fn over_time(
 ) -> Answer<Json<Page<Point>>> {
     let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
+    let after = cursor::<jiff::civil::Date>(&page.after)?.map(|day| day.to_string()).unwrap_or_default();
     let found = api
         .read(move |tx| {
             experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
-            Ok(points::list(tx, id, &page.after, limit)?)
+            Ok(points::list(tx, id, &after, limit)?)
         })
         .await?;
     Ok(Page::of(&found, limit, |point| point.day.clone(), Clone::clone))

@@ -70,8 +70,9 @@ impl Restore {
             return Err(format!("{} is there; move it away, or give another folder with --data", there.display()));
         }
         let partial = beside(&database)?;
-        let copied = std::fs::copy(&self.from, &partial).map(drop).map_err(|error| in_file(&partial, &error));
-        copied.and_then(|()| place(&partial, &database)).inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
+        // What lies in a log beside it belongs to it.
+        let copied = copy::make(&self.from, &partial, SECRET_KEY_NAME).map_err(|error| error.to_string());
+        copied.and_then(|_| place(&partial, &database)).inspect_err(|_| drop(std::fs::remove_file(&partial)))?;
         println!("{} was put into {}.", self.from.display(), config.data.display());
         tell_of_key(&config, &found)
     }

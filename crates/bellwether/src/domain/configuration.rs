@@ -215,6 +215,11 @@ impl Configuration {
         self.assignments_end_date.into_iter().chain(self.events_end_date).map(Bound::as_end).max()
     }
 
+    /// Until when facts count in a run that was made at `made_at`.
+    pub fn facts_end(&self, made_at: Timestamp) -> Timestamp {
+        self.events_end_date.map_or(made_at, |end| end.as_end().min(made_at))
+    }
+
     pub fn active_variations(&self) -> impl Iterator<Item = &Variation> {
         self.variations.iter().filter(|variation| variation.is_active)
     }

@@ -193,7 +193,10 @@ impl Validate for MetricSettings {
 
 fn check_cutoff(errors: &mut FieldErrors, given: Option<f64>) {
     errors.check(given.is_none_or(|cutoff| cutoff.abs() <= 100.0), "guardrail_cutoff", || {
-        format!("{} was given; it is a relative lift between -100 and 100, like -0.02", given.unwrap_or_default())
+        format!(
+            "{} was given; it is a relative lift between -100 and 100: like -0.02, or 0.02 where a decrease is desired",
+            given.unwrap_or_default()
+        )
     });
 }
 

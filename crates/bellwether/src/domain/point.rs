@@ -1,11 +1,12 @@
 //! A point of an experiment's curves: what its figures were at the end of a day.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{MetricId, RunId};
 use super::results::{Results, VariationResult, VariationTraffic};
-use super::run::Window;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -13,7 +14,7 @@ pub struct Point {
     pub day: String,
     /// The run that has computed it.
     pub run_id: RunId,
-    /// Until when assignments were read.
+    /// Until when assignments and facts were read.
     pub until: Timestamp,
     pub traffic: Vec<VariationTraffic>,
     pub metrics: Vec<MetricPoint>,
@@ -36,14 +37,19 @@ pub struct VariationPoint {
     pub interval: Option<[f64; 2]>,
 }
 
+/// The last UTC day that lies before a moment, if only in part.
+pub fn day_before(moment: Timestamp) -> jiff::civil::Date {
+    moment.minus(Duration::from_micros(1)).date()
+}
+
 impl Point {
-    /// Of what a run found in `window`.
-    pub fn of(results: &Results, window: Window) -> Self {
+    /// Of what a run found of what had happened `until` then.
+    pub fn of(results: &Results, until: Timestamp) -> Self {
         let metrics = results.metrics.iter().filter(|metric| metric.error.is_none());
         Self {
-            day: window.days().1.to_string(),
+            day: day_before(until).to_string(),
             run_id: results.run_id,
-            until: window.end,
+            until,
             traffic: results.traffic.variations.clone(),
             metrics: metrics
                 .map(|metric| MetricPoint {

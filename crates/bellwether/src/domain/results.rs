@@ -308,7 +308,12 @@ fn all_same(variations: &[VariationResult], others: &[VariationResult]) -> bool 
 impl VariationResult {
     /// What the verdict goes by: the lift and its interval, adjusted where they are.
     pub fn judged(&self) -> (Option<f64>, Option<[f64; 2]>) {
-        self.cuped.as_ref().map_or((self.lift, self.interval), |cuped| (cuped.lift, cuped.interval))
+        let (lift, interval, posterior) = match &self.cuped {
+            Some(cuped) => (cuped.lift, cuped.interval, cuped.posterior),
+            None => (self.lift, self.interval, self.posterior),
+        };
+        // An interval of beliefs lies around what is believed.
+        (posterior.map_or(lift, |posterior| Some(posterior.mean)), interval)
     }
 
     /// Takes over what was found without the noise that is known, and what follows from it.
@@ -359,6 +364,17 @@ impl VariationResult {
             && same(low, other_low, of_lift)
             && same(high, other_high, of_lift)
             && same(self.p_value, other.p_value, 1.0)
+            && self.same_judged(other)
+    }
+
+    /// What the verdict goes by.
+    fn same_judged(&self, other: &Self) -> bool {
+        let of = |found: &Self| {
+            let (lift, interval) = found.judged();
+            [lift, interval.map(|[low, _]| low), interval.map(|[_, high]| high)]
+        };
+        let error = self.cuped.as_ref().map_or(self.standard_error, |cuped| cuped.standard_error).unwrap_or(0.0);
+        of(self).into_iter().zip(of(other)).all(|(one, other)| same(one, other, error))
     }
 }
 

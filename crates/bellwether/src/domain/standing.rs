@@ -17,17 +17,29 @@ pub struct Standing {
     /// When the last run was made that failed, and why it did; `None` once one has succeeded.
     pub failed_at: Option<Timestamp>,
     pub failure: String,
+    /// The experiment's end as the last run knew it; `None` also if what it was made by has changed since.
+    pub of_end: Option<Timestamp>,
+    /// When a final run was asked for, and for which end.
+    pub final_asked: Option<(Timestamp, Timestamp)>,
 }
 
 impl Standing {
-    /// By what a successful run found that was made at `made_at`.
-    pub fn by(results: &Results, made_at: Timestamp) -> Self {
+    /// After a successful run that was made at `made_at`. `is_current`: by what the experiment is now.
+    pub fn succeeded(&self, results: &Results, made_at: Timestamp, end: Option<Timestamp>, is_current: bool) -> Self {
         Self {
             known_at: Some(made_at),
             subjects: results.traffic.variations.iter().map(|variation| variation.subjects).sum(),
-            decided: results.decided.clone(),
+            decided: results.decided.clone().filter(|_| is_current),
             failed_at: None,
             failure: String::new(),
+            of_end: end.filter(|_| is_current),
+            final_asked: self.final_asked,
         }
+    }
+
+    /// After one that failed; what was known stays known.
+    pub fn failed(&self, reason: String, made_at: Timestamp, end: Option<Timestamp>, is_current: bool) -> Self {
+        let of_end = end.filter(|_| is_current);
+        Self { failed_at: Some(made_at), failure: reason, of_end, ..self.clone() }
     }
 }

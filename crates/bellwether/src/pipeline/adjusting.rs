@@ -20,7 +20,7 @@ pub struct Known<'a> {
     /// Properties whose values are variables, each with every column's cells.
     pub properties: Vec<(&'a Property, Vec<&'a Column>)>,
     /// Of two of the properties.
-    pub crossed: &'a dyn Fn(usize, usize) -> Option<Crossed>,
+    pub crossed: &'a dyn Fn(usize, usize) -> Option<&'a Crossed>,
 }
 
 /// The figures of a metric, adjusted, and for each arm the share of its subjects of whom anything is known from before.

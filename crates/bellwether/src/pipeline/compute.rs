@@ -63,6 +63,8 @@ impl From<crate::registry::Error> for Failed {
 pub struct Found {
     pub traffic: Option<Traffic>,
     pub warnings: Vec<Warning>,
+    /// All that the run itself is about, once it is there: what is filled in besides may not be.
+    pub results: Option<Results>,
 }
 
 pub struct Computation<'a> {
@@ -180,6 +182,8 @@ impl Computation<'_> {
         let inference = self.inference(work, variations.len())?;
         let mut results = Vec::new();
         for ((metric, typed), error) in work.plan.metrics.iter().zip(typed).zip(errors) {
+            // Adjusting is arithmetic, and others wait for this thread.
+            tokio::task::yield_now().await;
             let cutoff = metric.is_guardrail.then(|| metric.guardrail_cutoff.unwrap_or(0.0));
             let effect = metric.minimum_detectable_effect;
             let judged = inference.judged(metric.is_primary, metric.desired_change, effect, cutoff);
@@ -228,7 +232,7 @@ impl Computation<'_> {
         self.found.warnings.extend(counts::control_near_zero(metric, variations, &found.figures));
         found.compare(result, variations, inference, judged);
         result.steps.extend(found.used);
-        findings::progress(result, self.start(), self.run.created_at);
+        findings::progress(result, self.start(), self.run.created_at, self.has_ended());
         Ok(())
     }
 
@@ -254,7 +258,7 @@ impl Computation<'_> {
             let both = result.variations.iter_mut().zip(&adjusted).zip(&adjustment.coverage);
             both.for_each(|((plain, adjusted), coverage)| plain.adjust(adjusted, *coverage));
         }
-        findings::progress(result, self.start(), self.run.created_at);
+        findings::progress(result, self.start(), self.run.created_at, self.has_ended());
         result.breakdowns =
             self.breakdowns(session, work, (metric, typed), values, variations, inference, judged).await?;
         Ok(())
@@ -264,14 +268,17 @@ impl Computation<'_> {
         let plan = &self.experiment.configuration.analysis_plan;
         let subjects: u64 = work.subjects.all.iter().sum();
         let days = self.start().map_or(0, |start| self.run.window.end.since(start).as_secs() / 86_400);
-        let has_ended = self.experiment.configuration.end().is_some_and(|end| end <= self.run.created_at);
         let asks_for_any = plan.minimum_subjects.is_some() || plan.minimum_days.is_some();
-        let meets_minimum = (has_ended || asks_for_any)
+        let meets_minimum = (self.has_ended() || asks_for_any)
             && plan.minimum_subjects.is_none_or(|least| subjects >= least)
             && plan.minimum_days.is_none_or(|least| days >= u64::from(least));
         let has_primary = work.plan.metrics.iter().any(|metric| metric.is_primary);
         Inference::of(plan, arms.saturating_sub(1), work.plan.metrics.len(), has_primary, meets_minimum)
             .map_err(|error| Failed(error.to_string()))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.experiment.configuration.end().is_some_and(|end| end <= self.run.created_at)
     }
 
     fn start(&self) -> Option<Timestamp> {
@@ -287,7 +294,7 @@ struct Judging<'a> {
 }
 
 fn scope<'a>(configuration: &'a Configuration, run: &Run, dialect: Dialect) -> Scope<'a> {
-    let facts_end = configuration.events_end_date.map_or(run.created_at, |end| end.as_end().min(run.created_at));
+    let facts_end = configuration.facts_end(run.created_at);
     let keys = |is_active: bool| {
         let those = configuration.variations.iter().filter(move |variation| variation.is_active == is_active);
         those.map(|variation| variation.key.as_str()).collect()

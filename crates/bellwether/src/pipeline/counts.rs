@@ -192,7 +192,7 @@ pub fn facts(
     }
     if counts.unreadable_values > 0 {
         let message = format!(
-            "{} values of {what} are texts that are no numbers; they count as none: mend the source's SQL, as by NULLIF and \
+            "{} values of {what} are texts that are no numbers; they are none in sums and means, though as facts they are there to be counted: mend the source's SQL, as by NULLIF and \
              CAST, or set the column's type in `tables` of the warehouse",
             counts.unreadable_values
         );

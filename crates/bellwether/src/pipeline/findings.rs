@@ -7,7 +7,7 @@ use crate::domain::results::{MetricResult, Traffic, VariationResult};
 use crate::domain::verdict::{ExperimentVerdict, GuardrailState, Verdict};
 
 /// How far a metric is: as far as the treatment that is least far, and when it will be there.
-pub fn progress(result: &mut MetricResult, start: Option<Timestamp>, now: Timestamp) {
+pub fn progress(result: &mut MetricResult, start: Option<Timestamp>, now: Timestamp, has_ended: bool) {
     let treatments = result.variations.iter().filter(|variation| variation.verdict.is_some());
     let all: Option<Vec<f64>> = treatments.map(|variation| variation.progress).collect();
     result.progress = all.and_then(|all| all.into_iter().reduce(f64::min));
@@ -16,7 +16,8 @@ pub fn progress(result: &mut MetricResult, start: Option<Timestamp>, now: Timest
         bellwether_stats::expected_duration(elapsed, progress).filter(|duration| *duration < 1e10)
     });
     let end = start.zip(duration).map(|(start, duration)| start.plus(std::time::Duration::from_secs_f64(duration)));
-    result.expected_end = end.filter(|_| result.progress.is_some_and(|progress| progress < 1.0));
+    // What has ended goes on no more.
+    result.expected_end = end.filter(|_| !has_ended && result.progress.is_some_and(|progress| progress < 1.0));
 }
 
 /// What the primary metric decides before the end, if it does.
@@ -55,7 +56,7 @@ fn overall(primary: &MetricResult) -> Option<Verdict> {
 fn sentence(metric: &MetricResult) -> String {
     let treatments = metric.variations.iter().filter(|variation| variation.verdict.is_some());
     let parts: Vec<_> = treatments.map(|treatment| part(metric, treatment)).collect();
-    if parts.is_empty() { format!("Nothing is compared in '{}'", metric.name) } else { parts.join("; ") }
+    if parts.is_empty() { format!("Nothing is compared in '{}'", metric.name) } else { parts.join(". ") }
 }
 
 fn part(metric: &MetricResult, treatment: &VariationResult) -> String {
@@ -97,6 +98,11 @@ fn guardrails(metrics: &[MetricResult]) -> Vec<String> {
     if !at_risk.is_empty() {
         sentences.push(format!("Guardrails may be breached, there is no telling yet: {at_risk}"));
     }
+    let failed = metrics.iter().filter(|metric| metric.is_guardrail && metric.error.is_some());
+    let failed: Vec<_> = failed.map(|metric| format!("'{}'", metric.name)).collect();
+    if !failed.is_empty() {
+        sentences.push(format!("There are no figures of guardrails: {}", failed.join(", ")));
+    }
     if sentences.is_empty() && !all.is_empty() {
         sentences.push("All guardrails hold".to_owned());
     }
@@ -107,7 +113,9 @@ fn guardrails(metrics: &[MetricResult]) -> Vec<String> {
 fn percent(lift: f64, width: f64) -> String {
     let half = (width * 50.0).abs();
     let digits = if half > 0.0 { (1.0 - half.log10().floor()).clamp(0.0, 6.0) } else { 6.0 };
-    format!("{:.*} %", digits as usize, lift * 100.0)
+    let text = format!("{:.*} %", digits as usize, lift * 100.0);
+    let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
+    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -165,6 +173,10 @@ mod tests {
         breached.variations[0].guardrail = Some(GuardrailState::Safe);
         let sentence = super::verdict(&[primary, breached], &traffic(false)).sentence;
         assert!(sentence.ends_with("All guardrails hold."), "{sentence}");
+        let failed = MetricResult { is_guardrail: true, error: Some("gone".into()), ..metric("Calls", Vec::new()) };
+        let failed = MetricResult { is_primary: false, ..failed };
+        let sentence = super::verdict(&[metric("Revenue", Vec::new()), failed], &traffic(false)).sentence;
+        assert!(sentence.ends_with("There are no figures of guardrails: 'Calls'."), "{sentence}");
         let none = super::verdict(&[], &traffic(false));
         assert_eq!((none.verdict, none.sentence.contains("primary")), (None, true));
     }

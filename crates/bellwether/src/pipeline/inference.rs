@@ -39,7 +39,7 @@ impl Inference {
         has_primary: bool,
         meets_minimum: bool,
     ) -> Result<Self, OutOfRange> {
-        let alpha = 1.0 - plan.confidence_level;
+        let alpha = alpha_of(plan);
         let is_corrected = plan.correction == Correction::PreferentialBonferroni && plan.method != Method::Bayesian;
         let (primary_alpha, other_alpha) = if is_corrected && treatments > 0 && metrics > 0 {
             let weight = has_primary.then_some(plan.primary_weight);
@@ -97,7 +97,7 @@ impl Inference {
             Method::Sequential => {
                 let interval = stats::sequential_interval(lift, standard_error, subjects, judged.alpha)?;
                 result.interval = Some(ends(interval));
-                let alpha = 1.0 - self.plan.confidence_level;
+                let alpha = alpha_of(&self.plan);
                 result.p_value = Some(stats::sequential_p(lift, standard_error, subjects, alpha)?);
             }
             Method::Bayesian => {
@@ -143,6 +143,11 @@ impl Inference {
             .collect();
         self.plan.method.may_look_early() && stats::is_decided(&measured)
     }
+}
+
+/// 0.05 of a level of 0.95, and not the digits that the difference of two doubles leaves.
+fn alpha_of(plan: &AnalysisPlan) -> f64 {
+    ((1.0 - plan.confidence_level) * 1e12).round() / 1e12
 }
 
 fn fixed(estimate: f64, standard_error: f64, alpha: f64) -> (f64, f64) {

@@ -105,7 +105,11 @@ impl Plan {
                 let mut planning =
                     Planning { assignments: assignments.body, warehouse: warehouse.id, sources: Vec::new() };
                 let mut metrics: Vec<PlannedMetric> = Vec::new();
-                for attached in experiments::attached_metrics(tx, id)? {
+                let all = experiments::attached_metrics(tx, id)?;
+                for attached in &all {
+                    // Where it is attached by itself as well, that says how it is measured.
+                    let own = all.iter().find(|it| it.metric_id == attached.metric_id && it.group_id.is_none());
+                    let attached = own.unwrap_or(attached).clone();
                     // A metric may be attached by itself and with groups; it is computed once, as it is set first.
                     if let Some(there) = metrics.iter_mut().find(|there| there.id == attached.metric_id) {
                         there.is_primary |= attached.is_primary;

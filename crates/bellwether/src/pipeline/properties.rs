@@ -9,6 +9,8 @@ use super::tables::Subjects;
 use crate::domain::configuration::Variation;
 use crate::domain::warning::{Warning, WarningName};
 
+/// Values of all properties that are variables of their own.
+const MOST_VARIABLES: usize = 200;
 /// Values that a warning names.
 const MOST_NAMED: usize = 5;
 
@@ -69,6 +71,21 @@ impl Property {
             None => "all others".to_owned(),
         }
     }
+}
+
+/// The properties whose values are variables, by their numbers: the first ones, as far as their values are not too many
+/// together, for the work grows with the square of their number.
+pub fn covariates(properties: &[Property]) -> Vec<usize> {
+    let mut values = 0;
+    let fits = |(at, property): (usize, &Property)| {
+        let count = values + property.places.count();
+        let fits = property.can_be_covariate() && count <= MOST_VARIABLES;
+        if fits {
+            values = count;
+        }
+        fits.then_some(at)
+    };
+    properties.iter().enumerate().filter_map(fits).collect()
 }
 
 /// What is left of each arm.

@@ -2,9 +2,9 @@
 
 use tokio::sync::oneshot;
 
-use super::Limits;
 use super::compute::{Computation, Failed, Found};
 use super::history;
+use super::{AT_STOP, Limits};
 use crate::domain::experiment::Experiment;
 use crate::domain::results::{MetricResult, Results};
 use crate::domain::run::Run;
@@ -28,11 +28,23 @@ pub async fn carry_out(
         // A sender that is dropped does not cancel: the pipeline holds it as long as the run is under way.
         Ok(reason) = cancelled => Err(Failed(reason.to_owned())),
     };
+    // What was only filling in earlier days when it was stopped has its results.
+    let outcome = match (outcome, found.results.take()) {
+        (Err(Failed(reason)), Some(results)) => {
+            tracing::info!(run = %run.id, reason, "a run was stopped while it filled in earlier days");
+            Ok(results)
+        }
+        (outcome, _) => outcome,
+    };
     let imbalance = found.traffic.as_ref().map(|traffic| (traffic.is_imbalance, traffic.p_value));
     let warnings = found.warnings;
     let ending = match outcome {
-        Ok(results) => Ending { error: failure_of(&results), results: Some(results), imbalance, warnings },
-        Err(Failed(reason)) => Ending { results: None, error: Some(reason), imbalance, warnings },
+        Ok(results) => {
+            Ending { error: failure_of(&results), results: Some(results), imbalance, warnings, is_abandoned: false }
+        }
+        Err(Failed(reason)) => {
+            Ending { results: None, is_abandoned: reason == AT_STOP, error: Some(reason), imbalance, warnings }
+        }
     };
     // What was computed for hours does not go for a database that is away just now.
     if let Err(error) =

@@ -46,6 +46,11 @@ impl Typed {
         Self { covariates: own, ..self.clone() }
     }
 
+    /// The same without anything that takes noise out.
+    pub fn bare(&self) -> Self {
+        Self { covariates: Vec::new(), ..self.clone() }
+    }
+
     /// Sides and covariates, in this order: what stands for the metric in tables.
     pub fn parts(&self) -> impl Iterator<Item = &Side> {
         self.sides.iter().chain(&self.covariates)

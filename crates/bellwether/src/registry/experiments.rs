@@ -14,8 +14,9 @@ use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::experiment::{Experiment, NewExperiment};
 use crate::domain::id::ExperimentId;
 use crate::domain::lifecycle;
+use crate::domain::metric::Metric;
 use crate::domain::status::Status;
-use crate::store::{StoreError, Tx, definitions, experiments, runs};
+use crate::store::{StoreError, Tx, changes, definitions, experiments, runs};
 
 impl Registry {
     pub async fn create_experiment(&self, actor: Actor, given: impl Into<NewExperiment>) -> Result<Experiment> {
@@ -47,20 +48,25 @@ impl Registry {
     ) -> Result<Effect<Experiment>> {
         self.on_experiment(id, if_match, move |context, tx, mut experiment| {
             let edited: Configuration = overlay(&experiment.configuration, edit.clone())?;
-            let changes = experiment.configuration.changes_to(&edited);
-            if changes.is_empty() {
+            let edits = experiment.configuration.changes_to(&edited);
+            if edits.is_empty() {
                 return Ok(Effect { value: experiment, is_changed: false });
             }
             check_edit(&experiment, &edited)?;
             check_references(tx, Some(&experiment.configuration), &edited)?;
+            if edited.entity_id != experiment.configuration.entity_id {
+                check_attached(tx, id, &edited)?;
+            }
             // A later end brings scheduled runs back.
             let timing =
                 |of: &Configuration| (of.schedule_id, of.assignments_end_date, of.events_end_date, of.is_archived);
             let is_rescheduled = timing(&experiment.configuration) != timing(&edited);
             let before = std::mem::replace(&mut experiment.configuration, edited);
-            let action = Action::new(EventType::ConfigurationUpdated, "edited", changes);
+            let action = Action::new(EventType::ConfigurationUpdated, "edited", edits);
             context.advance(tx, &mut experiment, &actor, action, None)?;
-            let is_entity_set = before.entity_id.is_none() && experiment.configuration.entity_id.is_some();
+            let is_entity_set = before.entity_id.is_none()
+                && experiment.configuration.entity_id.is_some()
+                && changes::times_set(tx, id, "entity_id")? == 1;
             context.attach_all(tx, &mut experiment, &actor, &[], is_entity_set)?;
             let now = context.setup.clock.now();
             if let Some(transition) = lifecycle::resumed(&before, &experiment, now) {
@@ -127,6 +133,19 @@ fn check_edit(experiment: &Experiment, edited: &Configuration) -> Result<()> {
     lifecycle::requirements_to_run(edited).map_err(Error::from)
 }
 
+/// What is attached measures the entity that the experiment is to have.
+fn check_attached(tx: &mut dyn Tx, id: ExperimentId, edited: &Configuration) -> Result<()> {
+    let Some(entity) = edited.entity_id else { return Ok(()) };
+    let mut errors = FieldErrors::default();
+    for attached in experiments::attached_metrics(tx, id)? {
+        let metric = definitions::get::<Metric>(tx, attached.metric_id)?;
+        errors.check(metric.is_none_or(|metric| metric.body.entity_id == entity), "entity_id", || {
+            format!("the attached metric '{}' measures another entity; remove it first", attached.name)
+        });
+    }
+    errors.finish().map_err(Error::from)
+}
+
 /// What the configuration refers to must be there. Only what `before` did not refer to is looked up.
 fn check_references(tx: &mut dyn Tx, before: Option<&Configuration>, after: &Configuration) -> Result<()> {
     let mut errors = FieldErrors::default();
@@ -156,11 +175,19 @@ fn check_references(tx: &mut dyn Tx, before: Option<&Configuration>, after: &Con
             ),
         }
     }
-    let entry = after.entry_point.filter(|_| before.is_none_or(|before| before.entry_point != after.entry_point));
+    let enters = |of: &Configuration| (of.entry_point, of.entity_id);
+    let entry = after.entry_point.filter(|_| before.is_none_or(|before| enters(before) != enters(after)));
     if let Some(EntryPoint { fact_source_id: id }) = entry {
-        errors.check(definitions::get::<FactSource>(tx, id)?.is_some(), "entry_point.fact_source_id", || {
-            format!("there is no fact source '{id}'; see /api/v1/fact_sources")
-        });
+        const FIELD: &str = "entry_point.fact_source_id";
+        match definitions::get::<FactSource>(tx, id)? {
+            None => errors.add(FIELD, format!("there is no fact source '{id}'; see /api/v1/fact_sources")),
+            Some(source) => {
+                let has = |entity| source.body.entities.iter().any(|there| there.entity_id == entity);
+                errors.check(after.entity_id.is_none_or(has), FIELD, || {
+                    format!("the fact source '{}' has no column for the experiment's entity; add one", source.body.name)
+                });
+            }
+        }
     }
     if let Some(id) = after.schedule_id.filter(|id| before.is_none_or(|before| before.schedule_id != Some(*id))) {
         errors.check(definitions::get::<Schedule>(tx, id)?.is_some(), "schedule_id", || {

@@ -67,7 +67,7 @@ impl Context {
         }
         experiment.updated_at = self.setup.clock.now();
         let due_before = experiment.due_at;
-        experiment.due_at = lifecycle::due_at(experiment);
+        experiment.due_at = lifecycle::due_at(experiment, self.trusted_now());
         let touched = Touched {
             key: action.changes.iter().any(|change| change.field == "key"),
             due_at: experiment.due_at != due_before,

@@ -12,7 +12,7 @@ use super::{Context, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
-use crate::domain::definition::AssignmentSource;
+use crate::domain::definition::{AssignmentSource, FactSource};
 use crate::domain::error::{Conflict, Refusal};
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{ExperimentId, RunId};
@@ -21,7 +21,6 @@ use crate::domain::metric::Metric;
 use crate::domain::point::Point;
 use crate::domain::results::Results;
 use crate::domain::run::{self, Asked, LATENESS, LoggedStep, Mode, Run, RunState, Window};
-use crate::domain::standing::Standing;
 use crate::domain::status::Status;
 use crate::domain::warehouse::Warehouse;
 use crate::domain::warning::Warning;
@@ -48,6 +47,8 @@ pub struct Ending {
     pub imbalance: Option<(bool, Option<f64>)>,
     /// What it warns of, as far as it got.
     pub warnings: Vec<Warning>,
+    /// It failed for want of its process, and says nothing of what it was to compute.
+    pub is_abandoned: bool,
 }
 
 impl Registry {
@@ -142,9 +143,15 @@ impl Registry {
     /// A queued run is cancelled at once; a running one is asked to stop, and ends as a failure.
     pub async fn cancel_run(&self, id: RunId) -> Result<Run> {
         self.command(move |context, tx| {
+            let experiment = runs::get(tx, id)?.map(|run| run.experiment_id);
+            let experiment = experiment.map_or(Ok(None), |id| experiments::lock(tx, id))?;
             let run = runs::lock(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
             match run.state {
-                RunState::Queued => context.cancel_queued(tx, run),
+                RunState::Queued => {
+                    // It may have been the one that was to decide.
+                    experiment.map_or(Ok(()), |mut experiment| context.note_due(tx, &mut experiment))?;
+                    context.cancel_queued(tx, run)
+                }
                 RunState::Running => context.ask_to_stop(tx, id).map(|()| run),
                 ended => {
                     let detail = format!("the run has ended already: {}", ended.as_str());
@@ -170,20 +177,23 @@ impl Context {
         experiment.is_traffic_imbalance = run.is_traffic_imbalance;
         // By a clock that is ahead it would know of an end that has not come.
         let made_at = run.created_at.min(self.trusted_now());
+        let end = experiment.configuration.end();
+        let is_current = run.definitions == Some(definitions_of(tx, experiment)?);
         let mut changes = Vec::new();
         if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
             let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;
             run.is_data_updated = previous.is_none_or(|previous| !previous.same_figures(results));
             runs::insert_results(tx, experiment.id, results)?;
-            points::save(tx, experiment.id, &Point::of(results, run.window))?;
+            let until = experiment.configuration.facts_end(run.created_at).max(run.window.end);
+            points::save(tx, experiment.id, &Point::of(results, until))?;
             let from = json!(experiment.results_run_id);
             changes.push(FieldChange { field: "results_run_id".into(), from, to: json!(run.id) });
             experiment.results_run_id = Some(run.id);
             experiment.results_updated_at = Some(now);
-            experiment.standing = Standing::by(results, made_at);
-        } else {
-            experiment.standing.failed_at = Some(made_at);
-            experiment.standing.failure = run.error.clone().unwrap_or_default();
+            experiment.standing = experiment.standing.succeeded(results, made_at, end, is_current);
+        } else if !ending.is_abandoned {
+            let reason = run.error.clone().unwrap_or_default();
+            experiment.standing = experiment.standing.failed(reason, made_at, end, is_current);
         }
         runs::save(tx, &run)?;
         let action = Action {
@@ -201,11 +211,20 @@ impl Context {
             RunState::Running => {
                 let id = run.id;
                 let error = Some(format!("it was stopped: {reason}"));
-                let ending = Ending { results: None, error, imbalance: None, warnings: Vec::new() };
+                let ending =
+                    Ending { results: None, error, imbalance: None, warnings: Vec::new(), is_abandoned: false };
                 self.end_running(tx, experiment, run, &ending)?;
                 self.ask_to_stop(tx, id)
             }
             RunState::Success | RunState::Failure | RunState::Cancelled => Ok(()),
+        }
+    }
+
+    /// Leaves alone what has been started meanwhile.
+    pub fn cancel_if_queued(&self, tx: &mut dyn Tx, id: RunId) -> Result<()> {
+        match runs::lock(tx, id)?.filter(|run| run.state == RunState::Queued) {
+            Some(run) => self.cancel_queued(tx, run).map(drop),
+            None => Ok(()),
         }
     }
 
@@ -309,12 +328,14 @@ impl Context {
 
 /// All that defines what a run of the experiment computes, in short: what of its configuration enters, and the version of
 /// every definition that it refers to.
-fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
+pub fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
     let configuration = &experiment.configuration;
     let assignments = configuration.assignment_source_id;
     let assignments = assignments.map_or(Ok(None), |id| definitions::get::<AssignmentSource>(tx, id))?;
     let warehouse = assignments.as_ref().map(|source| source.body.warehouse_id);
     let warehouse = warehouse.map_or(Ok(None), |id| definitions::get::<Warehouse>(tx, id))?;
+    let entry = configuration.entry_point.map(|entry| entry.fact_source_id);
+    let entry = entry.map_or(Ok(None), |id| definitions::get::<FactSource>(tx, id))?;
     let mut metrics = Vec::new();
     for attached in experiments::attached_metrics(tx, experiment.id)? {
         let metric = definitions::get::<Metric>(tx, attached.metric_id)?;
@@ -333,7 +354,7 @@ fn definitions_of(tx: &mut dyn Tx, experiment: &Experiment) -> Result<String> {
         configuration.assignments_end_date,
         configuration.events_end_date,
         configuration.analysis_plan,
-        configuration.entry_point,
+        entry.map(|source| (source.id, source.version)),
         assignments.map(|source| (source.id, source.version)),
         warehouse.map(|warehouse| (warehouse.id, warehouse.version)),
         metrics,

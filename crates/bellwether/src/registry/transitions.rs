@@ -8,39 +8,45 @@ use bellwether_webhook::EventType;
 use serde_json::json;
 
 use super::record::Action;
-use super::{Context, Effect, Error, Registry, Result};
+use super::runs::definitions_of;
+use super::{Context, Error, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::ExperimentId;
 use crate::domain::lifecycle::{self, Due, FINAL_RUN_PATIENCE, Transition};
-use crate::domain::run::{Mode, RunState};
+use crate::domain::run::{Asked, Mode, RunState};
 use crate::domain::status::{Decision, Status};
 use crate::store::{StoreError, Tx, changes, experiments, runs};
 
 /// When something is looked at again that was due and could not be done.
 const TRY_AGAIN: Duration = Duration::from_mins(10);
 
+/// An experiment that runs now.
+#[derive(Debug, Clone)]
+pub struct Started {
+    pub experiment: Experiment,
+    /// Whether its start date was unset or ahead, and is now.
+    pub has_set_start: bool,
+}
+
 impl Registry {
     /// Starts a draft. One that has just started by itself stays as it is: it is as somebody wants it to be.
-    pub async fn start_experiment(
-        &self,
-        actor: Actor,
-        id: ExperimentId,
-        if_match: Option<String>,
-    ) -> Result<Effect<Experiment>> {
+    pub async fn start_experiment(&self, actor: Actor, id: ExperimentId, if_match: Option<String>) -> Result<Started> {
         self.on_experiment(id, if_match, move |context, tx, before| {
             let was_sooner = before.status == Status::Running
                 && changes::last_actor(tx, id, "started")?.is_some_and(|starter| starter == Actor::System);
             if was_sooner {
-                return Ok(Effect { value: before, is_changed: false });
+                return Ok(Started { experiment: before, has_set_start: false });
             }
             let now = context.setup.clock.now();
             let (status, configuration) = lifecycle::start(before.status, &before.configuration, now)?;
             let after = Experiment { status, configuration, ..before.clone() };
-            let value = context.become_status(tx, &before, after, &actor, "started", String::new())?;
-            Ok(Effect { value, is_changed: true })
+            let has_set_start =
+                before.configuration.assignments_start_date != after.configuration.assignments_start_date;
+            let experiment = context.become_status(tx, &before, after, &actor, "started", String::new())?;
+            Ok(Started { experiment, has_set_start })
         })
         .await
     }
@@ -116,13 +122,19 @@ impl Context {
     fn have_final_run(&self, tx: &mut dyn Tx, experiment: &mut Experiment, now: Timestamp) -> Result<()> {
         let end = experiment.configuration.end().unwrap_or(now);
         let open = runs::open_of(tx, experiment.id)?;
-        let mut next = end.max(experiment.status_changed_at).plus(FINAL_RUN_PATIENCE);
-        if open.iter().all(|run| run.created_at < end) {
-            // What was queued before the end cannot know it.
+        let asked = experiment.standing.final_asked.filter(|(_, of_end)| *of_end == end);
+        let (asked_at, _) = *experiment.standing.final_asked.insert(asked.unwrap_or((now, end)));
+        let mut next = asked_at.max(experiment.status_changed_at).plus(FINAL_RUN_PATIENCE);
+        let definitions = Some(definitions_of(tx, experiment)?);
+        if open.iter().all(|run| run.created_at < end || run.definitions != definitions) {
+            // What was queued before the end cannot know it. One that has started meanwhile goes on.
+            let mut fills_history = false;
             for run in open.iter().filter(|run| run.state == RunState::Queued) {
-                self.end_open_run(tx, experiment, run.clone(), "a final run takes its place")?;
+                fills_history |= run.fills_history;
+                self.cancel_if_queued(tx, run.id)?;
             }
-            match self.open_run(tx, experiment, &Actor::System, Mode::Full.into(), false, Some(end)) {
+            let asked = Asked { mode: Mode::Full, fills_history };
+            match self.open_run(tx, experiment, &Actor::System, asked, false, Some(end)) {
                 Ok(_) => {}
                 Err(Error::Refused(reason)) => {
                     tracing::info!(experiment = experiment.id, %reason, "a final run was not opened");
@@ -132,6 +144,7 @@ impl Context {
             }
         }
         experiment.due_at = Some(next);
+        experiments::set_standing(tx, experiment.id, &experiment.standing)?;
         Ok(experiments::set_due(tx, experiment.id, experiment.due_at)?)
     }
 
@@ -160,7 +173,8 @@ impl Context {
             vec![FieldChange { field: "status".into(), from: json!(before.status), to: json!(after.status) }];
         changes.extend(change("decision", json!(before.decision), json!(after.decision)));
         changes.extend(before.configuration.changes_to(&after.configuration));
-        after.status_changed_at = now;
+        // By a clock that is ahead it would be waited for too long.
+        after.status_changed_at = now.min(self.trusted_now());
         let action = Action { event_type: EventType::StatusUpdated, name, changes, reason };
         self.advance(tx, &mut after, actor, action, None)?;
         if before.status == Status::Draft {
@@ -171,7 +185,7 @@ impl Context {
 
     /// Notes when something is due by date next, if that has changed.
     pub fn note_due(&self, tx: &mut dyn Tx, experiment: &mut Experiment) -> Result<()> {
-        let due_at = lifecycle::due_at(experiment);
+        let due_at = lifecycle::due_at(experiment, self.trusted_now());
         if due_at != experiment.due_at {
             experiment.due_at = due_at;
             experiments::set_due(tx, experiment.id, due_at)?;

@@ -154,3 +154,12 @@ pub fn list_of_definition(
                WHERE definition_id = $1 AND version > $2 ORDER BY version LIMIT $3";
     query_as(tx, "definition_changes", sql, params![definition, after, limit], decode)
 }
+
+/// How often a field of an experiment was set to something.
+pub fn times_set(tx: &mut dyn Tx, experiment: ExperimentId, field: &str) -> Result<usize, StoreError> {
+    let sql = "SELECT revision, changes FROM changes WHERE experiment_id = $1 AND changes LIKE $2";
+    let mention = format!("%\"field\":\"{field}\"%");
+    let found: Vec<Vec<FieldChange>> =
+        query_as(tx, "changes", sql, params![experiment, mention], |row| row.json("changes"))?;
+    Ok(found.iter().flatten().filter(|change| change.field == field && !change.to.is_null()).count())
+}

@@ -9,6 +9,7 @@ use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
 use crate::domain::metric::MetricSettings;
 use crate::domain::occurrence::{Occurrence, SHARES, STRIDE, Upcoming};
+use crate::domain::standing::Standing;
 use crate::domain::status::Status;
 use crate::params;
 
@@ -155,14 +156,20 @@ pub fn list(
     query_as(tx, "experiments", &sql, params![after, status, with_archived, limit], decode)
 }
 
-/// Its row, history and events stay; its key becomes free.
+/// Its row, history and events stay; its key becomes free, and it keeps no definition from being deleted.
 pub fn mark_deleted(tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE experiments SET deleted_at = $2, next_run_at = NULL, due_at = NULL WHERE id = $1",
+        "UPDATE experiments SET deleted_at = $2, next_run_at = NULL, due_at = NULL, entity_id = NULL, \
+         assignment_source_id = NULL, schedule_id = NULL, entry_fact_source_id = NULL WHERE id = $1",
         params![id, now],
     )?;
     tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1", params![id])?;
     tx.execute("DELETE FROM experiment_groups WHERE experiment_id = $1", params![id]).map(drop)
+}
+
+/// Writes where it stands by its runs.
+pub fn set_standing(tx: &mut dyn Tx, id: ExperimentId, standing: &Standing) -> Result<(), StoreError> {
+    tx.execute("UPDATE experiments SET standing = $2 WHERE id = $1", params![id, to_json(standing)?]).map(drop)
 }
 
 /// Notes when something is due by date.

@@ -9,6 +9,8 @@ use crate::params;
 
 /// The setting that holds the counter, in seconds.
 const LIVED_SECONDS: &str = "lived_seconds";
+/// The setting that holds what the wall clock said last, in microseconds.
+const LAST_SEEN: &str = "last_seen";
 const HOUR: u64 = 3600;
 /// The wall clock is looked at every minute: for so long it may have shown earlier times after a jump.
 const UNSEEN: Duration = Duration::from_secs(120);
@@ -21,10 +23,10 @@ pub fn read(tx: &mut dyn Tx) -> Result<Duration, StoreError> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// What the wall clock said when a process last lived, to an hour of lived time; `None`: none has.
+/// What the wall clock said when a process last lived, to a minute; `None`: none has.
 pub fn last_seen(tx: &mut dyn Tx) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT earliest FROM lived_hours ORDER BY hour DESC LIMIT 1";
-    query_one(tx, "lived_hours", sql, &[], |row| row.get("earliest"))
+    let seen = settings::get(tx, LAST_SEEN)?.and_then(|text| text.parse().ok());
+    Ok(seen.map(Timestamp::from_micros))
 }
 
 /// Counts `by` more, if nobody else has counted since the counter stood at `seen`, and notes what the wall clock says. Gives
@@ -39,6 +41,7 @@ pub fn advance(tx: &mut dyn Tx, seen: Duration, by: Duration, wall: Timestamp) -
     let sql = "INSERT INTO lived_hours (hour, earliest) VALUES ($1, $2) ON CONFLICT (hour) DO UPDATE SET \
                earliest = CASE WHEN excluded.earliest < lived_hours.earliest THEN excluded.earliest ELSE lived_hours.earliest END";
     tx.execute(sql, params![lived.as_secs() / HOUR, wall])?;
+    settings::set(tx, LAST_SEEN, &wall.as_micros().to_string())?;
     Ok(lived)
 }
 

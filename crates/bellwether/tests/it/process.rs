@@ -113,6 +113,17 @@ fn a_backup_made_while_the_server_runs_can_be_put_back() {
     };
     assert_eq!((tables(&file), tables(&other.join("bellwether.db"))), (1, 1));
 
+    // A copy of files that were in use has a log beside it.
+    let copied = process.folder.path().join("copied");
+    std::fs::create_dir(&copied).unwrap();
+    for name in ["bellwether.db", "bellwether.db-wal"] {
+        std::fs::copy(data.join(name), copied.join(name)).unwrap();
+    }
+    let (third, from) = (process.folder.path().join("from-log"), copied.join("bellwether.db"));
+    let (is_put, told) = bellwether(&["restore", "--from", from.to_str().unwrap()], &third);
+    assert!(is_put, "{told}");
+    assert_eq!(tables(&third.join("bellwether.db")), 1);
+
     std::fs::write(process.folder.path().join("text"), "no database").unwrap();
     let text = process.folder.path().join("text");
     let (is_put, told) =

@@ -12,7 +12,7 @@ async fn earlier_days_are_filled_in_as_they_would_have_been_found_then() {
     let study = Study::define(&here.api, &here.files()).await;
     let (metric, _) = study.metric("Earned", FACTS, Some("amount"), "sum").await;
     let experiment =
-        study.started(KEY, json!({"assignments_start_date": "2024-01-05", "assignments_end_date": "2024-02-01"})).await;
+        study.started(KEY, json!({"assignments_start_date": "2024-01-05", "assignments_end_date": "2024-02-01", "events_end_date": "2024-02-01"})).await;
     study.attach(experiment, &metric, true).await;
     let ended = here.run(experiment).await;
     let path = format!("/experiments/{experiment}/results/history");

@@ -194,3 +194,42 @@ async fn what_was_held_is_released_by_a_later_run_and_a_deleted_experiment_ends_
     assert_eq!(ended["state"], "failure");
     assert!(ended["error"].as_str().unwrap().contains("deleted"), "{ended}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_moved_into_the_past_has_a_final_run_of_its_own() {
+    let stage = Stage::set().await;
+    let start = stage.clock.now().minus(Duration::from_hours(2));
+    write_tables(&stage.here, start, 80, 13.0);
+    let fields = json!({"assignments_start_date": start, "metrics": [{"metric_id": stage.metric}]});
+    let experiment = stage.study.started(KEY, fields).await;
+    let path = format!("/experiments/{experiment}");
+    stage.here.api.post(&format!("{path}/runs"), &json!({})).await.unwrap();
+    stage.heard(4).await;
+    let end = start.plus(Duration::from_secs(30));
+    stage.here.api.patch(&path, &json!({"assignments_end_date": end})).await.unwrap();
+    stage.clock.jump(MINUTE);
+    let heard = stage.heard(7).await;
+    assert_eq!(heard[5..], [said("calculated_metrics", "system", ""), said("status", "system", "ready_for_review")]);
+    let results = stage.here.results(experiment).await;
+    assert_eq!(results["traffic"]["variations"][0]["subjects"], 20, "those of the first half minute");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_take_noise_out_of_a_metric_does_not_fail_it() {
+    let stage = Stage::set().await;
+    let start = stage.clock.now().minus(Duration::from_hours(2));
+    write_tables(&stage.here, start, 80, 13.0);
+    // Nobody has a past, so that its upper bound is 0, below the lower one.
+    let winsorization = json!({"lower_value": 1, "upper_percentile": 0.99});
+    let metric = json!({"metric_id": stage.metric, "is_primary": true, "winsorization": winsorization});
+    let plan = json!({"cuped": true});
+    let fields = json!({"assignments_start_date": start, "analysis_plan": plan, "metrics": [metric]});
+    let experiment = stage.study.started(KEY, fields).await;
+    let run = stage.here.api.post(&format!("/experiments/{experiment}/runs"), &json!({})).await.unwrap();
+    stage.heard(4).await;
+    let run = shown(&stage.here.api, &run).await;
+    assert_eq!(run["state"], "success", "{}", run["error"]);
+    let results = stage.here.results(experiment).await;
+    let treatment = &results["metrics"][0]["variations"][1];
+    assert!(treatment["lift"].is_number() && treatment["cuped"].is_null(), "{treatment}");
+}

@@ -4,11 +4,12 @@ use serde::Serialize;
 
 use crate::domain::aggregation::{Timeframe, Winsorization};
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::{Bound, Configuration};
+use crate::domain::configuration::Configuration;
 use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
 use crate::domain::metric::MetricSettings;
 use crate::domain::status::{Decision, Status};
+use crate::registry::Started;
 use crate::store::experiments::Group;
 
 #[derive(Debug, Serialize)]
@@ -70,15 +71,15 @@ pub struct StartedView {
 }
 
 impl StartedView {
-    /// `is_by_request`: and not by itself before.
-    pub fn of(experiment: &Experiment, is_by_request: bool) -> Self {
-        let now = experiment.updated_at;
-        let is_set = is_by_request && experiment.configuration.assignments_start_date == Some(Bound::Moment(now));
+    pub fn of(started: &Started) -> Self {
+        let experiment = &started.experiment;
+        let start = experiment.configuration.assignments_start_date.map(|start| start.to_string()).unwrap_or_default();
         let warning = format!(
-            "assignments_start_date was not set, or ahead, and is {now} now: assignments from before do not count; to \
+            "assignments_start_date was not set, or ahead, and is {start} now: assignments from before do not count; to \
              analyse those too, set it to when they began"
         );
-        Self { experiment: ExperimentView::of(experiment), warnings: is_set.then_some(warning).into_iter().collect() }
+        let warnings = started.has_set_start.then_some(warning).into_iter().collect();
+        Self { experiment: ExperimentView::of(experiment), warnings }
     }
 }
 

@@ -35,7 +35,7 @@ pub enum Due {
 
 /// What is due by date at `now`, if anything is.
 pub fn due(experiment: &Experiment, now: Timestamp) -> Option<Due> {
-    if due_at(experiment)? > now {
+    if date(experiment)? > now {
         return None;
     }
     match experiment.status {
@@ -49,22 +49,25 @@ pub fn due(experiment: &Experiment, now: Timestamp) -> Option<Due> {
     }
 }
 
-/// When something is due by date; `None`: nothing is, as things stand.
-pub fn due_at(experiment: &Experiment) -> Option<Timestamp> {
+/// When something is due by date, of an experiment that was changed at `touched_at`; `None`: nothing is, as things stand.
+pub fn due_at(experiment: &Experiment, touched_at: Timestamp) -> Option<Timestamp> {
+    date(experiment).map(|date| date.max(touched_at.plus(REST)))
+}
+
+fn date(experiment: &Experiment) -> Option<Timestamp> {
     let configuration = &experiment.configuration;
     if configuration.is_archived {
         return None;
     }
-    let date = match experiment.status {
+    match experiment.status {
         Status::Draft => {
             let start = configuration.assignments_start_date?.as_start();
             let can_start = requirements_to_run(configuration).is_ok() && configuration.validate().is_ok();
-            can_start.then_some(start)?
+            can_start.then_some(start)
         }
-        Status::Running => configuration.end()?,
-        Status::ReadyForReview | Status::WrapUp | Status::Concluded => return None,
-    };
-    Some(date.max(experiment.updated_at.plus(REST)))
+        Status::Running => configuration.end(),
+        Status::ReadyForReview | Status::WrapUp | Status::Concluded => None,
+    }
 }
 
 /// Of a running experiment whose end has passed.
@@ -72,9 +75,10 @@ fn ended(experiment: &Experiment, now: Timestamp) -> Due {
     if let Some(transition) = concluding(experiment) {
         return Due::Transition(transition);
     }
-    // An end that had passed when the experiment was started is waited for from then on.
-    let waited_since = experiment.configuration.end().unwrap_or(now).max(experiment.status_changed_at);
-    if now.since(waited_since) < FINAL_RUN_PATIENCE {
+    // However long ago it ended, a final run is tried.
+    let asked = experiment.standing.final_asked.filter(|(_, end)| experiment.configuration.end() == Some(*end));
+    let waited_since = asked.map(|(asked_at, _)| asked_at.max(experiment.status_changed_at));
+    if waited_since.is_none_or(|since| now.since(since) < FINAL_RUN_PATIENCE) {
         return Due::FinalRun;
     }
     let reason = "it has ended, but no run has come to an end within 48 hours: run it by hand".to_owned();
@@ -84,8 +88,9 @@ fn ended(experiment: &Experiment, now: Timestamp) -> Due {
 /// What the runs that were made after the end say.
 fn concluding(experiment: &Experiment) -> Option<Transition> {
     let (end, standing) = (experiment.configuration.end()?, &experiment.standing);
-    let is_final = |made_at: Option<Timestamp>| made_at.is_some_and(|made_at| made_at >= end);
-    if is_final(standing.known_at) {
+    let is_final =
+        |made_at: Option<Timestamp>| standing.of_end == Some(end) && made_at.is_some_and(|made_at| made_at >= end);
+    if is_final(standing.known_at) && standing.failed_at.is_none() {
         let held = holding(experiment);
         return Some(match held.is_empty() {
             true => {

@@ -12,7 +12,7 @@ use crate::pipeline::adjusting::{self, Adjustment, Crossed, Known};
 use crate::pipeline::analysis::{self, Figure};
 use crate::pipeline::inference::{Inference, Judged};
 use crate::pipeline::plan::PlannedMetric;
-use crate::pipeline::properties::Property;
+use crate::pipeline::properties::{Property, covariates};
 use crate::pipeline::steps;
 use crate::pipeline::tables::{self, Column, Typed};
 
@@ -65,12 +65,12 @@ impl Values {
         properties: &[Property],
         figures: &[Figure],
     ) -> Option<Adjustment> {
-        let usable: Vec<usize> = (0..properties.len()).filter(|at| properties[*at].can_be_covariate()).collect();
+        let usable = covariates(properties);
         let co_moments = |i: usize, j: usize| self.co_moments(parts[i], parts[j]).ok().map(|(found, _)| found);
         let aged = parts.first().map(|part| &part.column.measured.rules.aged)?;
         let crossed = |x: usize, y: usize| {
             let found = self.crossed.get(&(usable[x], usable[y]))?;
-            found.iter().find(|(limits, _)| limits == aged).map(|(_, counts)| counts.clone())
+            found.iter().find(|(limits, _)| limits == aged).map(|(_, counts)| counts)
         };
         let known = Known {
             columns: parts.iter().map(|part| &part.column).collect(),
@@ -144,7 +144,7 @@ impl Computation<'_> {
     ) -> Result<(), Failed> {
         let limits: Vec<_> = work.subjects.aged.iter().map(|(limits, _)| limits.clone()).collect();
         let usable: Vec<(usize, &Property)> =
-            work.properties.iter().enumerate().filter(|(_, property)| property.can_be_covariate()).collect();
+            covariates(work.properties).into_iter().map(|at| (at, &work.properties[at])).collect();
         for (i, (x, x_property)) in usable.iter().enumerate() {
             for (y, y_property) in &usable[i + 1..] {
                 let step = steps::crossed(work.scope, [&x_property.places, &y_property.places], &limits);

@@ -37,13 +37,17 @@ impl Computation<'_> {
                 self.step(session, &scope.subjects(source, ASSIGNED)).await?;
                 self.step(session, &scope.entered(source, entry)).await?;
                 let (counted, _) = self.step(session, &scope.assigned()).await?;
-                assigned = Some(counted.int(0, "subjects")?.unsigned_abs());
+                let count = |column: &str| Ok::<_, Failed>(counted.int(0, column)?.unsigned_abs());
+                assigned = Some((count("subjects")?, count("excluded")?));
             }
         }
         let (counted, _) = self.step(session, &scope.traffic(limits)).await?;
         let (mut traffic, subjects) = analysis::traffic(variations, limits, &counted)?;
         let entered: u64 = subjects.all.iter().sum();
-        traffic.without_entry = assigned.map(|assigned| assigned.saturating_sub(entered));
+        if let Some((assigned, excluded)) = assigned {
+            traffic.without_entry = Some(assigned.saturating_sub(entered));
+            traffic.excluded = excluded;
+        }
         self.found.traffic = Some(traffic.clone());
         self.found.warnings.extend(counts::traffic(&traffic));
         self.found.warnings.extend(entry.and_then(|entry| counts::nobody_entered(&entry.name, &traffic)));

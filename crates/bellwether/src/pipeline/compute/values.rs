@@ -21,6 +21,7 @@ pub struct Computed {
     /// Of each property, its cells.
     pub cells: Vec<Column>,
     pub steps: Vec<u32>,
+    reduced: Reduced,
 }
 
 /// A column among all that was computed.
@@ -32,6 +33,16 @@ pub struct Place {
 
 /// The subjects of two properties' values, by the limits of their age.
 pub type CrossedByAge = Vec<(Vec<AgedBefore>, Crossed)>;
+
+/// What was left out of a table after another that had it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reduced {
+    Not,
+    /// Other metrics, and what belongs to them.
+    Alone,
+    /// All that takes noise out, too.
+    Bare,
+}
 
 /// All that was computed.
 #[derive(Default)]
@@ -66,7 +77,7 @@ pub fn ordered(a: &Place, b: &Place) -> (Place, Place) {
 
 impl Computation<'_> {
     /// The tables of all metrics, source by source. Where one fails that several share, each gets one of its own, so that
-    /// only those fail that do not work; `errors` says why, by metric.
+    /// only those fail that do not work, and none for what would take noise out; `errors` says why, by metric.
     pub(super) async fn values(
         &mut self,
         session: &mut Session,
@@ -75,23 +86,33 @@ impl Computation<'_> {
         errors: &mut [Option<String>],
     ) -> Result<Values, Failed> {
         let mut values = Values::default();
-        let mut waiting: VecDeque<ValuesTable> = tables::tables(metrics, "").into();
-        while let Some(table) = waiting.pop_front() {
+        let mut waiting: VecDeque<(ValuesTable, Reduced)> =
+            tables::tables(metrics, "").into_iter().map(|table| (table, Reduced::Not)).collect();
+        while let Some((table, reduced)) = waiting.pop_front() {
             let mut owners: Vec<usize> = table.owners.iter().map(|owner| owner.metric).collect();
             owners.sort_unstable();
             owners.dedup();
-            match self.table(session, work, metrics, table, &mut values).await {
+            match self.table(session, work, metrics, (table, reduced), &mut values).await {
                 Ok(()) => {}
                 Err(failure) if session.worker_id().is_none() => return Err(failure),
-                Err(Failed(reason)) => match owners[..] {
-                    [only] => errors[only] = Some(reason),
-                    _ => {
-                        for metric in owners {
-                            let alone = metrics.iter().filter(|it| it.metric == metric).map(Typed::alone);
-                            waiting.extend(tables::tables(&alone.collect::<Vec<_>>(), &format!("metric_{metric}_")));
-                        }
+                Err(Failed(reason)) => {
+                    for metric in owners.iter().copied() {
+                        let Some(typed) = metrics.iter().find(|it| it.metric == metric) else { continue };
+                        let next = match reduced {
+                            Reduced::Not if owners.len() > 1 => (typed.alone(), "", Reduced::Alone),
+                            Reduced::Not | Reduced::Alone if !typed.covariates.is_empty() => {
+                                (typed.bare(), "bare_", Reduced::Bare)
+                            }
+                            _ => {
+                                errors[metric] = Some(reason.clone());
+                                continue;
+                            }
+                        };
+                        let (typed, word, reduced) = next;
+                        let tables = tables::tables(&[typed], &format!("metric_{metric}_{word}"));
+                        waiting.extend(tables.into_iter().map(|table| (table, reduced)));
                     }
-                },
+                }
             }
         }
         Ok(values)
@@ -103,13 +124,12 @@ impl Computation<'_> {
         session: &mut Session,
         work: &mut Tables<'_>,
         metrics: &[Typed],
-        mut table: ValuesTable,
+        (mut table, reduced): (ValuesTable, Reduced),
         values: &mut Values,
     ) -> Result<(), Failed> {
         let (scope, place) = (work.scope, table.source);
         self.census_of_facts(session, work, place).await?;
-        let planned = &work.plan.sources[place];
-        let source = &mut work.sources[place];
+        let (planned, source) = (&work.plan.sources[place], &mut work.sources[place]);
         let (facts, _) = source.facts.as_ref().map_err(|reason| Failed(reason.clone()))?;
         let mut used = Vec::new();
         let step = facts.values(scope, work.subject_kind, &table.outputs, &table.name);
@@ -124,15 +144,15 @@ impl Computation<'_> {
                 return Err(Failed(reason));
             }
         }
-        let (rows, position) =
-            self.step(session, &steps::totals(scope, &planned.name, &table.name, &table.measured)).await?;
+        let step = steps::totals(scope, &planned.name, &table.name, &table.measured);
+        let (rows, position) = self.step(session, &step).await?;
         used.push(position);
         if let Some(counts) = &mut source.counts {
             join(counts, &rows)?;
             source.is_joined = true;
         }
-        let columns = table.measured.iter().enumerate();
-        let columns = columns.map(|(place, measured)| Column::of_totals(measured.clone(), place, &rows, work.subjects));
+        let measured = table.measured.iter().enumerate();
+        let columns = measured.map(|(place, it)| Column::of_totals(it.clone(), place, &rows, work.subjects));
         let mut columns = columns.collect::<Result<Vec<_>, _>>()?;
         let pairs = table.pairs();
         let centred: Vec<_> = columns.iter().map(|column| (column.measured.clone(), column.centres.clone())).collect();
@@ -152,6 +172,12 @@ impl Computation<'_> {
             let name = format!("{}: by '{}'", planned.name, property.name);
             cells.push(self.cells(session, scope, metrics, &table, &columns, (number, property, &name), values).await?);
         }
+        if reduced != Reduced::Not {
+            // What an attempt before has left of it does not go with this.
+            values
+                .parts
+                .retain(|part| table.owners.iter().all(|owner| owner.metric != part.metric) || part.reduced == reduced);
+        }
         values.parts.extend(table.owners.iter().map(|owner| Computed {
             metric: owner.metric,
             part: owner.part,
@@ -159,6 +185,7 @@ impl Computation<'_> {
             column: columns[owner.measured].clone(),
             cells: cells.iter().map(|columns: &Vec<Column>| columns[owner.measured].clone()).collect(),
             steps: used.clone(),
+            reduced,
         }));
         Ok(())
     }

@@ -8,6 +8,8 @@ use crate::pipeline::columns::{Columns, Key, KeyKind, Time};
 /// Keys and unknown variations that are named.
 pub const MOST_KEYS: usize = 20;
 
+/// Properties of a source that are looked at: each costs a statement for each table of values.
+const MOST_PROPERTIES: usize = 20;
 /// Of a property's value, in characters; what is longer is cut.
 const LONGEST_VALUE: usize = 200;
 
@@ -37,7 +39,7 @@ impl Assignments {
             time: columns.time(&source.columns.timestamp)?,
             experiment_key: columns.key(&source.columns.experiment_key)?,
             variation: columns.key(&source.columns.variation)?,
-            properties: (source.columns.properties.iter())
+            properties: (source.columns.properties.iter().take(MOST_PROPERTIES))
                 .map(|name| {
                     let sql = columns.dialect.prefix(&columns.property(name)?, LONGEST_VALUE);
                     Ok(Property { name: name.clone(), sql })

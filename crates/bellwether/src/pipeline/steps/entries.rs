@@ -28,9 +28,10 @@ impl Scope<'_> {
         Step::kept(format!("{}: entries", entry.name), SUBJECTS, sql)
     }
 
-    /// How many were assigned to one variation, and not to several.
+    /// How many were assigned to one variation, and how many to several.
     pub fn assigned(&self) -> Step {
         let table = self.dialect.intermediate(ASSIGNED);
-        Step::fetched("assigned", format!("SELECT COUNT(*) AS subjects\nFROM {table}\nWHERE NOT is_mixed"))
+        let (subjects, excluded) = (self.dialect.count_if("NOT is_mixed"), self.dialect.count_if("is_mixed"));
+        Step::fetched("assigned", format!("SELECT {subjects} AS subjects, {excluded} AS excluded\nFROM {table}"))
     }
 }

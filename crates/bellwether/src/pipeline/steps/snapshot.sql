@@ -181,9 +181,8 @@ WHERE f.at >= a.assigned_at AND f.at < 172800000000
 GROUP BY a.subject;
 
 -- assigned: Fetched
-SELECT COUNT(*) AS subjects
-FROM bellwether."assigned"
-WHERE NOT is_mixed;
+SELECT COUNT(*) FILTER (WHERE NOT is_mixed) AS subjects, COUNT(*) FILTER (WHERE is_mixed) AS excluded
+FROM bellwether."assigned";
 
 -- values of 'country': Fetched
 SELECT a.p0 AS value, COUNT(*) AS subjects, COUNT(*) FILTER (WHERE a.arm = 0) AS arm_0, COUNT(*) FILTER (WHERE a.arm = 1) AS arm_1

@@ -107,8 +107,19 @@ async fn what_is_in_use_says_by_what(database: Database) {
             assert!(detail.contains(&format!("the {user}")), "{path}: {detail}");
         }
     }
-    server.delete(&format!("/experiments/{id}")).await.expect(204);
-    server.delete(&format!("/metrics/{}", definitions.metric)).await.expect(204);
+    let schedule = server.make("/schedules", json!({"name": "yearly", "cron": "0 6 1 1 *"})).await;
+    let path = format!("/experiments/{id}");
+    let uses = json!({"schedule_id": schedule, "entry_point": {"fact_source_id": facts}});
+    server.patch(&path, uses).await.expect(200);
+    assert!(detail(&format!("/schedules/{schedule}")).await.contains("the experiment 'checkout'"));
+    server.delete(&path).await.expect(204);
+    for path in [
+        format!("/schedules/{schedule}"),
+        format!("/metrics/{}", definitions.metric),
+        format!("/assignment_sources/{}", definitions.source),
+    ] {
+        server.delete(&path).await.expect(204);
+    }
     server.stop().await;
 }
 

@@ -45,7 +45,12 @@ fn over() -> Value {
 }
 
 fn known(subjects: u64) -> Standing {
-    Standing { known_at: Some(NOW), subjects, ..Standing::default() }
+    Standing { known_at: Some(NOW), subjects, of_end: end(), ..Standing::default() }
+}
+
+/// Of [`over`].
+fn end() -> Option<Timestamp> {
+    Some("2026-03-10T00:00:00Z".parse().unwrap())
 }
 
 fn status_of(due: Option<Due>) -> Option<(Status, String)> {
@@ -74,11 +79,10 @@ fn a_draft_starts_when_its_date_has_come_and_it_has_all_it_needs() {
     assert_eq!(due(&draft, NOW.minus(Duration::from_micros(1))), None);
     let (to, reason) = status_of(due(&draft, NOW)).unwrap();
     assert_eq!((to, reason.contains("2026-03-10T12:00:00Z")), (Status::Running, true), "{reason}");
-    draft.updated_at = NOW;
-    assert_eq!(due(&draft, NOW), None, "somebody is still at it");
-    assert_eq!(due_at(&draft), Some(NOW.plus(REST)));
+    assert_eq!(due_at(&draft, NOW), Some(NOW.plus(REST)), "somebody is still at it");
+    assert_eq!(due_at(&draft, NOW.minus(HOUR)), Some(NOW));
     draft.configuration.assignment_source_id = None;
-    assert_eq!(due_at(&draft), None, "it lacks its source");
+    assert_eq!(due_at(&draft, NOW), None, "it lacks its source");
 }
 
 #[test]
@@ -89,16 +93,28 @@ fn what_has_ended_waits_for_a_run_made_after_the_end() {
     assert_eq!(due(&running, NOW), Some(Due::FinalRun), "it was made before the end");
     running.standing = known(50);
     assert_eq!(status_of(due(&running, NOW)).unwrap().0, Status::ReadyForReview);
-    running.standing = Standing { failed_at: Some(NOW), failure: "no such table".into(), ..Standing::default() };
+    running.standing = Standing { of_end: Some(NOW), ..known(50) };
+    assert_eq!(due(&running, NOW), Some(Due::FinalRun), "it knew of another end");
+    running.standing =
+        Standing { failed_at: Some(NOW), failure: "no such table".into(), of_end: end(), ..Standing::default() };
     let (to, reason) = status_of(due(&running, NOW)).unwrap();
     assert_eq!((to, reason.contains("no such table")), (Status::WrapUp, true), "{reason}");
-    running.standing = Standing::default();
-    let two_days_on: Timestamp = "2026-03-12T00:00:00Z".parse().unwrap();
+}
+
+#[test]
+fn a_final_run_is_tried_however_long_ago_the_end_was_and_waited_for_for_two_days() {
+    let mut running = experiment(Status::Running, over());
+    let months_later = NOW.plus(2000 * HOUR);
+    assert_eq!(due(&running, months_later), Some(Due::FinalRun));
+    running.standing.final_asked = Some((months_later, end().unwrap()));
+    let two_days_on = months_later.plus(48 * HOUR);
     assert_eq!(due(&running, two_days_on.minus(Duration::from_micros(1))), Some(Due::FinalRun));
     let (to, reason) = status_of(due(&running, two_days_on)).unwrap();
     assert_eq!((to, reason.contains("48 hours")), (Status::WrapUp, true), "{reason}");
     running.status_changed_at = two_days_on;
-    assert_eq!(due(&running, two_days_on), Some(Due::FinalRun), "it was started after its end: that counts from then");
+    assert_eq!(due(&running, two_days_on), Some(Due::FinalRun), "it was resumed since");
+    running.standing.final_asked = Some((months_later, NOW));
+    assert_eq!(due(&running, two_days_on.plus(48 * HOUR)), Some(Due::FinalRun), "that was for another end");
 }
 
 #[test]
