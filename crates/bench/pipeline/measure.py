@@ -24,6 +24,11 @@ import duckdb
 
 KEY = "bw_00000000000000000000000001_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+# With CUPED, sequential intervals and breakdowns by three properties, of 2, 10 and 70 values. DuckDB's query stays the same.
+IS_WHOLE = bool(os.environ.get("WHOLE_PLAN"))
+ASSIGNMENTS = """SELECT *, CASE user_id % 2 WHEN 0 THEN 'phone' ELSE 'desk' END AS device,
+    CAST(user_id % 10 AS VARCHAR) AS country, CAST(user_id % 70 AS VARCHAR) AS city FROM assignments""" if IS_WHOLE else "SELECT * FROM assignments"
+
 
 def generate(folder, subjects, each):
     con = duckdb.connect()
@@ -161,7 +166,8 @@ def experiment(server, warehouse, entity, source, chosen, key):
     made = server.call("POST", "/experiments", {
         "key": key, "name": key, "entity_id": entity, "assignment_source_id": source, "assignments_start_date": "2026-03-01",
         "assignments_end_date": "2026-03-15", "events_end_date": "2026-03-31",
-        "variations": [{"key": "control", "weight": 1, "is_control": True}, {"key": "treatment", "weight": 1}]})
+        "variations": [{"key": "control", "weight": 1, "is_control": True}, {"key": "treatment", "weight": 1}],
+        "analysis_plan": {"method": "sequential", "cuped": True} if IS_WHOLE else {}})
     server.call("POST", f"/experiments/{made['id']}/start", {})
     for place, (aggregation, _) in enumerate(chosen):
         metric = server.call("POST", "/metrics", {"name": f"{name}: {place}", "entity_id": entity, "kind": "simple",
@@ -196,8 +202,9 @@ def main():
         entity = server.call("POST", "/entities", {"name": "user"})["id"]
         warehouse = server.call("POST", "/warehouses", {"name": "files", "kind": "files", "path": str(files)})["id"]
         source = server.call("POST", "/assignment_sources", {
-            "name": "assignments", "warehouse_id": warehouse, "entity_id": entity, "sql": "SELECT * FROM assignments",
-            "columns": {"subject": "user_id", "timestamp": "at", "experiment_key": "experiment", "variation": "variation"}})["id"]
+            "name": "assignments", "warehouse_id": warehouse, "entity_id": entity, "sql": ASSIGNMENTS,
+            "columns": {"subject": "user_id", "timestamp": "at", "experiment_key": "experiment", "variation": "variation",
+                        "properties": ["device", "country", "city"] if IS_WHOLE else []}})["id"]
         # The key decides which rows are read, so both experiments have the same in turn.
         for count in (1, 10):
             chosen = metrics(count)

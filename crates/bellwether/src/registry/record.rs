@@ -68,9 +68,13 @@ impl Context {
         experiment.updated_at = self.setup.clock.now();
         let due_before = experiment.due_at;
         experiment.due_at = lifecycle::due_at(experiment, self.trusted_now());
+        let is_edited = |field: &str| action.changes.iter().any(|change| change.field == field);
         let touched = Touched {
-            key: action.changes.iter().any(|change| change.field == "key"),
+            key: is_edited("key"),
             due_at: experiment.due_at != due_before,
+            standing: run.is_some(),
+            status: action.event_type == EventType::StatusUpdated,
+            rare: is_edited("is_archived") || is_edited("entry_point"),
         };
         let update = experiments::updating(tx, experiment, touched)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)

@@ -60,15 +60,24 @@ pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) ->
 }
 
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
-    updating(tx, experiment, Touched { key: true, due_at: true })?.execute(tx)
+    updating(tx, experiment, Touched::ALL)?.execute(tx)
 }
 
-/// Which columns with an index a change has touched. Only these are set: SQLite writes a column's index anew whenever the
-/// column is set, whatever to.
+/// Which of the columns that few changes touch this one has. Only these are set: SQLite writes a column's index anew whenever
+/// the column is set, whatever to, and most changes are edits of texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Touched {
     pub key: bool,
     pub due_at: bool,
+    /// Where it stands by its runs.
+    pub standing: bool,
+    pub status: bool,
+    /// Whether it is archived, and what its subjects enter by.
+    pub rare: bool,
+}
+
+impl Touched {
+    const ALL: Self = Self { key: true, due_at: true, standing: true, status: true, rare: true };
 }
 
 /// Writes everything that a change may have touched.
@@ -90,16 +99,11 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> R
         c.entity_id,
         c.assignment_source_id,
         c.schedule_id,
-        to_json(&experiment.standing)?,
-        experiment.status_changed_at,
-        c.is_archived,
-        c.entry_point.map(|entry_point| entry_point.fact_source_id),
     ]
     .to_vec();
     let mut sql = "UPDATE experiments SET status = $2, configuration = $3, decision = $4, revision = $5, version = $6, \
                is_traffic_imbalance = $7, results_run_id = $8, results_updated_at = $9, updated_at = $10, entity_id = $11, \
-               assignment_source_id = $12, schedule_id = $13, standing = $14, status_changed_at = $15, is_archived = $16, \
-               entry_fact_source_id = $17"
+               assignment_source_id = $12, schedule_id = $13"
         .to_owned();
     let mut set = |column: &str, value: Value| {
         values.push(value);
@@ -110,6 +114,16 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> R
     }
     if touched.due_at {
         set("due_at", Value::from(experiment.due_at));
+    }
+    if touched.standing {
+        set("standing", Value::from(to_json(&experiment.standing)?));
+    }
+    if touched.status {
+        set("status_changed_at", Value::from(experiment.status_changed_at));
+    }
+    if touched.rare {
+        set("is_archived", Value::from(c.is_archived));
+        set("entry_fact_source_id", Value::from(c.entry_point.map(|entry_point| entry_point.fact_source_id)));
     }
     Ok(Write::new(sql + " WHERE id = $1", values))
 }
