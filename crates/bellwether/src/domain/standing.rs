@@ -9,7 +9,6 @@ use super::results::Results;
 #[serde(default)]
 pub struct Standing {
     /// When the last successful run was made: of what happened until then its figures are.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub known_at: Option<Timestamp>,
     /// Subjects in all active variations together, by that run.
     pub subjects: u64,

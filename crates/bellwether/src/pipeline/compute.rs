@@ -259,8 +259,7 @@ impl Computation<'_> {
             both.for_each(|((plain, adjusted), coverage)| plain.adjust(adjusted, *coverage));
         }
         findings::progress(result, self.start(), self.run.created_at, self.has_ended());
-        result.breakdowns =
-            self.breakdowns(session, work, (metric, typed), values, variations, inference, judged).await?;
+        result.breakdowns = self.breakdowns(session, work, (metric, typed), values, judging).await?;
         Ok(())
     }
 
@@ -287,6 +286,7 @@ impl Computation<'_> {
 }
 
 /// By what a metric's figures are compared.
+#[derive(Clone, Copy)]
 struct Judging<'a> {
     inference: &'a Inference,
     judged: &'a Judged,

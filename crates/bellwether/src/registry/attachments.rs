@@ -173,6 +173,9 @@ impl Context {
         given: &[GivenMetric],
         is_entity_set: bool,
     ) -> Result<()> {
+        if given.is_empty() && !is_entity_set {
+            return Ok(()); // As with most edits: nothing is looked up.
+        }
         let attached = experiments::attached_metrics(tx, experiment.id)?;
         let mut changes = Vec::new();
         for (i, metric) in given.iter().enumerate() {

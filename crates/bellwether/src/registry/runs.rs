@@ -178,7 +178,8 @@ impl Context {
         // By a clock that is ahead it would know of an end that has not come.
         let made_at = run.created_at.min(self.trusted_now());
         let end = experiment.configuration.end();
-        let is_current = run.definitions == Some(definitions_of(tx, experiment)?);
+        // A definition that cannot be read keeps no run from its end.
+        let is_current = definitions_of(tx, experiment).is_ok_and(|now| run.definitions == Some(now));
         let mut changes = Vec::new();
         if let (RunState::Success, Some(results)) = (run.state, &ending.results) {
             let previous = experiment.results_run_id.map_or(Ok(None), |id| runs::results(tx, id))?;

@@ -91,7 +91,7 @@ impl Registry {
         self.command(move |context, tx| {
             for id in &due {
                 match context.carry_out_due(tx, *id, now) {
-                    Err(Error::Store(error @ StoreError::Corrupt { .. })) => {
+                    Err(error @ (Error::Refused(_) | Error::Store(StoreError::Corrupt { .. }))) => {
                         tracing::error!(%error, experiment = id, "what is due cannot be carried out; trying again later");
                         experiments::set_due(tx, *id, Some(now.plus(TRY_AGAIN)))?;
                     }
@@ -175,11 +175,12 @@ impl Context {
         changes.extend(before.configuration.changes_to(&after.configuration));
         // By a clock that is ahead it would be waited for too long.
         after.status_changed_at = now.min(self.trusted_now());
-        let action = Action { event_type: EventType::StatusUpdated, name, changes, reason };
-        self.advance(tx, &mut after, actor, action, None)?;
+        // Before anything is recorded: a schedule that cannot be read leaves no half of a transition.
         if before.status == Status::Draft {
             self.schedule_next_run(tx, &mut after, now)?;
         }
+        let action = Action { event_type: EventType::StatusUpdated, name, changes, reason };
+        self.advance(tx, &mut after, actor, action, None)?;
         Ok(after)
     }
 

@@ -5,12 +5,10 @@ use bellwether_warehouse::Session;
 
 use super::values::{Computed, Values, ordered};
 use super::work::Tables;
-use super::{Computation, Failed, MOST_CELLS};
-use crate::domain::configuration::Variation;
+use super::{Computation, Failed, Judging, MOST_CELLS};
 use crate::domain::results::{Breakdown, BreakdownValue, VariationResult};
 use crate::pipeline::adjusting::{self, Adjustment, Crossed, Known};
 use crate::pipeline::analysis::{self, Figure};
-use crate::pipeline::inference::{Inference, Judged};
 use crate::pipeline::plan::PlannedMetric;
 use crate::pipeline::properties::{Property, covariates};
 use crate::pipeline::steps;
@@ -92,16 +90,13 @@ fn own_moments(column: &Column) -> Vec<f64> {
 
 impl Computation<'_> {
     /// The metric by the values of each property. A ratio of two tables needs one more step for each.
-    #[allow(clippy::too_many_arguments)]
     pub(super) async fn breakdowns(
         &mut self,
         session: &mut Session,
         work: &Tables<'_>,
         metric: (&PlannedMetric, &Typed),
         values: &Values,
-        variations: &[&Variation],
-        inference: &Inference,
-        judged: &Judged,
+        judging: Judging<'_>,
     ) -> Result<Vec<Breakdown>, Failed> {
         let (planned, typed) = metric;
         let parts = values.of(typed.metric);
@@ -130,7 +125,7 @@ impl Computation<'_> {
                 }
                 [] => Vec::new(),
             };
-            breakdowns.push(breakdown(property, &cells, variations, inference, judged));
+            breakdowns.push(breakdown(property, &cells, judging));
         }
         Ok(breakdowns)
     }
@@ -177,9 +172,7 @@ impl Computation<'_> {
 fn breakdown(
     property: &Property,
     cells: &[Figure],
-    variations: &[&Variation],
-    inference: &Inference,
-    judged: &Judged,
+    Judging { inference, judged, variations }: Judging<'_>,
 ) -> Breakdown {
     let of_value = |(place, figures): (usize, &[Figure])| {
         let compared = analysis::compare(variations, figures, inference, judged);
