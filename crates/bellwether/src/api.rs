@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::Warehouse;
@@ -238,6 +238,7 @@ fn definition_routes() -> Routes {
     let router = definition::<Metric>(router, "/metrics", Role::Write);
     let router = definition::<Collection>(router, "/collections", Role::Write);
     let router = definition::<Schedule>(router, "/schedules", Role::Write);
+    let router = definition::<Team>(router, "/teams", Role::Write);
     // These reach into warehouses.
     let router = definition::<Warehouse>(router, "/warehouses", Role::Admin);
     let router = definition::<AssignmentSource>(router, "/assignment_sources", Role::Admin);

@@ -11,6 +11,7 @@ mod edit;
 mod endpoints;
 mod experiments;
 mod hints;
+mod indexing;
 mod keys;
 mod lanes;
 pub mod lived;
@@ -116,7 +117,7 @@ impl Registry {
         let node_id = NodeId::of(setup.ids.next());
         let last_seen = setup.db.look(|tx: &mut dyn Tx| last_seen(tx)).await?;
         let trusted_time = TrustedTime::starting(last_seen, setup.clock.now(), setup.clock.monotonic());
-        Ok(Self {
+        let registry = Self {
             context: Arc::new(Context {
                 setup,
                 node_id,
@@ -129,7 +130,9 @@ impl Registry {
                 probed: tokio::sync::Mutex::default(),
                 trusted_time: Mutex::new(trusted_time),
             }),
-        })
+        };
+        registry.index_lists().await?;
+        Ok(registry)
     }
 
     pub fn db(&self) -> &Db {

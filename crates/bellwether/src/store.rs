@@ -5,15 +5,18 @@
 //! what differs between the two databases is in `dialect`. What a change means is not decided here: see `registry`.
 
 pub mod changes;
+pub mod definition_list;
 pub mod definitions;
 pub mod deliveries;
 pub mod endpoints;
 mod engine;
 pub mod event_log;
 pub mod events;
+pub mod experiment_list;
 pub mod experiments;
 pub mod keys;
 pub mod lanes;
+pub mod listing;
 pub mod lived;
 pub mod outcomes;
 pub mod overview;

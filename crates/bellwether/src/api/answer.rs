@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::problem::Problem;
+use crate::domain::sort::Sort;
+use crate::store::listing::Found;
 
 pub type Answer<T> = Result<T, Problem>;
 
@@ -23,6 +25,12 @@ impl<T> Page<T> {
         let is_full = u32::try_from(found.len()).is_ok_and(|count| count == limit);
         let next = found.last().filter(|_| is_full).map(cursor);
         Json(Self { items: found.iter().map(view).collect(), next })
+    }
+
+    /// Of a list that was gone through in the order `sort`.
+    pub fn found<S>(found: &Found<S>, sort: Sort, view: impl Fn(&S) -> T) -> Json<Self> {
+        let next = found.next.as_ref().map(|place| place.cursor(sort));
+        Json(Self { items: found.items.iter().map(view).collect(), next })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Experiments, their status, and what is attached to them.
 
+use std::str::FromStr;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
@@ -9,16 +11,20 @@ use serde_json::{Map, Value};
 use super::Shared;
 use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
 use super::body::{Body, Edit, Nothing};
-use super::params::{Command, Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
+use super::params::{Command, Ids, PageParams, Params, Spelled, check_limit, cursor, default_limit, parse_id};
 use super::views::change::ChangeView;
 use super::views::experiment::{
     AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView, StartedView,
 };
 use crate::domain::actor::Principal;
+use crate::domain::clock::Timestamp;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::{Experiment, GivenMetric};
-use crate::domain::id::{CollectionId, ExperimentId};
+use crate::domain::id::{AssignmentSourceId, CollectionId, EntityId, MetricId, TeamId};
+use crate::domain::search::Search;
+use crate::domain::sort::{Place, Sort, SortBy, SortValue};
 use crate::domain::status::{Decision, Status};
+use crate::store::experiment_list::{self, Filter};
 use crate::store::{changes, experiments};
 
 type ExperimentAnswer = Versioned<ExperimentView>;
@@ -27,6 +33,7 @@ fn answer(experiment: &Experiment) -> ExperimentAnswer {
     Versioned { view: ExperimentView::of(experiment), version: experiment.version }
 }
 
+/// What the list may be asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
@@ -34,17 +41,75 @@ pub struct Listing {
     after: String,
     #[serde(default = "default_limit")]
     limit: u32,
-    status: Option<Status>,
+    /// Unless given: by the time that is asked for, else by number.
+    sort: Option<Spelled<Sort>>,
+    search: Option<String>,
+    status: Option<Spelled<Statuses>>,
+    owner: Option<String>,
+    team: Option<String>,
+    team_id: Option<TeamId>,
+    tag: Option<String>,
+    entity_id: Option<EntityId>,
+    assignment_source_id: Option<AssignmentSourceId>,
+    metric_id: Option<MetricId>,
+    created_since: Option<Timestamp>,
+    updated_since: Option<Timestamp>,
     #[serde(default)]
     with_archived: bool,
 }
 
+/// One status, or several with commas between.
+pub struct Statuses(Vec<Status>);
+
+impl FromStr for Statuses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unknown = |word: &str| {
+            let all: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+            format!("'{word}' was given; {} are allowed, or several of them with commas between", all.join(", "))
+        };
+        let statuses = text.split(',').map(|word| Status::parse(word).ok_or_else(|| unknown(word)));
+        statuses.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl Listing {
+    fn sort(&self) -> Sort {
+        let usual = match (self.created_since, self.updated_since) {
+            (Some(_), _) => SortBy::CreatedAt,
+            (None, Some(_)) => SortBy::UpdatedAt,
+            (None, None) => SortBy::Id,
+        };
+        self.sort.as_ref().map_or(Sort::by(usual), |sort| sort.0)
+    }
+
+    fn into_filter(self) -> Result<Filter, Refusal> {
+        let search = self.search.as_deref().map(|typed| Search::parse("search", typed)).transpose()?;
+        Ok(Filter {
+            statuses: self.status.map_or_else(Vec::new, |statuses| statuses.0.0),
+            search,
+            owner: self.owner,
+            team: self.team,
+            tag: self.tag,
+            team_id: self.team_id,
+            entity_id: self.entity_id,
+            assignment_source_id: self.assignment_source_id,
+            metric_id: self.metric_id,
+            created_since: self.created_since,
+            updated_since: self.updated_since,
+            with_archived: self.with_archived,
+        })
+    }
+}
+
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Answer<Json<Page<ExperimentView>>> {
-    let limit = check_limit(listing.limit)?;
-    let after: ExperimentId = cursor(&listing.after)?.unwrap_or(0);
-    let Listing { status, with_archived, .. } = listing;
-    let found = api.read(move |tx| Ok(experiments::list(tx, after, status, with_archived, limit)?)).await?;
-    Ok(Page::of(&found, limit, |found| found.id.to_string(), ExperimentView::of))
+    let (limit, sort) = (check_limit(listing.limit)?, listing.sort());
+    let number = |text: &str| text.parse().ok().map(SortValue::Number);
+    let after = Place::parse(&listing.after, sort, number)?;
+    let filter = listing.into_filter()?;
+    let found = api.read(move |tx| Ok(experiment_list::list(tx, &filter, sort, after.clone(), limit)?)).await?;
+    Ok(Page::found(&found, sort, ExperimentView::of))
 }
 
 pub async fn create(

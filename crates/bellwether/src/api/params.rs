@@ -40,6 +40,16 @@ pub fn check_limit(limit: u32) -> Result<u32, Problem> {
     Err(Refusal::invalid("limit", format!("{limit} was given; from 1 to {LONGEST_PAGE} are allowed")).into())
 }
 
+/// A value that is read from its text, and whose error says what is allowed.
+#[derive(Debug)]
+pub struct Spelled<T>(pub T);
+
+impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Spelled<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
 /// A query whose errors are problem answers.
 pub struct Params<T>(pub T);
 
@@ -68,6 +78,8 @@ fn unread(query: &str, path: &str, reason: &str) -> Refusal {
     let unknown = reason.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     let field = unknown.unwrap_or(if path == "." { "query" } else { path });
     let value = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| unknown.is_none() && name == field);
+    // What reads its value itself has said already what was given.
+    let value = value.filter(|_| !reason.contains(" was given; "));
     let given = value.map(|(_, value)| format!("'{value}' was given; ")).unwrap_or_default();
     Refusal::invalid(field, format!("{given}{reason}; see docs/api.md for what this route takes"))
 }

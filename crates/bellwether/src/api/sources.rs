@@ -12,7 +12,7 @@ use super::problem::{Kind, Problem};
 use super::{Api, Shared};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::id::WarehouseId;
 use crate::domain::metric::Metric;
@@ -36,6 +36,7 @@ impl Tried for Warehouse {}
 impl Tried for Metric {}
 impl Tried for Collection {}
 impl Tried for Schedule {}
+impl Tried for Team {}
 
 impl Tried for AssignmentSource {
     async fn try_out(&self, api: &Api) -> Result<(), Problem> {

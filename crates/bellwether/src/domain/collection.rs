@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldErrors, Refusal, Validate};
-use super::id::MetricId;
+use super::id::{MetricId, TeamId};
 
 pub const MOST_METRICS: usize = 200;
 
@@ -14,6 +14,8 @@ pub struct Collection {
     pub name: String,
     #[serde(default)]
     pub description: String,
+    #[serde(default)]
+    pub team_id: Option<TeamId>,
     pub metric_ids: Vec<MetricId>,
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::analysis_plan::AnalysisPlan;
 use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal};
-use super::id::{AssignmentSourceId, EntityId, FactSourceId, ScheduleId};
+use super::id::{AssignmentSourceId, EntityId, FactSourceId, ScheduleId, TeamId};
+use super::search::Words;
 
 pub const MOST_VARIATIONS: usize = 50;
 pub const MOST_TAGS: usize = 50;
@@ -112,6 +113,8 @@ pub struct Configuration {
     pub owner: String,
     #[serde(default)]
     pub team: String,
+    #[serde(default)]
+    pub team_id: Option<TeamId>,
     #[serde(default)]
     pub tags: Vec<String>,
     #[serde(default)]
@@ -224,6 +227,12 @@ impl Configuration {
         self.variations.iter().filter(|variation| variation.is_active)
     }
 
+    /// What it is found by.
+    pub fn words(&self) -> Words {
+        let texts = [&self.key, &self.name, &self.owner, &self.team].into_iter().chain(&self.tags);
+        Words::of(texts.chain([&self.hypothesis]).map(String::as_str))
+    }
+
     /// What differs from `self` in `later`, field by field, in the order of the fields.
     pub fn changes_to(&self, later: &Self) -> Vec<FieldChange> {
         let mut changes = Vec::new();
@@ -242,6 +251,7 @@ impl Configuration {
             hypothesis,
             owner,
             team,
+            team_id,
             tags,
             entity_id,
             assignment_source_id,
@@ -314,7 +324,7 @@ mod tests {
         let before = configuration();
         let id = |prefix: &str| format!("{prefix}_{}", "0".repeat(26));
         let after: Configuration = serde_json::from_value(serde_json::json!({
-            "key": "k", "name": "n", "hypothesis": "h", "owner": "o", "team": "t", "tags": ["tag"],
+            "key": "k", "name": "n", "hypothesis": "h", "owner": "o", "team": "t", "team_id": id("team"), "tags": ["tag"],
             "entity_id": id("ent"), "assignment_source_id": id("as"), "variations": [],
             "entry_point": {"fact_source_id": id("fs")}, "is_archived": true, "traffic_allocation": 0.5,
             "assignments_start_date": "2026-03-01", "assignments_end_date": "2026-03-02", "events_end_date": "2026-03-03",

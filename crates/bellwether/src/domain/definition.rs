@@ -17,6 +17,15 @@ pub struct Entity {
     pub name: String,
 }
 
+/// People who own experiments, metrics and collections together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Team {
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssignmentSource {
@@ -112,6 +121,15 @@ impl Validate for Entity {
     fn validate(&self) -> Result<(), Refusal> {
         let mut errors = FieldErrors::default();
         errors.name("name", &self.name);
+        errors.finish()
+    }
+}
+
+impl Validate for Team {
+    fn validate(&self) -> Result<(), Refusal> {
+        let mut errors = FieldErrors::default();
+        errors.name("name", &self.name);
+        errors.text("description", &self.description, 10_000);
         errors.finish()
     }
 }

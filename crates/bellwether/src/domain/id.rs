@@ -166,6 +166,7 @@ typed_ids! {
     /// A collection's copy in an experiment.
     GroupId = "grp";
     ScheduleId = "sch";
+    TeamId = "team";
 }
 
 /// How many low bits of a change's delivery tell its lane.

@@ -7,7 +7,7 @@ use super::aggregation::{Aggregation, Timeframe, Winsorization};
 use super::definition::DesiredChange;
 use super::error::{FieldErrors, Refusal, Validate};
 use super::funnel::Funnel;
-use super::id::{EntityId, FactId};
+use super::id::{EntityId, FactId, TeamId};
 use super::percentile::Percentile;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Metric {
     pub name: String,
     #[serde(default)]
     pub description: String,
+    #[serde(default)]
+    pub team_id: Option<TeamId>,
     pub entity_id: EntityId,
     pub kind: MetricKind,
     /// Of a simple metric or a ratio, and needed there.

@@ -13,7 +13,7 @@ use crate::domain::aggregation::Aggregation;
 use crate::domain::change::Change;
 use crate::domain::collection::Collection;
 use crate::domain::configuration::FieldChange;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
 use crate::domain::id::{EntityId, FactId};
 use crate::domain::metric::{Metric, MetricKind};
@@ -253,6 +253,10 @@ impl Defined for Entity {
     const KIND: &'static str = "entity";
 }
 
+impl Defined for Team {
+    const KIND: &'static str = "team";
+}
+
 impl Defined for Schedule {
     const KIND: &'static str = "schedule";
 
@@ -341,6 +345,9 @@ impl Defined for Metric {
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();
         require::<Entity>(tx, &mut errors, "entity_id", self.entity_id)?;
+        if let Some(id) = self.team_id {
+            require::<Team>(tx, &mut errors, "team_id", id)?;
+        }
         for (field, aggregation) in self.aggregations() {
             match definitions::source_of_fact(tx, aggregation.fact_id)? {
                 None => errors.add(
@@ -416,6 +423,9 @@ impl Defined for Collection {
         let mut errors = FieldErrors::default();
         for (i, id) in self.metric_ids.iter().enumerate() {
             require::<Metric>(tx, &mut errors, &format!("metric_ids[{i}]"), *id)?;
+        }
+        if let Some(id) = self.team_id {
+            require::<Team>(tx, &mut errors, "team_id", id)?;
         }
         Ok(errors.finish()?)
     }

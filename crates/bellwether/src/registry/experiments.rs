@@ -9,7 +9,7 @@ use super::{Context, Effect, Error, Registry, Result, RunHint};
 use crate::domain::actor::Actor;
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::{Configuration, EntryPoint, FieldChange};
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::experiment::{Experiment, NewExperiment};
 use crate::domain::id::ExperimentId;
@@ -64,6 +64,7 @@ impl Registry {
             let before = std::mem::replace(&mut experiment.configuration, edited);
             let action = Action::new(EventType::ConfigurationUpdated, "edited", edits);
             context.advance(tx, &mut experiment, &actor, action, None)?;
+            experiments::index_words(tx, id, &before.words(), &experiment.configuration.words())?;
             let is_entity_set = before.entity_id.is_none()
                 && experiment.configuration.entity_id.is_some()
                 && changes::times_set(tx, id, "entity_id")? == 1;
@@ -188,6 +189,11 @@ fn check_references(tx: &mut dyn Tx, before: Option<&Configuration>, after: &Con
                 });
             }
         }
+    }
+    if let Some(id) = after.team_id.filter(|id| before.is_none_or(|before| before.team_id != Some(*id))) {
+        errors.check(definitions::get::<Team>(tx, id)?.is_some(), "team_id", || {
+            format!("there is no team '{id}'; see /api/v1/teams")
+        });
     }
     if let Some(id) = after.schedule_id.filter(|id| before.is_none_or(|before| before.schedule_id != Some(*id))) {
         errors.check(definitions::get::<Schedule>(tx, id)?.is_some(), "schedule_id", || {

@@ -74,7 +74,10 @@ impl Context {
             due_at: experiment.due_at != due_before,
             standing: run.is_some(),
             status: action.event_type == EventType::StatusUpdated,
-            rare: is_edited("is_archived") || is_edited("entry_point"),
+            words: ["key", "name", "owner", "team", "tags", "hypothesis"].into_iter().any(is_edited),
+            rare: ["entity_id", "assignment_source_id", "schedule_id", "team_id", "is_archived", "entry_point"]
+                .into_iter()
+                .any(is_edited),
         };
         let update = experiments::updating(tx, experiment, touched)?;
         self.record_with(vec![update], tx, experiment, actor, action, run)

@@ -8,16 +8,18 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::definition_list::index_words;
 use super::engine::tolerant::Kept;
 use super::engine::value::{to_json, to_kept_json};
 use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one, settings};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
-use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::id::{
-    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, TeamId, WarehouseId,
 };
 use crate::domain::metric::Metric;
+use crate::domain::sort::sort_name;
 use crate::domain::warehouse::Warehouse;
 use crate::params;
 
@@ -29,7 +31,15 @@ pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     /// What may refer to one: the kind, and where it stands, as `name FROM table WHERE column`.
     const USERS: &'static [(&'static str, &'static str)] = &[];
 
+    /// Columns that its list may be filtered by.
+    const FILTERS: &'static [&'static str] = &[];
+
     fn name(&self) -> &str;
+
+    /// What it is found by.
+    fn texts(&self) -> Vec<&str> {
+        vec![self.name()]
+    }
 
     /// Columns beyond the common ones: what refers to other tables, and what is looked up.
     fn references(&self) -> Vec<(&'static str, Value)> {
@@ -57,9 +67,9 @@ pub struct Definition<D: Stored> {
     pub updated_at: Timestamp,
 }
 
-const COLUMNS: &str = "id, number, body, version, created_at, updated_at";
+pub(super) const COLUMNS: &str = "id, number, body, version, created_at, updated_at";
 
-fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
+pub(super) fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
     decode_kept(row).map(|(definition, _)| definition)
 }
 
@@ -71,7 +81,7 @@ fn decode_kept<D: Stored>(row: &Row) -> Result<(Definition<D>, Option<Kept>), St
 }
 
 pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
-    let mut columns = vec!["id", "number", "name", "body", "version", "created_at", "updated_at"];
+    let mut columns = vec!["id", "number", "name", "body", "version", "created_at", "updated_at", "sort_name"];
     let mut values = vec![
         definition.id.into(),
         Value::from(definition.number),
@@ -80,6 +90,7 @@ pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<
         Value::from(definition.version),
         Value::from(definition.created_at),
         Value::from(definition.updated_at),
+        Value::from(sort_name(definition.body.name())),
     ];
     for (column, value) in definition.body.references() {
         columns.push(column);
@@ -88,23 +99,27 @@ pub fn insert<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<
     let places: Vec<_> = (1..=values.len()).map(|i| format!("${i}")).collect();
     let sql = format!("INSERT INTO {} ({}) VALUES ({})", D::TABLE, columns.join(", "), places.join(", "));
     tx.execute(&sql, &values)?;
+    index_words(tx, definition.id, Some(&definition.body))?;
     definition.body.save_parts(tx, definition.id)
 }
 
 pub fn update<D: Stored>(tx: &mut dyn Tx, definition: &Definition<D>) -> Result<(), StoreError> {
-    let mut columns = vec!["name = $2".to_owned(), "body = $3".into(), "version = $4".into(), "updated_at = $5".into()];
+    let columns = ["name = $2", "body = $3", "version = $4", "updated_at = $5", "sort_name = $6"];
+    let mut columns = columns.map(str::to_owned).to_vec();
     let mut values = vec![
         definition.id.into(),
         Value::from(definition.body.name()),
         Value::from(to_kept_json(&definition.body, tx.known().kept(D::TABLE, definition.id))?),
         Value::from(definition.version),
         Value::from(definition.updated_at),
+        Value::from(sort_name(definition.body.name())),
     ];
     for (column, value) in definition.body.references() {
         values.push(value);
         columns.push(format!("{column} = ${}", values.len()));
     }
     definition.body.save_parts(tx, definition.id)?;
+    index_words(tx, definition.id, Some(&definition.body))?;
     tx.execute(&format!("UPDATE {} SET {} WHERE id = $1", D::TABLE, columns.join(", ")), &values).map(drop)
 }
 
@@ -123,14 +138,10 @@ pub fn lock<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D
     }))
 }
 
-pub fn list<D: Stored>(tx: &mut dyn Tx, after: &str, limit: u32) -> Result<Vec<Definition<D>>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM {} WHERE id > $1 ORDER BY id LIMIT $2", D::TABLE);
-    query_as(tx, D::TABLE, &sql, params![after, limit], decode)
-}
-
 /// `false` if there is none. Fails with [`StoreError::Reference`] while something refers to it.
 pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError> {
     D::delete_parts(tx, id)?;
+    index_words::<D>(tx, id, None)?;
     Ok(tx.execute(&format!("DELETE FROM {} WHERE id = $1", D::TABLE), &[id.into()])? == 1)
 }
 
@@ -196,6 +207,25 @@ impl Stored for Warehouse {
     }
 }
 
+impl Stored for Team {
+    type Id = TeamId;
+    const TABLE: &'static str = "teams";
+
+    const USERS: &'static [(&'static str, &'static str)] = &[
+        ("metric", "name FROM metrics WHERE team_id"),
+        ("collection", "name FROM collections WHERE team_id"),
+        ("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND team_id"),
+    ];
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.name, &self.description]
+    }
+}
+
 impl Stored for Schedule {
     type Id = ScheduleId;
     const TABLE: &'static str = "schedules";
@@ -211,6 +241,7 @@ impl Stored for Schedule {
 impl Stored for AssignmentSource {
     type Id = AssignmentSourceId;
     const TABLE: &'static str = "assignment_sources";
+    const FILTERS: &'static [&'static str] = &["warehouse_id", "entity_id"];
 
     const USERS: &'static [(&'static str, &'static str)] =
         &[("experiment", "key AS name FROM experiments WHERE deleted_at IS NULL AND assignment_source_id")];
@@ -227,6 +258,7 @@ impl Stored for AssignmentSource {
 impl Stored for FactSource {
     type Id = FactSourceId;
     const TABLE: &'static str = "fact_sources";
+    const FILTERS: &'static [&'static str] = &["warehouse_id"];
 
     const USERS: &'static [(&'static str, &'static str)] = &[
         (
@@ -238,6 +270,10 @@ impl Stored for FactSource {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        [&self.name].into_iter().chain(self.facts.iter().map(|fact| &fact.name)).map(String::as_str).collect()
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {
@@ -268,6 +304,7 @@ impl Stored for FactSource {
 impl Stored for Metric {
     type Id = MetricId;
     const TABLE: &'static str = "metrics";
+    const FILTERS: &'static [&'static str] = &["entity_id", "team_id"];
 
     const USERS: &'static [(&'static str, &'static str)] = &[
         (
@@ -284,6 +321,10 @@ impl Stored for Metric {
         &self.name
     }
 
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.name, &self.description]
+    }
+
     fn references(&self) -> Vec<(&'static str, Value)> {
         let denominator = self.denominator.as_ref().map(|denominator| denominator.fact_id);
         vec![
@@ -291,6 +332,7 @@ impl Stored for Metric {
             ("fact_id", self.leading_fact().into()),
             ("denominator_fact_id", denominator.into()),
             ("is_guardrail", self.is_guardrail.into()),
+            ("team_id", self.team_id.into()),
         ]
     }
 
@@ -312,9 +354,18 @@ impl Stored for Metric {
 impl Stored for Collection {
     type Id = CollectionId;
     const TABLE: &'static str = "collections";
+    const FILTERS: &'static [&'static str] = &["team_id"];
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn texts(&self) -> Vec<&str> {
+        vec![&self.name, &self.description]
+    }
+
+    fn references(&self) -> Vec<(&'static str, Value)> {
+        vec![("team_id", self.team_id.into())]
     }
 
     fn save_parts(&self, tx: &mut dyn Tx, id: CollectionId) -> Result<(), StoreError> {

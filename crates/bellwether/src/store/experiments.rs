@@ -2,6 +2,7 @@
 
 use super::engine::tolerant::Kept;
 use super::engine::value::{to_json, to_kept_json};
+use super::experiment_list::LISTED;
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one};
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
@@ -9,17 +10,19 @@ use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, ScheduleId};
 use crate::domain::metric::MetricSettings;
 use crate::domain::occurrence::{Occurrence, SHARES, STRIDE, Upcoming};
+use crate::domain::search::Words;
+use crate::domain::sort::sort_name;
 use crate::domain::standing::Standing;
 use crate::domain::status::Status;
 use crate::params;
 
-const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
+pub(super) const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
                        results_updated_at, next_run_at, created_at, updated_at, standing, status_changed_at, due_at";
 
 /// The column whose unknown fields are kept.
 const CONFIGURATION: &str = "experiments.configuration";
 
-fn decode(row: &Row) -> Result<Experiment, StoreError> {
+pub(super) fn decode(row: &Row) -> Result<Experiment, StoreError> {
     decode_kept(row).map(|(experiment, _)| experiment)
 }
 
@@ -49,14 +52,28 @@ fn decode_kept(row: &Row) -> Result<(Experiment, Option<Kept>), StoreError> {
 /// Stores a new draft at revision 1 and gives its number.
 pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) -> Result<ExperimentId, StoreError> {
     let sql = "INSERT INTO experiments (key, status, configuration, revision, version, is_traffic_imbalance, created_at, updated_at, \
-               status_changed_at, entity_id, assignment_source_id, schedule_id, is_archived, \
-               entry_fact_source_id) VALUES ($1, 'draft', $2, 1, 1, 0, $3, $3, $3, $4, $5, $6, $7, $8) RETURNING id";
+               status_changed_at, entity_id, assignment_source_id, schedule_id, is_archived, entry_fact_source_id, team_id, \
+               sort_name, words) VALUES ($1, 'draft', $2, 1, 1, 0, $3, $3, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id";
     let c = configuration;
     let entry = c.entry_point.map(|entry_point| entry_point.fact_source_id);
-    let params =
-        params![&c.key, to_json(c)?, now, c.entity_id, c.assignment_source_id, c.schedule_id, c.is_archived, entry];
+    let words = c.words();
+    let params = params![
+        &c.key,
+        to_json(c)?,
+        now,
+        c.entity_id,
+        c.assignment_source_id,
+        c.schedule_id,
+        c.is_archived,
+        entry,
+        c.team_id,
+        sort_name(&c.name),
+        words.as_text()
+    ];
     let id = query_one(tx, "experiments", sql, params, |row| row.get("id"))?;
-    id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))
+    let id = id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))?;
+    LISTED.index_words(tx, &Value::Int(id), &Words::default(), &words)?;
+    Ok(id)
 }
 
 pub fn update(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
@@ -72,12 +89,14 @@ pub struct Touched {
     /// Where it stands by its runs.
     pub standing: bool,
     pub status: bool,
-    /// Whether it is archived, and what its subjects enter by.
+    /// The texts that it is found by.
+    pub words: bool,
+    /// What it refers to, and whether it is archived.
     pub rare: bool,
 }
 
 impl Touched {
-    const ALL: Self = Self { key: true, due_at: true, standing: true, status: true, rare: true };
+    const ALL: Self = Self { key: true, due_at: true, standing: true, status: true, words: true, rare: true };
 }
 
 /// Writes everything that a change may have touched.
@@ -87,7 +106,6 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> R
     let decision = experiment.decision.as_ref().map(to_json).transpose()?;
     let mut values = params![
         experiment.id,
-        experiment.status.as_str(),
         configuration,
         decision,
         experiment.revision,
@@ -96,14 +114,10 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> R
         experiment.results_run_id,
         experiment.results_updated_at,
         experiment.updated_at,
-        c.entity_id,
-        c.assignment_source_id,
-        c.schedule_id,
     ]
     .to_vec();
-    let mut sql = "UPDATE experiments SET status = $2, configuration = $3, decision = $4, revision = $5, version = $6, \
-               is_traffic_imbalance = $7, results_run_id = $8, results_updated_at = $9, updated_at = $10, entity_id = $11, \
-               assignment_source_id = $12, schedule_id = $13"
+    let mut sql = "UPDATE experiments SET configuration = $2, decision = $3, revision = $4, version = $5, \
+               is_traffic_imbalance = $6, results_run_id = $7, results_updated_at = $8, updated_at = $9"
         .to_owned();
     let mut set = |column: &str, value: Value| {
         values.push(value);
@@ -119,9 +133,18 @@ pub fn updating(tx: &mut dyn Tx, experiment: &Experiment, touched: Touched) -> R
         set("standing", Value::from(to_json(&experiment.standing)?));
     }
     if touched.status {
+        set("status", Value::from(experiment.status.as_str()));
         set("status_changed_at", Value::from(experiment.status_changed_at));
     }
+    if touched.words {
+        set("sort_name", Value::from(sort_name(&c.name)));
+        set("words", Value::from(c.words().as_text()));
+    }
     if touched.rare {
+        set("entity_id", Value::from(c.entity_id));
+        set("assignment_source_id", Value::from(c.assignment_source_id));
+        set("schedule_id", Value::from(c.schedule_id));
+        set("team_id", Value::from(c.team_id));
         set("is_archived", Value::from(c.is_archived));
         set("entry_fact_source_id", Value::from(c.entry_point.map(|entry_point| entry_point.fact_source_id)));
     }
@@ -155,26 +178,19 @@ pub fn lock(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, Sto
     }))
 }
 
-pub fn list(
-    tx: &mut dyn Tx,
-    after: ExperimentId,
-    status: Option<Status>,
-    with_archived: bool,
-    limit: u32,
-) -> Result<Vec<Experiment>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL AND ($2 = '' OR status = $2) \
-         AND is_archived <= $3 ORDER BY id LIMIT $4"
-    );
-    let status = status.map_or("", Status::as_str);
-    query_as(tx, "experiments", &sql, params![after, status, with_archived, limit], decode)
+/// Writes by which words it is found, where they have changed.
+pub fn index_words(tx: &mut dyn Tx, id: ExperimentId, before: &Words, after: &Words) -> Result<(), StoreError> {
+    LISTED.index_words(tx, &Value::Int(id), before, after)
 }
 
 /// Its row, history and events stay; its key becomes free, and it keeps no definition from being deleted.
 pub fn mark_deleted(tx: &mut dyn Tx, id: ExperimentId, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT id, words FROM experiments WHERE id = $1";
+    let words = query_one(tx, "experiments", sql, params![id], |row| Ok(Words::of([row.text("words")?])))?;
+    index_words(tx, id, &words.unwrap_or_default(), &Words::default())?;
     tx.execute(
         "UPDATE experiments SET deleted_at = $2, next_run_at = NULL, due_at = NULL, entity_id = NULL, \
-         assignment_source_id = NULL, schedule_id = NULL, entry_fact_source_id = NULL WHERE id = $1",
+         assignment_source_id = NULL, schedule_id = NULL, entry_fact_source_id = NULL, team_id = NULL WHERE id = $1",
         params![id, now],
     )?;
     tx.execute("DELETE FROM experiment_metrics WHERE experiment_id = $1", params![id])?;

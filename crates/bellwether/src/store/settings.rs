@@ -16,6 +16,9 @@ pub const ENDPOINT_EVENTS: &str = "endpoint_events";
 pub const FACTS: &str = "numbers_of_facts";
 pub const FACT_PROPERTIES: &str = "numbers_of_fact_properties";
 
+/// With which words, and in which orders, lists are filled in.
+pub const LISTS_INDEXED: &str = "lists_indexed";
+
 /// How many lanes there have been.
 pub const LANES: &str = "lanes";
 

@@ -5,6 +5,7 @@ mod corruption;
 mod definitions;
 mod delivery;
 mod experiments;
+mod listing;
 mod lists;
 mod log;
 mod removal;

@@ -218,7 +218,8 @@ ids_as_text!(
     MetricId,
     CollectionId,
     GroupId,
-    ScheduleId
+    ScheduleId,
+    TeamId
 );
 
 macro_rules! ids_as_bytes {

@@ -71,7 +71,7 @@ fn joined(first: &[Write], last: &Write) -> (String, Vec<Value>) {
 }
 
 /// `$1` becomes `$9` behind eight others. No statement has a `$` elsewhere.
-fn push_renumbered(sql: &mut String, statement: &str, offset: usize) {
+pub fn push_renumbered(sql: &mut String, statement: &str, offset: usize) {
     let mut parts = statement.split('$');
     sql.push_str(parts.next().unwrap_or(""));
     for part in parts {

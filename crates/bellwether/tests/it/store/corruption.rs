@@ -1,7 +1,9 @@
 //! A row that was damaged by hand is reported by table, column and row, and never read as something else.
 
+use bellwether::domain::definition::Entity;
+use bellwether::domain::sort::{Sort, SortBy};
 use bellwether::params;
-use bellwether::store::{Db, Dialect, StoreError, Tx, changes, definitions, experiments};
+use bellwether::store::{Db, Dialect, StoreError, Tx, changes, definition_list, experiment_list, experiments};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 
@@ -29,7 +31,7 @@ async fn damaged_rows_are_named(database: Database) {
     let row = id.to_string();
     let error = read(&db, move |tx| experiments::get(tx, id)).await.unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
-    let error = read(&db, |tx| experiments::list(tx, 0, None, false, 10)).await.unwrap_err();
+    let error = read(&db, |tx| experiment_list::list(tx, &Default::default(), Sort::by(SortBy::Id), None, 10)).await.unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
 
     by_hand(&db, "UPDATE changes SET actor = 'nobody'").await;
@@ -38,7 +40,7 @@ async fn damaged_rows_are_named(database: Database) {
 
     by_hand(&db, "UPDATE entities SET body = '{\"nom\":\"user\"}'").await;
     let error =
-        read(&db, |tx| definitions::list::<bellwether::domain::definition::Entity>(tx, "", 10)).await.unwrap_err();
+        read(&db, |tx| definition_list::list::<Entity>(tx, &Default::default(), Sort::by(SortBy::Id), None, 10)).await.unwrap_err();
     let entity = bellwether::domain::id::EntityId::of(1).to_string();
     assert_corrupt(error, ("entities", "body", &entity));
 

@@ -1,21 +1,23 @@
 //! Definitions of every kind, and what holds them together.
 
 use bellwether::domain::collection::Collection;
-use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use bellwether::domain::id::{
-    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, WarehouseId,
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, TeamId, WarehouseId,
 };
 use bellwether::domain::metric::Metric;
+use bellwether::domain::sort::{Place, Sort, SortBy, SortValue};
 use bellwether::domain::warehouse::Warehouse;
+use bellwether::store::definition_list::{self, Filter};
 use bellwether::store::definitions::{self, Definition, Stored};
-use bellwether::store::{Db, StoreError};
+use bellwether::store::{Db, StoreError, Tx};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use serde_json::{Value, json};
 
 use super::{at, definition, read, with_definitions, write};
 
-fn metric(id: u128, fact: u128) -> Definition<Metric> {
+pub fn metric(id: u128, fact: u128) -> Definition<Metric> {
     definition(
         MetricId::of(id),
         json!({"name": format!("metric {id}"), "entity_id": EntityId::of(1), "kind": "simple",
@@ -41,10 +43,15 @@ where
     assert_ne!(edited, made, "the edit edits something");
     let stored = edited.clone();
     write(db, move |tx| definitions::update(tx, &stored)).await.unwrap();
-    let before = id.to_string();
-    let listed = read(db, move |tx| definitions::list::<D>(tx, "", 250)).await.unwrap();
-    assert_eq!(listed.last(), Some(&edited));
-    assert_eq!(read(db, move |tx| definitions::list::<D>(tx, &before, 250)).await.unwrap(), [], "none after the last");
+    let after = async |after: Option<Place>| {
+        let list = move |tx: &mut dyn Tx| {
+            definition_list::list::<D>(tx, &Filter::default(), Sort::by(SortBy::Id), after.clone(), 250)
+        };
+        read(db, list).await.unwrap().items
+    };
+    assert_eq!(after(None).await.last(), Some(&edited));
+    let id_text = SortValue::Text(id.to_string());
+    assert_eq!(after(Some(Place { at: id_text.clone(), id: id_text })).await, [], "none after the last");
 
     let twin = edited.clone();
     let taken = write(db, move |tx| definitions::insert(tx, &twin)).await.unwrap_err();
@@ -66,6 +73,8 @@ async fn every_kind_goes_through_its_life(database: Database) {
     goes_through_its_life(&db, made, name()).await;
     let made = definition::<Warehouse>(WarehouseId::of(900), json!({"name": "w", "kind": "files", "path": "/y"}));
     goes_through_its_life(&db, made, ("path", json!("/z"))).await;
+    let made = definition::<Team>(TeamId::of(900), json!({"name": "growth"}));
+    goes_through_its_life(&db, made, ("description", json!("who grows"))).await;
     let made = definition::<Schedule>(ScheduleId::of(900), json!({"name": "daily", "cron": "0 6 * * *"}));
     goes_through_its_life(&db, made, ("time_zone", json!("Europe/Berlin"))).await;
     let made = definition::<AssignmentSource>(

@@ -1,0 +1,126 @@
+//! The list of experiments: what it may be filtered by, and how its words are kept.
+
+use super::engine::rows::Rows;
+use super::experiments::{COLUMNS, decode};
+use super::listing::{Condition, Found, Listed, Part, Wanted};
+use super::{StoreError, Tx, Value, query_as};
+use crate::domain::clock::Timestamp;
+use crate::domain::configuration::Configuration;
+use crate::domain::experiment::Experiment;
+use crate::domain::id::{AssignmentSourceId, EntityId, ExperimentId, MetricId, TeamId};
+use crate::domain::search::{Search, Words};
+use crate::domain::sort::{Place, Sort, SortBy, sort_name};
+use crate::domain::status::Status;
+use crate::params;
+
+static ROWS_OF_WORDS: Rows<2> =
+    Rows::into("experiment_words", [("word", "TEXT"), ("experiment_id", "BIGINT")], "ON CONFLICT DO NOTHING");
+
+pub static LISTED: Listed = Listed {
+    table: "experiments",
+    columns: COLUMNS,
+    words: "experiment_words",
+    of_word: "experiment_id",
+    rows_of_words: &ROWS_OF_WORDS,
+    is_put_away: true,
+};
+
+/// Which experiments are wanted; what is `None` or empty leaves all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub statuses: Vec<Status>,
+    pub search: Option<Search>,
+    pub owner: Option<String>,
+    pub team: Option<String>,
+    pub tag: Option<String>,
+    pub team_id: Option<TeamId>,
+    pub entity_id: Option<EntityId>,
+    pub assignment_source_id: Option<AssignmentSourceId>,
+    /// Attached, alone or in a group.
+    pub metric_id: Option<MetricId>,
+    pub created_since: Option<Timestamp>,
+    pub updated_since: Option<Timestamp>,
+    pub with_archived: bool,
+}
+
+/// A page of those that are wanted.
+pub fn list(
+    tx: &mut dyn Tx,
+    filter: &Filter,
+    sort: Sort,
+    after: Option<Place>,
+    limit: u32,
+) -> Result<Found<Experiment>, StoreError> {
+    let since = match sort.by {
+        SortBy::CreatedAt => filter.created_since,
+        SortBy::UpdatedAt => filter.updated_since,
+        SortBy::Id | SortBy::Name => None,
+    };
+    let since = since.map(Timestamp::as_micros);
+    let wanted =
+        Wanted { sort, after, limit, since, with_archived: filter.with_archived, conditions: filter.conditions() };
+    LISTED.page(tx, &wanted, decode, |experiment| filter.is_met_by(&experiment.configuration))
+}
+
+impl Filter {
+    /// What the database can tell.
+    fn conditions(&self) -> Vec<Condition> {
+        // Whoever says exactly this has its words, too.
+        let said = [&self.owner, &self.team, &self.tag].into_iter().flatten();
+        let search = said.fold(self.search.clone().unwrap_or_default(), |search, text| search.and(Search::of(text)));
+        let mut conditions = LISTED.searching(&search);
+        if !self.statuses.is_empty() {
+            let places: Vec<_> = (1..=self.statuses.len()).map(|place| format!("${place}")).collect();
+            let is_one = format!("status IN ({})", places.join(", "));
+            let statuses: Vec<_> = self.statuses.iter().map(|status| Value::from(status.as_str())).collect();
+            let among = format!("SELECT id FROM experiments WHERE deleted_at IS NULL AND {is_one}");
+            conditions.push(Condition::indexed(Part::new(format!("e.{is_one}"), &statuses), Part::new(among, &statuses)));
+        }
+        let refers = |column: &str, id: Value| {
+            let among = format!("SELECT id FROM experiments WHERE {column} = $1");
+            let values = [id];
+            Condition::indexed(Part::new(format!("e.{column} = $1"), &values), Part::new(among, &values))
+        };
+        conditions.extend(self.team_id.map(|id| refers("team_id", id.into())));
+        conditions.extend(self.entity_id.map(|id| refers("entity_id", id.into())));
+        conditions.extend(self.assignment_source_id.map(|id| refers("assignment_source_id", id.into())));
+        conditions.extend(self.metric_id.map(|id| {
+            let test = "EXISTS (SELECT 1 FROM experiment_metrics a WHERE a.experiment_id = e.id AND a.metric_id = $1)";
+            let among = "SELECT experiment_id AS id FROM experiment_metrics WHERE metric_id = $1";
+            Condition::indexed(Part::new(test, params![id]), Part::new(among, params![id]))
+        }));
+        let not_before = |column: &str, at: Timestamp| {
+            Condition::tested(Part::new(format!("e.{column} >= $1"), params![at]))
+        };
+        conditions.extend(self.created_since.map(|at| not_before("created_at", at)));
+        conditions.extend(self.updated_since.map(|at| not_before("updated_at", at)));
+        conditions
+    }
+
+    /// What only the configuration tells.
+    fn is_met_by(&self, configuration: &Configuration) -> bool {
+        let is = |wanted: &Option<String>, text: &String| wanted.as_ref().is_none_or(|wanted| wanted == text);
+        is(&self.owner, &configuration.owner)
+            && is(&self.team, &configuration.team)
+            && self.tag.as_ref().is_none_or(|tag| configuration.tags.contains(tag))
+    }
+}
+
+/// Fills in what the next experiments behind `after` are found and sorted by, and tells the last of them.
+pub fn index(tx: &mut dyn Tx, after: ExperimentId, limit: u32) -> Result<Option<ExperimentId>, StoreError> {
+    let lock = tx.dialect().for_update();
+    let sql = format!(
+        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2{lock}"
+    );
+    let found = query_as(tx, "experiments", &sql, params![after, limit], decode)?;
+    for experiment in &found {
+        let (id, configuration) = (experiment.id, &experiment.configuration);
+        let words = configuration.words();
+        tx.execute(
+            "UPDATE experiments SET sort_name = $2, words = $3 WHERE id = $1",
+            params![id, sort_name(&configuration.name), words.as_text()],
+        )?;
+        LISTED.index_words(tx, &id.into(), &Words::default(), &words)?;
+    }
+    Ok(found.last().map(|experiment| experiment.id))
+}
