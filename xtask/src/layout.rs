@@ -37,7 +37,7 @@ const RESERVED: [(&str, &[&str]); 10] = [
     ("hyper::client", &["bellwether::delivery::transport::http2", "bellwether::cli"]),
     ("hyper_util::client", &["bellwether::cli", "bench"]),
     ("httparse", &["bellwether::delivery::transport::http1", "bench::wire"]),
-    ("tokio_rustls", &["bellwether::delivery::transport::connector"]),
+    ("tokio_rustls", &["bellwether::delivery::transport::connector", "bellwether::api::secured"]),
     ("hickory_resolver", &["bellwether::delivery::transport::resolver"]),
     ("datafusion", &["warehouse"]),
     ("adbc_core", &["warehouse"]),

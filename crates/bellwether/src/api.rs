@@ -16,16 +16,19 @@ mod health;
 mod keys;
 mod occupancy;
 mod params;
+mod peer;
 mod problem;
 mod recoveries;
 mod routes;
 mod run_stream;
 mod runs;
+mod secured;
 mod sources;
 mod stream;
 mod streams;
 mod tables;
 mod telemetry;
+pub mod tls;
 mod uploads;
 mod views;
 
@@ -49,7 +52,9 @@ use crate::domain::warehouse::Warehouse;
 use crate::maintenance::nodes::SendPermit;
 use crate::pipeline::AdHocQueries;
 use crate::registry::Registry;
+pub use acceptor::Entrance;
 pub use occupancy::Bounds;
+pub use peer::TrustedProxies;
 use problem::{Kind, Problem};
 pub use routes::Route;
 use routes::{Routes, admin, delete, get, guarded, patch, post, put, read, write};
@@ -69,6 +74,7 @@ pub struct Parts {
     pub monitor: Arc<Monitor>,
     pub permit: SendPermit,
     pub bounds: Bounds,
+    pub entrance: Entrance,
     pub max_upload_bytes: u64,
 }
 
@@ -93,7 +99,7 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, max_upload_bytes } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, max_upload_bytes } = parts;
     let api = Api {
         registry,
         queries,
@@ -108,7 +114,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
-    acceptor::serve(listener, routes(Arc::new(api)), bounds, stopping).await;
+    acceptor::serve(listener, routes(Arc::new(api)), entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.

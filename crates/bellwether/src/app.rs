@@ -3,7 +3,7 @@
 pub mod folder;
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::api;
+use crate::api::tls::ServerTls;
 use crate::config::Config;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
@@ -26,7 +27,7 @@ use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
 use crate::platform::ids::RandomIds;
 use crate::platform::secret::{Vault, VaultError, write_private};
-use crate::registry::{self, Hints, Registry};
+use crate::registry::{self, HintReceivers, Hints, Registry};
 use crate::store::{Db, Location, PostgresServer};
 
 /// For requests that are under way when the process is asked to stop.
@@ -40,6 +41,9 @@ pub enum StartError {
     InUse(String),
     #[error("cannot listen on {0}: {1}; give another address with --listen")]
     Listen(SocketAddr, std::io::Error),
+    /// The text names the setting.
+    #[error("{0}")]
+    Tls(String),
     #[error(transparent)]
     Secret(#[from] crate::platform::secret::VaultError),
     #[error(transparent)]
@@ -53,6 +57,8 @@ pub enum StartError {
 /// A server that runs, until [`Self::stop`].
 pub struct Running {
     address: SocketAddr,
+    tls: Option<Arc<ServerTls>>,
+    public_url: String,
     registry: Registry,
     admin_key: Option<String>,
     stop: watch::Sender<bool>,
@@ -69,35 +75,15 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// The same by another clock than the machine's.
 pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone(), clock.clone())?;
+    let tls = config.tls.clone().map(ServerTls::of_files).transpose().map_err(StartError::Tls)?.map(Arc::new);
     let descriptors = Descriptors::raised();
     let outbound = outbound.with_connections(descriptors.outbound);
     let lock = folder::claim(&config.data)?;
-    let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
-    if config.database_url.is_none() {
-        folder::guard_database(&config.data)?;
-    }
-    let location = location(&config);
-    let db = tokio::task::spawn_blocking(move || Db::open(&location))
-        .await
-        .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
-    let vault = Arc::new(vault(&config, &db, ids.as_ref()).await?);
-    let (hints, receivers) = Hints::channel();
-    let setup = registry::Setup {
-        db,
-        vault,
-        clock,
-        ids,
-        addresses: config.addresses.clone(),
-        sendable: Arc::new(outbound.clone()),
-        files_roots: config.files_roots.clone(),
-        default_schedule: config.default_schedule.clone(),
-    };
-    let registry = Registry::open(setup, hints).await?;
-    // Before anything is made, so that it is known what the wall clock said from the beginning.
-    registry.live(Duration::ZERO).await?;
+    let (registry, receivers) = open_registry(&config, clock, &outbound).await?;
     let admin_key = first_key(&registry, &config).await?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
+    let public_url = public_url(&config, address);
 
     let (stop, stopping) = watch::channel(false);
     let node = Node::new(registry.clone());
@@ -113,7 +99,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let limits = limits(&config);
     let pipeline = Pipeline::prepare(registry.clone(), receivers.runs, limits.clone(), node.view());
     let keep = Duration::from_hours(24 * config.retention_days);
-    let workers = vec![
+    let mut workers = vec![
         watched(node.run(stopping.clone())),
         watched(recovery::run(registry.clone(), receivers.recovery, stopping.clone())),
         watched(retention::run(registry.clone(), keep, stopping.clone())),
@@ -124,6 +110,12 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         watched(lived::run(registry.clone(), stopping.clone())),
         watched(due::run(registry.clone(), stopping.clone())),
     ];
+    workers.extend(tls.clone().map(|tls| watched(tls.watch(stopping.clone()))));
+    let entrance = api::Entrance {
+        tls: tls.clone(),
+        proxies: config.trusted_proxies.clone().into(),
+        public_url: public_url.clone(),
+    };
     let parts = api::Parts {
         registry: registry.clone(),
         queries: AdHocQueries::within(limits),
@@ -131,10 +123,60 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         monitor,
         permit,
         max_upload_bytes: config.max_upload_bytes,
+        entrance,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
     let server = tokio::spawn(serve(listener, parts, stopping));
-    Ok(Running { address, registry, admin_key, stop, server, workers, _lock: lock })
+    Ok(Running { address, tls, public_url, registry, admin_key, stop, server, workers, _lock: lock })
+}
+
+/// The registry over the database, whose schema is brought up to date, with the key that its secrets are encrypted with.
+async fn open_registry(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    outbound: &Outbound,
+) -> Result<(Registry, HintReceivers), StartError> {
+    let ids: Arc<dyn Ids> = Arc::new(RandomIds::with_clock(clock.clone()));
+    if config.database_url.is_none() {
+        folder::guard_database(&config.data)?;
+    }
+    let location = location(config);
+    let db = tokio::task::spawn_blocking(move || Db::open(&location))
+        .await
+        .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
+    let vault = Arc::new(vault(config, &db, ids.as_ref()).await?);
+    let (hints, receivers) = Hints::channel();
+    let setup = registry::Setup {
+        db,
+        vault,
+        clock,
+        ids,
+        addresses: config.addresses.clone(),
+        sendable: Arc::new(outbound.clone()),
+        files_roots: config.files_roots.clone(),
+        default_schedule: config.default_schedule.clone(),
+    };
+    let registry = Registry::open(setup, hints).await?;
+    // Before anything is made, so that it is known what the wall clock said from the beginning.
+    registry.live(Duration::ZERO).await?;
+    Ok((registry, receivers))
+}
+
+fn origin(is_tls: bool, address: SocketAddr) -> String {
+    format!("{}://{address}", if is_tls { "https" } else { "http" })
+}
+
+/// What links begin with. An address that stands for all of the machine's is none to be asked: from this machine, loopback is.
+fn public_url(config: &Config, mut address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.to_string();
+    }
+    match address.ip() {
+        IpAddr::V4(all) if all.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(all) if all.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    origin(config.tls.is_some(), address)
 }
 
 /// Where the state lies.
@@ -206,6 +248,21 @@ impl Running {
     /// Where the API listens; the port is a real one even if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The same as a URL.
+    pub fn url(&self) -> String {
+        origin(self.tls.is_some(), self.address)
+    }
+
+    /// What links to this server begin with, without a slash at its end.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// Reads anew what the certificate's files hold; `false` if there are none.
+    pub fn reload(&self) -> bool {
+        self.tls.as_deref().map(ServerTls::reload).is_some()
     }
 
     pub fn registry(&self) -> &Registry {

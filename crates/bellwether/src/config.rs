@@ -2,21 +2,33 @@
 //! Validated once, before anything starts.
 
 mod given;
+mod public_url;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::api::tls;
 use crate::delivery::transport::settings::OutboundSettings;
-use crate::domain::address::AddressPolicy;
+use crate::domain::address::{AddressPolicy, Network};
 use crate::domain::definition::Schedule;
 use crate::domain::error::Validate;
 use crate::domain::key::check_own;
+use crate::platform::pem::CertificateFiles;
 use given::{Absolute, DefaultSchedule};
 pub use given::{Environment, Given, is_unknown};
+pub use public_url::PublicUrl;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// What the API shows to be spoken to by https; plain http without.
+    pub tls: Option<CertificateFiles>,
+    /// Plain http may be spoken on addresses that other machines reach.
+    pub listen_without_tls: bool,
+    /// Proxies whose word on their clients counts.
+    pub trusted_proxies: Vec<Network>,
+    /// What links begin with; the address listened on, if not given.
+    pub public_url: Option<PublicUrl>,
     /// Holds the database, the keys and, unless set otherwise, the warehouse's files.
     pub data: PathBuf,
     /// PostgreSQL instead of the embedded database.
@@ -61,6 +73,10 @@ impl Config {
         let data = PathBuf::from(Absolute::from(data.to_owned()));
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            tls: None,
+            listen_without_tls: false,
+            trusted_proxies: Vec::new(),
+            public_url: None,
             data: data.clone(),
             database_url: None,
             database_ca_file: None,
@@ -86,6 +102,8 @@ impl Config {
         let mut given = flags.over(Given::from_environment(environment)?).over(file);
         let mut config = Self::defaults(&given.data.take().unwrap_or_else(|| PathBuf::from("bellwether-data")));
         given.apply(&mut config);
+        let files = [given.tls_cert, given.tls_key].map(|file| file.map(PathBuf::from));
+        config.tls = CertificateFiles::from_given(files, tls::SETTINGS).map_err(ConfigError)?;
         let outbound = OutboundSettings::from_given(
             given.outbound_proxy.as_deref(),
             given.proxy_resolves.unwrap_or(false),
@@ -100,6 +118,18 @@ impl Config {
 
     fn validate(&self) -> Result<(), ConfigError> {
         let check = |holds: bool, message: String| if holds { Ok(()) } else { Err(ConfigError(message)) };
+        check(
+            self.listen.ip().to_canonical().is_loopback()
+                || self.tls.is_some()
+                || !self.trusted_proxies.is_empty()
+                || self.listen_without_tls,
+            format!(
+                "listen: {} was given, which other machines reach, and without TLS whoever is on the way reads keys and \
+                 data. Set tls_cert and tls_key; or trusted_proxies, where a proxy with TLS stands in front; or \
+                 listen_without_tls = true, where nobody else is on the network",
+                self.listen
+            ),
+        )?;
         self.admin_key.as_deref().map_or(Ok(()), check_own).map_err(|reason| {
             // Before anything is made: a start that fails for its key leaves nothing behind.
             ConfigError(format!("admin_key: {reason}; or leave it out to have one made"))
@@ -205,6 +235,10 @@ mod tests {
         assert!(refused("BELLWETHER_DEFAULT_TIME_ZONE", "Mars/Olympus").contains("default_schedule"));
         assert!(refused("BELLWETHER_MAX_RUNS", "0").contains("max_runs"));
         assert!(refused("BELLWETHER_MAX_UPLOAD_BYTES", "0").contains("max_upload_bytes"));
+        assert!(refused("BELLWETHER_TLS_CERT", "a.pem").contains("tls_key: is missing"));
+        assert!(refused("BELLWETHER_TLS_KEY", "a.pem").contains("tls_cert: is missing"));
+        assert!(refused("BELLWETHER_TRUSTED_PROXIES", "proxy.example").contains("BELLWETHER_TRUSTED_PROXIES"));
+        assert!(refused("BELLWETHER_PUBLIC_URL", "example.com").contains("BELLWETHER_PUBLIC_URL"));
         assert!(refused("BELLWETHER_OUTBOUND_PROXY", "ftp://proxy").contains("outbound_proxy"));
         assert!(refused("BELLWETHER_OUTBOUND_CLIENT_CERT_FILE", "a.pem").contains("outbound_client_key_file"));
         let folder = tempfile::tempdir().unwrap();
@@ -212,6 +246,29 @@ mod tests {
         std::fs::write(&file, "lisen = 1").unwrap();
         let error = Config::load(Given::default(), Some(&file), &|_| None).unwrap_err().to_string();
         assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn other_machines_are_spoken_to_without_tls_only_where_somebody_says_so() {
+        let load = |listen: &'static str, others: &'static [(&'static str, &'static str)]| {
+            let all = [("BELLWETHER_LISTEN", listen)];
+            let all: Vec<_> = all.iter().chain(others).copied().collect();
+            let environment = |asked: &str| all.iter().find(|(name, _)| *name == asked).map(|(_, to)| (*to).to_owned());
+            Config::load(Given::default(), None, &environment).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for listen in ["0.0.0.0:7070", "[::]:7070", "192.168.1.7:7070"] {
+            let error = load(listen, &[]).unwrap_err();
+            assert!(
+                error.contains(listen) && error.contains("tls_cert") && error.contains("listen_without_tls"),
+                "{error}"
+            );
+            load(listen, &[("BELLWETHER_TLS_CERT", "a.pem"), ("BELLWETHER_TLS_KEY", "b.pem")]).unwrap();
+            load(listen, &[("BELLWETHER_TRUSTED_PROXIES", "10.0.0.0/8")]).unwrap();
+            load(listen, &[("BELLWETHER_LISTEN_WITHOUT_TLS", "true")]).unwrap();
+        }
+        for listen in ["127.0.0.1:7070", "127.1.2.3:7070", "[::1]:7070", "[::ffff:127.0.0.1]:7070"] {
+            load(listen, &[]).unwrap();
+        }
     }
 
     #[test]

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod descriptors;
 pub mod fault;
 pub mod ids;
+pub mod pem;
 pub mod secret;
 pub mod telemetry;

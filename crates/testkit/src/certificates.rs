@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use bellwether::delivery::transport::settings::CertificateFiles;
+use bellwether::platform::pem::CertificateFiles;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 

@@ -1,15 +1,17 @@
 //! Accepts connections and serves them, within bounds of number and time: whoever says nothing, or says it without end, gives
-//! way to others. What a request does is not known here.
+//! way to others. From whom a request comes is found out here; what it does is not known.
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
+use axum::response::IntoResponse;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,8 +21,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
 
-use super::connection::{CutWhenStalled, LONGEST_STALL};
 use super::occupancy::{Bounds, Entered, Id, Occupancy};
+use super::peer::{Peer, TrustedProxies};
+use super::problem::{Kind, Problem};
+use super::secured::Secured;
+use super::tls::ServerTls;
 use crate::platform::telemetry::Counter;
 
 /// For the head of the first request.
@@ -38,11 +43,31 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 /// After the system had no descriptor for a connection.
 const REST: Duration = Duration::from_millis(20);
 
-/// From whom a request comes.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub IpAddr);
+/// How requests come here.
+pub struct Entrance {
+    /// `None`: they come by plain http.
+    pub tls: Option<Arc<ServerTls>>,
+    pub proxies: TrustedProxies,
+    /// What people and programs reach the API by, without a slash at its end.
+    pub public_url: String,
+}
+
+impl Entrance {
+    /// From whom a request comes over `connection`, if it may come so.
+    fn admit(&self, connection: Peer, headers: &HeaderMap) -> Result<Peer, Problem> {
+        if self.tls.is_some() && !connection.is_https {
+            let detail = format!(
+                "this address speaks https, and a key sent by plain http is seen by others; ask {}",
+                self.public_url
+            );
+            return Err(Problem::of(Kind::HttpsOnly, detail));
+        }
+        Ok(self.proxies.client(connection, headers))
+    }
+}
 
 struct Door {
+    entrance: Entrance,
     occupancy: Mutex<Occupancy>,
     /// How each connection is told to close.
     closing: Mutex<std::collections::HashMap<Id, Arc<Notify>>>,
@@ -75,8 +100,15 @@ impl Door {
 }
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, mut stopping: watch::Receiver<bool>) {
-    let door = Arc::new(Door { occupancy: Mutex::new(Occupancy::within(bounds)), closing: Mutex::default() });
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    entrance: Entrance,
+    bounds: Bounds,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let occupancy = Mutex::new(Occupancy::within(bounds));
+    let door = Arc::new(Door { entrance, occupancy, closing: Mutex::default() });
     let newcomers = Arc::new(Semaphore::new(bounds.newcomers));
     let mut serving = JoinSet::new();
     let refused = Counter::default();
@@ -153,20 +185,30 @@ impl Connection {
         // Answers are small and go out at once.
         let _ = stream.set_nodelay(true);
         let (began, begun) = watch::channel(false);
-        let (peer, id, newcomer) = (Peer(self.peer.ip()), self.id, self.newcomer.clone());
+        let (address, id, newcomer) = (self.peer.ip(), self.id, self.newcomer.clone());
+        let tls = door.entrance.tls.as_ref().map(|tls| tls.config());
+        let stream = Secured::over(stream, tls);
+        let is_secure = stream.is_secure();
         let service = service_fn(move |mut request: Request<Incoming>| {
             let _ = began.send(true);
             let (under_way, newcomer) = (UnderWay::begin(door, id), newcomer.clone());
-            request.extensions_mut().insert(peer);
-            let answer = router.clone().call(request.map(Body::new));
+            let connection = Peer { address, is_https: is_secure.load(Ordering::Relaxed) };
+            let peer = door.entrance.admit(connection, request.headers());
+            let answer = peer.map(|peer| {
+                request.extensions_mut().insert(peer);
+                router.clone().call(request.map(Body::new))
+            });
             async move {
-                let answer = answer.await;
+                let answer = match answer {
+                    Ok(answer) => answer.await,
+                    Err(refused) => Ok(refused.into_response()),
+                };
                 settle(&newcomer);
                 answer.map(|response| response.map(|body| Held { body, _under_way: under_way }))
             }
         });
         let builder = http();
-        let io = TokioIo::new(CutWhenStalled::after(LONGEST_STALL, stream));
+        let io = TokioIo::new(stream);
         let mut connection = pin!(builder.serve_connection(io, service));
         tokio::select! {
             // What has come is read before anybody decides that nothing has.

@@ -11,8 +11,8 @@ use axum::routing::MethodRouter;
 use tokio::sync::Semaphore;
 
 use super::Shared;
-use super::acceptor::Peer;
 use super::answer::Answer;
+use super::peer::Peer;
 use super::problem::{Kind, Problem};
 use crate::domain::actor::{Actor, Principal};
 use crate::domain::key::Role;
@@ -85,7 +85,7 @@ impl Guesses {
     /// Holds the answer back, or tells that too many are held back: then the connection is to be closed with the answer.
     async fn note(&self, peer: Option<Peer>) -> bool {
         if let Some(count) = self.count.add_notable() {
-            let peer = peer.map(|Peer(address)| address.to_string());
+            let peer = peer.map(|peer| peer.address.to_string());
             tracing::warn!(peer, count, "a key was refused");
         }
         // Nobody waits for a place: whoever holds many connections open by guessing would keep others out.

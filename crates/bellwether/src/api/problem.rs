@@ -42,6 +42,7 @@ kinds! {
     Path: "path", BAD_REQUEST, "the path cannot be read";
     Body: "body", BAD_REQUEST, "the body did not arrive whole";
     MalformedJson: "malformed-json", BAD_REQUEST, "the body is not one JSON object, or names a field twice";
+    HttpsOnly: "https-only", BAD_REQUEST, "plain http came to an address that speaks https; nothing was looked at";
     Unauthorized: "unauthorized", UNAUTHORIZED, "no key was given, or one that is not in force";
     Forbidden: "forbidden", FORBIDDEN, "the key has too small a role for this route";
     NotFound: "not-found", NOT_FOUND, "there is no such route, or nothing of this id";

@@ -64,7 +64,7 @@ impl Demo {
         let receiver = receive(&secret, arrivals.clone()).await?;
         let (server, admin_key) = server::start(folder.path(), self.listen).await?;
         let stage = Stage {
-            server: format!("http://{}", server.address()),
+            server: server.public_url().to_owned(),
             receiver: format!("http://{}/hooks/bellwether", receiver.address()),
             folder: &folder,
             arrivals: &arrivals,

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app;
 use crate::config::{Config, Given, is_unknown};
@@ -41,10 +41,14 @@ impl Serve {
         let key_file = config.admin_key.is_none().then(|| config.data.join("admin-key"));
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         let running = app::start(config).await.map_err(|error| error.to_string())?;
+        // Without a certificate the signal ends the process as ever, such as when a terminal is closed.
+        let hangups = running.reload().then(|| signal(SignalKind::hangup())).transpose();
+        let hangups = hangups.map_err(|error| error.to_string())?;
         greet(&running, key_file.as_deref());
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
+            () = reload_when_asked(&running, hangups) => {}
         }
         tracing::info!("stopping; a second signal ends the process at once");
         tokio::select! {
@@ -53,6 +57,14 @@ impl Serve {
             _ = tokio::signal::ctrl_c() => hasten(),
         }
         Ok(())
+    }
+}
+
+/// Reads the certificate anew whenever it is asked to.
+async fn reload_when_asked(running: &app::Running, hangups: Option<Signal>) {
+    let Some(mut hangups) = hangups else { return std::future::pending().await };
+    while hangups.recv().await.is_some() {
+        running.reload();
     }
 }
 
@@ -65,7 +77,10 @@ fn hasten() {
 /// Whoever reads the output may have gone; the server stays.
 fn greet(running: &app::Running, key_file: Option<&Path>) {
     let mut output = std::io::stdout();
-    let _ = writeln!(output, "Bellwether listens on http://{}", running.address());
+    let _ = writeln!(output, "Bellwether listens on {}", running.url());
+    if running.public_url() != running.url() {
+        let _ = writeln!(output, "It is reached by {}", running.public_url());
+    }
     if let (Some(key), Some(file)) = (running.admin_key(), key_file) {
         let _ = writeln!(output, "The first admin key is in {}", file.display());
         if output.is_terminal() {

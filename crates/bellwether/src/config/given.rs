@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, PublicUrl};
 use crate::domain::address::Network;
 use crate::domain::definition::Schedule;
 use crate::domain::input;
@@ -48,6 +48,11 @@ macro_rules! settings {
 
 settings! {
     listen: SocketAddr, parsed => listen;
+    tls_cert: Absolute, parsed;
+    tls_key: Absolute, parsed;
+    listen_without_tls: bool, parsed => listen_without_tls;
+    trusted_proxies: Vec<Network>, list => trusted_proxies;
+    public_url: PublicUrl, parsed => public_url;
     data: PathBuf, path;
     database_url: String, secret => database_url;
     database_ca_file: Absolute, parsed => database_ca_file;
@@ -130,6 +135,7 @@ impl Layered for PathBuf {}
 impl Layered for Absolute {}
 impl Layered for Roots {}
 impl Layered for Vec<Network> {}
+impl Layered for PublicUrl {}
 
 impl Layered for DefaultSchedule {
     fn over(self, lower: Self) -> Self {

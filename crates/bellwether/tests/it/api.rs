@@ -14,6 +14,7 @@ mod failures;
 mod filters;
 mod folder;
 mod health;
+mod https;
 mod keys;
 mod lists;
 mod locks;

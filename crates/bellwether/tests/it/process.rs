@@ -14,8 +14,12 @@ struct Process {
 }
 
 impl Process {
-    /// Its log goes into a file.
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these variables. Its log goes into a file.
+    fn with(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_bellwether"))
@@ -23,6 +27,7 @@ impl Process {
             .arg(folder.path().join("data"))
             .env("BELLWETHER_ADMIN_KEY", ADMIN_KEY)
             .env("BELLWETHER_LOG", "info")
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -78,6 +83,54 @@ fn a_second_signal_ends_the_process_at_once() {
     assert_eq!(status.code(), Some(1), "{log}");
     assert!(log.contains("ending at once"), "{log}");
     drop(request);
+}
+
+/// Of a trusted proxy's request the client that it names is logged; of anybody else's, who has sent it.
+#[test]
+fn wrong_keys_are_logged_with_the_address_of_whoever_tries_them() {
+    for (variables, logged) in [(&[][..], "127.0.0.1"), (&[("BELLWETHER_TRUSTED_PROXIES", "127.0.0.0/8")], "192.0.2.7")]
+    {
+        let process = Process::with(variables);
+        let mut request = TcpStream::connect(&process.address).unwrap();
+        let head = "GET /api/v1/experiments HTTP/1.1\r\nhost: x\r\nauthorization: Bearer bw_wrong\r\n\
+                    x-forwarded-for: 192.0.2.99, 192.0.2.7\r\nconnection: close\r\n\r\n";
+        request.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        request.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        process.signal("TERM");
+        let (_, log) = process.ended();
+        let line = log.lines().find(|line| line.contains("a key was refused")).unwrap();
+        assert!(line.contains(&format!("peer=\"{logged}\"")), "{line}");
+    }
+}
+
+/// SIGHUP reads the certificate anew, and ends nothing.
+#[test]
+fn a_hangup_reads_the_certificate_anew() {
+    let authority = bellwether_testkit::certificates::Authority::make();
+    let files = authority.client_files("bellwether.test");
+    let [certificate, key] = [&files.certificate, &files.key].map(|file| file.to_str().unwrap().to_owned());
+    let public = "https://bellwether.test/registry";
+    let mut process = Process::with(&[
+        ("BELLWETHER_TLS_CERT", &certificate),
+        ("BELLWETHER_TLS_KEY", &key),
+        ("BELLWETHER_PUBLIC_URL", &format!("{public}/")),
+    ]);
+    let mut line = String::new();
+    process.output.read_line(&mut line).unwrap();
+    assert_eq!(line, format!("It is reached by {public}\n"));
+    authority.client_files("bellwether.test");
+    process.signal("HUP");
+    let log = process.folder.path().join("log");
+    let is_told = || std::fs::read_to_string(&log).unwrap().contains("shown the new certificate");
+    while !is_told() {
+        assert!(process.child.try_wait().unwrap().is_none(), "it goes on");
+        std::thread::yield_now();
+    }
+    process.signal("TERM");
+    let (status, log) = process.ended();
+    assert!(status.success(), "{log}");
 }
 
 fn bellwether(arguments: &[&str], data: &std::path::Path) -> (bool, String) {

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+use crate::platform::pem::CertificateFiles;
+
 /// The settings that all webhooks share.
 #[derive(Debug, Clone, Default)]
 pub struct OutboundSettings {
@@ -20,11 +22,8 @@ pub struct OutboundSettings {
     pub client_certificate: Option<CertificateFiles>,
 }
 
-#[derive(Debug, Clone)]
-pub struct CertificateFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
+/// The settings that name the certificate, and its key, that receivers are shown.
+pub const CLIENT_CERTIFICATE: [&str; 2] = ["outbound_client_cert_file", "outbound_client_key_file"];
 
 /// A proxy, written like `http://user:password@host:3128` or `socks5://host:1080`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,16 +68,7 @@ impl OutboundSettings {
         if proxy_resolves && proxy.is_none() {
             return Err("proxy_resolves: true was given without outbound_proxy; set that too".to_owned());
         }
-        let client_certificate = match (client_cert_file, client_key_file) {
-            (Some(certificate), Some(key)) => Some(CertificateFiles { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => {
-                return Err("outbound_client_key_file: is missing; a certificate needs its key".to_owned());
-            }
-            (None, Some(_)) => {
-                return Err("outbound_client_cert_file: is missing; a key needs its certificate".to_owned());
-            }
-        };
+        let client_certificate = CertificateFiles::from_given([client_cert_file, client_key_file], CLIENT_CERTIFICATE)?;
         Ok(Self { proxy, proxy_resolves, ca_file, client_certificate })
     }
 }

@@ -1,15 +1,13 @@
 //! TLS as webhooks use it: the web's certificate authorities and the operator's own, a certificate to show, HTTP/2 before
 //! HTTP/1.1. Made once for the installation, and once for each endpoint that has authorities or a certificate of its own.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-use super::settings::{CertificateFiles, OutboundSettings};
+use super::settings::{CLIENT_CERTIFICATE, OutboundSettings};
 use crate::domain::endpoint::OwnTls;
+use crate::platform::pem::{Certificate, certificates, contents, private_key};
 
 /// How connections are made secure, with HTTP/2 on offer and without.
 #[derive(Debug, Clone)]
@@ -23,7 +21,7 @@ pub struct Tls {
 #[derive(Debug)]
 struct Identity {
     roots: Arc<RootCertStore>,
-    certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    certificate: Option<Certificate>,
 }
 
 impl Tls {
@@ -34,7 +32,8 @@ impl Tls {
             let wrong = |reason: String| format!("outbound_ca_file: {}: {reason}", file.display());
             add_authorities(&mut roots, &contents(file).map_err(wrong)?).map_err(wrong)?;
         }
-        let certificate = settings.client_certificate.as_ref().map(certificate_of_files).transpose()?;
+        let files = settings.client_certificate.as_ref();
+        let certificate = files.map(|files| files.read(CLIENT_CERTIFICATE)).transpose()?;
         Self::with(Identity { roots: roots.into(), certificate }).map_err(|error| {
             format!("outbound_client_cert_file: it cannot be used with the key of outbound_client_key_file: {error}")
         })
@@ -81,32 +80,9 @@ impl Tls {
     }
 }
 
-type Certificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
-fn certificate_of_files(CertificateFiles { certificate, key }: &CertificateFiles) -> Result<Certificate, String> {
-    let wrong = |reason: String| format!("outbound_client_cert_file: {}: {reason}", certificate.display());
-    let chain = contents(certificate).and_then(|pem| certificates(&pem)).map_err(wrong)?;
-    let wrong_key = |reason: String| format!("outbound_client_key_file: {}: {reason}", key.display());
-    Ok((chain, contents(key).and_then(|pem| private_key(&pem)).map_err(wrong_key)?))
-}
-
 fn add_authorities(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
     for certificate in certificates(pem)? {
         roots.add(certificate).map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let read = read.map_err(|error| format!("it is not PEM ({error})"))?;
-    if read.is_empty() { Err("there is no certificate in PEM in it".to_owned()) } else { Ok(read) }
-}
-
-fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| format!("no private key in PEM can be read from it ({error})"))
-}
-
-fn contents(file: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(file).map_err(|error| format!("it cannot be read: {error}"))
 }

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 
 use bellwether::delivery::transport::error::ErrorClass;
-use bellwether::delivery::transport::settings::CertificateFiles;
 use bellwether::domain::endpoint::OwnTls;
 use bellwether::platform::clock::SystemClock;
+use bellwether::platform::pem::CertificateFiles;
 use bellwether_testkit::certificates::{Authority, Certificate};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
