@@ -24,7 +24,7 @@ const RANKS: [&[&str]; 9] = [
     &["registry"],
     &["maintenance"],
     &["delivery", "pipeline"],
-    &["api", "console"],
+    &["api", "console", "doctor"],
     &["app", "config"],
     &["cli", "lib", "main"],
 ];

@@ -180,7 +180,7 @@ fn public_url(config: &Config, mut address: SocketAddr) -> String {
 }
 
 /// Where the state lies.
-fn location(config: &Config) -> Location {
+pub fn location(config: &Config) -> Location {
     match &config.database_url {
         Some(url) => Location::Postgres(PostgresServer { url: url.clone(), ca_file: config.database_ca_file.clone() }),
         None => Location::Sqlite(config.data.join("bellwether.db")),

@@ -3,6 +3,7 @@
 mod api_client;
 mod backup;
 mod demo;
+mod doctor;
 mod listen;
 mod progress_bar;
 mod receiver;
@@ -27,6 +28,7 @@ enum Command {
     Serve(serve::Serve),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Doctor(doctor::Doctor),
     Demo(demo::Demo),
     Listen(listen::Listen),
     /// Run queries for a server that started this process; not for people
@@ -48,19 +50,22 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
+    // Whether all is well.
     let result = runtime.block_on(async {
-        match cli.command {
+        let done = match cli.command {
             Command::Serve(serve) => serve.run().await,
             Command::Backup(backup) => backup.run(),
             Command::Restore(restore) => restore.run(),
+            Command::Doctor(doctor) => return doctor.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Listen(listen) => listen.run().await,
             Command::Worker => Ok(()),
-        }
+        };
+        done.map(|()| true)
     });
     // A look at a folder on a mount that hangs would hold the end up for ever.
     runtime.shutdown_background();
-    result.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    result.map_or_else(|error| fail(&error), |is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn fail(error: &str) -> ExitCode {

@@ -5,6 +5,7 @@ pub mod address;
 pub mod aggregation;
 pub mod analysis_plan;
 pub mod change;
+pub mod check;
 pub mod clock;
 pub mod collection;
 pub mod configuration;

@@ -5,6 +5,7 @@
 //! what differs between the two databases is in `dialect`. What a change means is not decided here: see `registry`.
 
 pub mod changes;
+pub mod condition;
 pub mod definition_list;
 pub mod definitions;
 pub mod deliveries;
@@ -40,7 +41,9 @@ pub use engine::batch::Job;
 use engine::batch::Purpose;
 pub use engine::dialect::Dialect;
 pub use engine::error::{StoreError, readable};
+pub use engine::migrate::newest as newest_schema;
 pub use engine::node_hints;
+pub use engine::postgres::CONNECTIONS as CONNECTIONS_OF_A_NODE;
 pub use engine::sqlite::copy;
 use engine::tolerant::Kept;
 pub use engine::value::{Cell, FromCell, Row, Value};
@@ -196,6 +199,17 @@ impl Queues {
             looks: looks_in,
         };
         (Self { changes, outcomes, heartbeats, reads, looks }, work)
+    }
+}
+
+/// Looks at a database from outside of any server, once. Nothing is made, brought up to date or written.
+pub fn look_at<T>(
+    location: &Location,
+    look: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match location {
+        Location::Sqlite(path) => engine::sqlite::look_at(path, look),
+        Location::Postgres(server) => engine::postgres::look_at(server, look),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod metered;
 pub mod outbound;
 pub mod pool;
 pub mod proxy;
+pub mod reach;
 pub mod redaction;
 pub mod request;
 pub mod resolver;

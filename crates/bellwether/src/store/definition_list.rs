@@ -1,9 +1,9 @@
 //! The lists of definitions, all kinds alike: what they may be filtered by, and how their words are kept.
 
-use super::definitions::{COLUMNS, Definition, Stored, decode};
+use super::definitions::{self, COLUMNS, Definition, Stored, decode};
 use super::engine::rows::Rows;
 use super::listing::{Condition, Found, Listed, Part, Wanted};
-use super::{StoreError, Tx, Value, query_as, query_one};
+use super::{StoreError, Tx, Value, query_one};
 use crate::domain::search::{Search, Words};
 use crate::domain::sort::{Place, Sort, sort_name};
 
@@ -61,8 +61,7 @@ pub(super) fn index_words<D: Stored>(tx: &mut dyn Tx, id: D::Id, body: Option<&D
 
 /// Fills in what all definitions of a kind are found and sorted by.
 pub fn index<D: Stored>(tx: &mut dyn Tx) -> Result<(), StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY id{}", D::TABLE, tx.dialect().for_update());
-    for definition in query_as(tx, D::TABLE, &sql, &[], decode::<D>)? {
+    for definition in definitions::all::<D>(tx)? {
         let sql = format!("UPDATE {} SET sort_name = $2 WHERE id = $1", D::TABLE);
         tx.execute(&sql, &[definition.id.into(), sort_name(definition.body.name()).into()])?;
         index_words(tx, definition.id, Some(&definition.body))?;

@@ -138,6 +138,12 @@ pub fn lock<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<Option<Definition<D
     }))
 }
 
+/// All of a kind, in order of their ids.
+pub fn all<D: Stored>(tx: &mut dyn Tx) -> Result<Vec<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} ORDER BY id", D::TABLE);
+    query_as(tx, D::TABLE, &sql, &[], decode)
+}
+
 /// `false` if there is none. Fails with [`StoreError::Reference`] while something refers to it.
 pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError> {
     D::delete_parts(tx, id)?;

@@ -3,6 +3,7 @@
 
 mod api;
 mod clocks;
+mod doctor;
 mod process;
 mod request;
 mod schema;

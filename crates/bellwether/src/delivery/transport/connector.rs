@@ -84,9 +84,7 @@ impl Connector {
 
     /// `is_http1`: HTTP/2 is not offered.
     pub async fn connect(&self, is_http1: bool) -> Result<Connected, ConnectError> {
-        let whole = self.outbound.timeouts.connect;
-        let clock = &*self.outbound.clock;
-        let allowance = Allowance { clock, whole, ends_at: clock.monotonic() + whole };
+        let allowance = self.allowance();
         let slot = async {
             let shortage = || failed(ErrorClass::LocalLimit, "this process is ending");
             self.outbound.slots.take().await.ok_or_else(shortage)
@@ -109,6 +107,26 @@ impl Connector {
         Ok(Connected { stream: Box::new(tls), slot, is_h2 })
     }
 
+    /// Looks the target up and vets what is found, as is done before connecting.
+    pub async fn vet(&self) -> Result<(), ConnectError> {
+        if self.is_left_to_proxy() {
+            return self.outbound.guard.vet_unresolved(&self.target.url);
+        }
+        self.vetted(self.allowance()).await.map(drop)
+    }
+
+    fn allowance(&self) -> Allowance<'_> {
+        let whole = self.outbound.timeouts.connect;
+        let clock = &*self.outbound.clock;
+        Allowance { clock, whole, ends_at: clock.monotonic() + whole }
+    }
+
+    /// The proxy looks the name up.
+    fn is_left_to_proxy(&self) -> bool {
+        let is_proxied = self.outbound.proxy.is_some() && self.outbound.proxy_resolves;
+        is_proxied && self.target.host.parse::<IpAddr>().is_err()
+    }
+
     async fn vetted(&self, allowance: Allowance<'_>) -> Result<Vec<SocketAddr>, ConnectError> {
         let Target { host, port, .. } = &self.target;
         let looking = self.outbound.guard.vetted(host, self.is_tls());
@@ -125,7 +143,7 @@ impl Connector {
     /// The target is looked up and vetted here and the proxy is told the address, unless the operator leaves that to it.
     async fn through(&self, proxy: &Proxy, allowance: Allowance<'_>) -> Result<TcpStream, ConnectError> {
         let Target { url, host, port, .. } = &self.target;
-        let destinations = if self.outbound.proxy_resolves && host.parse::<IpAddr>().is_err() {
+        let destinations = if self.is_left_to_proxy() {
             self.outbound.guard.vet_unresolved(url)?;
             vec![Destination::Name(host.clone(), *port)]
         } else {

@@ -23,6 +23,8 @@ use tx::{PostgresTx, sort_error};
 const WRITERS: usize = 4;
 /// Of the API, and as many of what runs by itself.
 const READERS: usize = 4;
+/// Of a node, with the one that hears hints.
+pub const CONNECTIONS: usize = WRITERS + 2 * READERS + 3;
 /// The most closures under one commit.
 const LARGEST_BATCH: usize = 32;
 /// One node's advisory lock while it brings the schema up to date; the number is arbitrary but fixed.
@@ -50,6 +52,18 @@ pub fn open(server: &PostgresServer, work: &Work) -> Result<Vec<JoinHandle<()>>,
     start("read", READERS, Session::Reading, &work.reads, 1)?;
     start("look", READERS, Session::Looking, &work.looks, 1)?;
     Ok(threads)
+}
+
+/// Looks at a database over a connection of its own.
+pub fn look_at<T>(
+    server: &PostgresServer,
+    look: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let session = Session::Reading;
+    let client = Target::of(server)?.connect(session).map_err(|error| StoreError::Unavailable(tx::describe(&error)))?;
+    let mut tx = PostgresTx::on(client);
+    tx.begin(session.begin())?;
+    look(&mut tx)
 }
 
 /// A queue that several connections take from.

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::batch::{self, Job, Ran};
 use super::{migrate, threads};
 use crate::kill_point;
-use crate::store::{StoreError, Work};
+use crate::store::{StoreError, Tx, Work};
 use tx::{SqliteTx, sort_error};
 
 /// Of the API, and as many of what runs by itself.
@@ -59,6 +59,15 @@ fn start(path: &Path, work: Work) -> Result<Vec<JoinHandle<()>>, StoreError> {
         }
     }
     Ok(all)
+}
+
+/// Looks at a database that may be in use, and leaves no file behind.
+pub fn look_at<T>(path: &Path, look: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let in_file = |error: StoreError| error.in_file(&path.display().to_string());
+    let connection = copy::open_to_look(path)?;
+    let mut tx = SqliteTx::on(&connection);
+    tx.begin("BEGIN").map_err(in_file)?;
+    look(&mut tx).map_err(in_file)
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {

@@ -1,9 +1,10 @@
 //! Copies of the embedded database: one made of a database in use, whole as of one moment; and the look at one before it is
 //! put back.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use url::Url;
 
 use super::tx::sort_error;
 use crate::store::StoreError;
@@ -51,8 +52,22 @@ pub fn look(copy: &Path, key_setting: &str) -> Result<Copy, StoreError> {
 
 /// It changes nothing, and makes nothing that is not there.
 fn open(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(sort_error);
+    open_as(path, path, OpenFlags::empty())
+}
+
+/// The same, without the log that even a reader makes where none is: without one nobody uses the database.
+pub fn open_to_look(path: &Path) -> Result<Connection, StoreError> {
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    let mut name = Url::from_file_path(path).map_err(|()| StoreError::Failed("the path is not whole".to_owned()))?;
+    if !log.exists() {
+        name.set_query(Some("immutable=1"));
+    }
+    open_as(path, Path::new(name.as_str()), OpenFlags::SQLITE_OPEN_URI)
+}
+
+fn open_as(path: &Path, name: &Path, more: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let connection = Connection::open_with_flags(name, flags).map_err(sort_error);
     let connection = connection.map_err(|error| error.in_file(&path.display().to_string()))?;
     connection.busy_timeout(std::time::Duration::from_secs(10)).map_err(sort_error)?;
     Ok(connection)
