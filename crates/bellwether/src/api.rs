@@ -4,6 +4,7 @@
 mod acceptor;
 mod access;
 mod answer;
+mod audit;
 mod body;
 mod connection;
 mod definitions;
@@ -14,6 +15,7 @@ mod events;
 mod experiments;
 mod health;
 mod keys;
+mod login;
 mod occupancy;
 mod params;
 mod peer;
@@ -23,6 +25,7 @@ mod routes;
 mod run_stream;
 mod runs;
 mod secured;
+mod sessions;
 mod sources;
 mod stream;
 mod streams;
@@ -48,6 +51,7 @@ use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
+use crate::domain::person::Person;
 use crate::domain::warehouse::Warehouse;
 use crate::maintenance::nodes::SendPermit;
 use crate::pipeline::AdHocQueries;
@@ -85,6 +89,8 @@ struct Api {
     pings: Pings,
     monitor: Arc<Monitor>,
     permit: SendPermit,
+    /// What links to this server begin with, without a slash at its end.
+    public_url: String,
     stopping: watch::Receiver<bool>,
     streams: streams::Streams,
     /// Requests under way, streams left aside.
@@ -106,6 +112,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         pings,
         monitor,
         permit,
+        public_url: entrance.public_url.clone(),
         stopping: stopping.clone(),
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
@@ -149,7 +156,8 @@ fn routes(api: Shared) -> Router {
         .layer(check());
     let open =
         Router::new().route("/healthz", routing::get(health::alive)).route("/readyz", routing::get(health::ready));
-    open.nest(V1, v1)
+    open.merge(login::routes())
+        .nest(V1, v1)
         .merge(metrics_routes().into_router().route_layer(check()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
@@ -239,7 +247,13 @@ fn definition_routes() -> Routes {
         .route("/warehouses/{id}/tables", admin(get(tables::list)))
         .route("/warehouses/{id}/files/{*name}", admin(put(uploads::put)))
         .route("/keys", admin(get(keys::list).and(post(keys::issue))))
-        .route("/keys/{id}", admin(delete(keys::revoke)));
+        .route("/keys/{id}", admin(delete(keys::revoke)))
+        .route("/me", read(get(sessions::me)))
+        .route("/sessions", read(get(sessions::list)))
+        .route("/sessions/{id}", read(delete(sessions::end)))
+        .route("/people/{id}/login_links", admin(post(sessions::make_link)))
+        .route("/audit", admin(get(audit::list)));
+    let router = definition::<Person>(router, "/people", Role::Admin);
     let router = definition::<Entity>(router, "/entities", Role::Write);
     let router = definition::<Metric>(router, "/metrics", Role::Write);
     let router = definition::<Collection>(router, "/collections", Role::Write);

@@ -20,6 +20,7 @@ use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
+use crate::domain::session::LINK_MINUTES;
 use crate::maintenance::nodes::Node;
 use crate::maintenance::{due, lived, log, recovery, retention, sequencer};
 use crate::pipeline::{self, AdHocQueries, Pipeline};
@@ -28,7 +29,7 @@ use crate::platform::descriptors::Descriptors;
 use crate::platform::ids::RandomIds;
 use crate::platform::secret::{Vault, VaultError, write_private};
 use crate::registry::{self, HintReceivers, Hints, Registry};
-use crate::store::{Db, Location, PostgresServer};
+use crate::store::{Db, Location, PostgresServer, StoreError, condition, look_at, newest_schema};
 
 /// For requests that are under way when the process is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,10 +45,14 @@ pub enum StartError {
     /// The text names the setting.
     #[error("{0}")]
     Tls(String),
+    #[error(
+        "there is no database of this program's schema ({0}); start the server of this version first, or name its folder with --data"
+    )]
+    OtherSchema(i64),
     #[error(transparent)]
     Secret(#[from] crate::platform::secret::VaultError),
     #[error(transparent)]
-    Store(#[from] crate::store::StoreError),
+    Store(#[from] StoreError),
     #[error(transparent)]
     Registry(#[from] registry::Error),
     #[error(transparent)]
@@ -61,6 +66,7 @@ pub struct Running {
     public_url: String,
     registry: Registry,
     admin_key: Option<String>,
+    login_link: Option<String>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
@@ -81,6 +87,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let lock = folder::claim(&config.data)?;
     let (registry, receivers) = open_registry(&config, clock, &outbound).await?;
     let admin_key = first_key(&registry, &config).await?;
+    let first_link = if admin_key.is_some() { first_link(&registry).await? } else { None };
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(config.listen, error))?;
     let public_url = public_url(&config, address);
@@ -127,7 +134,8 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
     let server = tokio::spawn(serve(listener, parts, stopping));
-    Ok(Running { address, tls, public_url, registry, admin_key, stop, server, workers, _lock: lock })
+    let login_link = first_link.map(|text| format!("{public_url}/login?token={text}"));
+    Ok(Running { address, tls, public_url, registry, admin_key, login_link, stop, server, workers, _lock: lock })
 }
 
 /// The registry over the database, whose schema is brought up to date, with the key that its secrets are encrypted with.
@@ -143,7 +151,7 @@ async fn open_registry(
     let location = location(config);
     let db = tokio::task::spawn_blocking(move || Db::open(&location))
         .await
-        .map_err(|error| crate::store::StoreError::Failed(error.to_string()))??;
+        .map_err(|error| StoreError::Failed(error.to_string()))??;
     let vault = Arc::new(vault(config, &db, ids.as_ref()).await?);
     let (hints, receivers) = Hints::channel();
     let setup = registry::Setup {
@@ -162,12 +170,28 @@ async fn open_registry(
     Ok((registry, receivers))
 }
 
+/// The registry beside a server that may be running: what it changes, the server sees. Nothing is brought up to date for it.
+pub async fn open_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Registry, StartError> {
+    let at = location(config);
+    if matches!(&at, Location::Sqlite(path) if !path.is_file()) {
+        return Err(StartError::OtherSchema(newest_schema()));
+    }
+    let version = tokio::task::spawn_blocking(move || look_at(&at, condition::schema_version)).await;
+    let version = version.map_err(|error| StoreError::Failed(error.to_string()))??;
+    if version != Some(newest_schema()) {
+        return Err(StartError::OtherSchema(newest_schema()));
+    }
+    let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone(), clock.clone())?;
+    let (registry, _) = open_registry(config, clock, &outbound).await?;
+    Ok(registry)
+}
+
 fn origin(is_tls: bool, address: SocketAddr) -> String {
     format!("{}://{address}", if is_tls { "https" } else { "http" })
 }
 
 /// What links begin with. An address that stands for all of the machine's is none to be asked: from this machine, loopback is.
-fn public_url(config: &Config, mut address: SocketAddr) -> String {
+pub fn public_url(config: &Config, mut address: SocketAddr) -> String {
     if let Some(url) = &config.public_url {
         return url.to_string();
     }
@@ -244,6 +268,13 @@ async fn first_key(registry: &Registry, config: &Config) -> Result<Option<String
     Ok(registry.store_admin_key(issued.key).await?.then_some(issued.text))
 }
 
+/// A link for the first person of a new installation.
+async fn first_link(registry: &Registry) -> Result<Option<String>, StartError> {
+    let Some(person) = registry.first_person().await? else { return Ok(None) };
+    let (_, text) = registry.make_login_link(person, LINK_MINUTES).await?;
+    Ok(Some(text))
+}
+
 impl Running {
     /// Where the API listens; the port is a real one even if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
@@ -267,6 +298,11 @@ impl Running {
 
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What lets the first person in, if this is the installation's first start.
+    pub fn login_link(&self) -> Option<&str> {
+        self.login_link.as_deref()
     }
 
     /// The first admin key, if this start made it.

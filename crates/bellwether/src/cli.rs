@@ -5,6 +5,7 @@ mod backup;
 mod demo;
 mod doctor;
 mod listen;
+mod login;
 mod progress_bar;
 mod receiver;
 mod serve;
@@ -31,6 +32,8 @@ enum Command {
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
     Listen(listen::Listen),
+    LoginLink(login::LoginLink),
+    Invite(login::Invite),
     /// Run queries for a server that started this process; not for people
     #[command(hide = true)]
     Worker,
@@ -59,6 +62,8 @@ pub fn run() -> ExitCode {
             Command::Doctor(doctor) => return doctor.run().await,
             Command::Demo(demo) => demo.run().await,
             Command::Listen(listen) => listen.run().await,
+            Command::LoginLink(login_link) => login_link.run().await,
+            Command::Invite(invite) => invite.run().await,
             Command::Worker => Ok(()),
         };
         done.map(|()| true)

@@ -22,6 +22,7 @@ mod record;
 mod recovery;
 mod rotation;
 mod runs;
+mod sessions;
 mod tally;
 mod transitions;
 mod why;
@@ -42,7 +43,7 @@ use crate::domain::trusted_time::{Doubt, TrustedTime};
 use crate::platform::secret::Vault;
 use crate::store::lived::last_seen;
 use crate::store::{Db, StoreError, Tx, settings};
-pub use definitions::{Defined, warehouse_config};
+pub use definitions::{Completion, Defined, warehouse_config};
 pub use edit::overlay;
 pub use endpoints::{EnableFrom, OnEndpoint};
 pub use hints::{DeliveryHint, HintReceivers, Hints, RunHint};
@@ -103,6 +104,7 @@ struct Context {
     tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
+    known_sessions: sessions::KnownSessions,
     lived: lived::Lived,
     looks: Arc<Semaphore>,
     probed: tokio::sync::Mutex<Option<probe::Probed>>,
@@ -125,6 +127,7 @@ impl Registry {
                 tally: Arc::default(),
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
+                known_sessions: sessions::KnownSessions::default(),
                 lived: lived::Lived::default(),
                 looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),
                 probed: tokio::sync::Mutex::default(),

@@ -4,6 +4,7 @@
 //! is answered after its commit is on disk. Every statement stands once, in the files below, one for each kind of record;
 //! what differs between the two databases is in `dialect`. What a change means is not decided here: see `registry`.
 
+pub mod audit;
 pub mod changes;
 pub mod condition;
 pub mod definition_list;
@@ -27,6 +28,7 @@ pub mod recoveries;
 pub mod retention;
 pub mod runs;
 pub mod scans;
+pub mod sessions;
 pub mod settings;
 pub mod undelivered;
 

@@ -1,10 +1,10 @@
-//! Who may do what: every request below /api/v1 carries a key, and each route asks for a role.
+//! Who may do what: every request below /api/v1 carries a key or a browser's session, and each route asks for a role.
 
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -14,7 +14,7 @@ use super::Shared;
 use super::answer::Answer;
 use super::peer::Peer;
 use super::problem::{Kind, Problem};
-use crate::domain::actor::{Actor, Principal};
+use crate::domain::actor::{Actor, Credential, Principal};
 use crate::domain::key::Role;
 use crate::platform::telemetry::Counter;
 
@@ -45,22 +45,85 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 /// Lets a request through with its [`Principal`], or answers 401. What it may do, each route says (see [`open_to`]).
 pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let unauthorized = |detail| Problem::of(Kind::Unauthorized, detail);
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer =
-        given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, text) =
-        bearer.ok_or_else(|| unauthorized("no key was given; send the header 'Authorization: Bearer bw_…'"))?;
-    let Some(key) = api.registry.authenticate(text.trim()).await? else {
+    let principal = match bearer(request.headers()) {
+        Some(text) => api.registry.authenticate(text.trim()).await?.map(|key| {
+            let actor = Actor::Key { id: key.id, name: key.name };
+            Principal { role: key.role, actor, credential: Credential::Key(key.id) }
+        }),
+        None if session_text(request.headers()).is_some() => {
+            // A browser sends its session along with whatever any site has it ask for.
+            if !request.method().is_safe() {
+                check_origin(&api, &request)?;
+            }
+            of_session(&api, request.headers()).await?
+        }
+        None => {
+            return Err(unauthorized("no key was given; send the header 'Authorization: Bearer bw_…', or log in"));
+        }
+    };
+    let Some(principal) = principal else {
         let is_to_close = api.guesses.note(request.extensions().get::<Peer>().copied()).await;
-        let problem = unauthorized("this key is not known, was revoked or has expired; ask an admin for another");
-        let mut response = problem.into_response();
+        let detail = "this key is not known, was revoked or has expired; ask an admin for another, or log in again";
+        let mut response = unauthorized(detail).into_response();
         if is_to_close {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         return Ok(response);
     };
-    request.extensions_mut().insert(Principal { role: key.role, actor: Actor::Key { id: key.id, name: key.name } });
+    request.extensions_mut().insert(principal);
     Ok(next.run(request).await)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, text) = given.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(text)
+}
+
+/// What a session's cookie is called, over https and over http: a page that came by http cannot set the first.
+pub const SESSION_COOKIES: [&str; 2] = ["__Host-bellwether_session", "bellwether_session"];
+
+fn session_text(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let all: Vec<_> = pairs.collect();
+    SESSION_COOKIES.iter().find_map(|name| all.iter().find(|(given, _)| given == name).map(|(_, value)| *value))
+}
+
+/// Whose session the request shows, if it is in force.
+pub async fn of_session(api: &Shared, headers: &HeaderMap) -> Result<Option<Principal>, Problem> {
+    match session_text(headers) {
+        Some(text) => Ok(api.registry.authenticate_session(text).await?),
+        None => Ok(None),
+    }
+}
+
+/// A change that a browser asks for must come from a page of this server.
+pub fn check_origin(api: &Shared, request: &Request) -> Result<(), Problem> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_own = match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            let scheme =
+                if request.extensions().get::<Peer>().is_some_and(|peer| peer.is_https) { "https" } else { "http" };
+            let host = text("host").or(request.uri().authority().map(|authority| authority.as_str()));
+            origin_of(&api.public_url) == Some(origin)
+                || host.is_some_and(|host| origin.eq_ignore_ascii_case(&format!("{scheme}://{host}")))
+        }
+        (None, None) => false,
+    };
+    if is_own {
+        return Ok(());
+    }
+    let detail = "a browser's session changes things from this server's own pages alone; nothing was changed: use a key, or \
+                  set public_url to the address that people use";
+    Err(Problem::of(Kind::ForeignOrigin, detail))
+}
+
+/// Scheme, host and port of a URL, as browsers name them.
+fn origin_of(url: &str) -> Option<&str> {
+    let host = url.find("://")? + 3;
+    Some(&url[..url[host..].find('/').map_or(url.len(), |path| host + path)])
 }
 
 /// How long an answer to a wrong key is held back: a key that is right never is.
@@ -83,7 +146,7 @@ impl Guesses {
     }
 
     /// Holds the answer back, or tells that too many are held back: then the connection is to be closed with the answer.
-    async fn note(&self, peer: Option<Peer>) -> bool {
+    pub async fn note(&self, peer: Option<Peer>) -> bool {
         if let Some(count) = self.count.add_notable() {
             let peer = peer.map(|peer| peer.address.to_string());
             tracing::warn!(peer, count, "a key was refused");

@@ -9,6 +9,7 @@ use super::answer::{Answer, Created, Gone, Page};
 use super::body::Body;
 use super::params::{Ids, PageParams, Params, check_limit, parse_id};
 use super::views::key::{IssuedKeyView, KeyView};
+use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;
 use crate::domain::id::KeyId;
 use crate::domain::key::Role;
@@ -29,12 +30,20 @@ pub struct Request {
     expires_at: Option<Timestamp>,
 }
 
-pub async fn issue(State(api): State<Shared>, Body(request): Body<Request>) -> Answer<Created<Json<IssuedKeyView>>> {
-    let issued = api.registry.issue_key(request.name, request.role, request.expires_at).await?;
+pub async fn issue(
+    State(api): State<Shared>,
+    Principal { actor, .. }: Principal,
+    Body(request): Body<Request>,
+) -> Answer<Created<Json<IssuedKeyView>>> {
+    let issued = api.registry.issue_key(actor, request.name, request.role, request.expires_at).await?;
     Ok(Created(Json(IssuedKeyView::of(issued))))
 }
 
-pub async fn revoke(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Gone> {
-    api.registry.revoke_key(parse_id(&id)?).await?;
+pub async fn revoke(
+    State(api): State<Shared>,
+    Principal { actor, .. }: Principal,
+    Ids(id): Ids<String>,
+) -> Answer<Gone> {
+    api.registry.revoke_key(actor, parse_id(&id)?).await?;
     Ok(Gone)
 }

@@ -45,6 +45,7 @@ kinds! {
     HttpsOnly: "https-only", BAD_REQUEST, "plain http came to an address that speaks https; nothing was looked at";
     Unauthorized: "unauthorized", UNAUTHORIZED, "no key was given, or one that is not in force";
     Forbidden: "forbidden", FORBIDDEN, "the key has too small a role for this route";
+    ForeignOrigin: "foreign-origin", FORBIDDEN, "a browser asked for a change with its session from another site's page";
     NotFound: "not-found", NOT_FOUND, "there is no such route, or nothing of this id";
     MethodNotAllowed: "method-not-allowed", METHOD_NOT_ALLOWED, "the route knows other methods; they stand in the header Allow";
     BodyTimeout: "body-timeout", REQUEST_TIMEOUT, "the body, or a MiB of a file, took longer than 30 s to come";

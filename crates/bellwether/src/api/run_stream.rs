@@ -12,10 +12,10 @@ use super::Shared;
 use super::answer::Answer;
 use super::params::{Ids, parse_id};
 use super::runs::shown;
-use super::streams::{Ended, HEARTBEAT_INTERVAL, KEY_CHECK_INTERVAL, Open, answer, check_key, write};
-use crate::domain::actor::Principal;
+use super::streams::{CREDENTIAL_CHECK_INTERVAL, Ended, HEARTBEAT_INTERVAL, Open, answer, check_credential, write};
+use crate::domain::actor::{Credential, Principal};
 use crate::domain::error::Refusal;
-use crate::domain::id::{KeyId, RunId};
+use crate::domain::id::RunId;
 use crate::registry::Result;
 use crate::store::{Tx, runs};
 
@@ -23,14 +23,14 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub async fn follow(
     State(api): State<Shared>,
-    Principal { actor, .. }: Principal,
+    Principal { credential, .. }: Principal,
     Ids(id): Ids<String>,
 ) -> Answer<impl IntoResponse> {
     let id: RunId = parse_id(&id)?;
     let first = api.read(move |tx| look(tx, id)).await?;
-    let (open, key) = api.open_stream(&actor)?;
+    let open = api.open_stream(credential)?;
     let (out, chunks) = mpsc::channel(1);
-    tokio::spawn(Follower { api, id, key, out }.run(first, open));
+    tokio::spawn(Follower { api, id, credential, out }.run(first, open));
     Ok(answer(chunks))
 }
 
@@ -51,12 +51,12 @@ fn look(tx: &mut dyn Tx, id: RunId) -> Result<Seen> {
 struct Follower {
     api: Shared,
     id: RunId,
-    key: Option<KeyId>,
+    credential: Credential,
     out: mpsc::Sender<Bytes>,
 }
 
 impl Follower {
-    /// Until the run has ended, the reader goes, its key ends, or the process stops.
+    /// Until the run has ended, the reader goes, its key or session ends, or the process stops.
     async fn run(self, first: Seen, _open: Open) {
         let mut stopping = self.api.stopping.clone();
         tokio::select! {
@@ -68,7 +68,7 @@ impl Follower {
 
     async fn follow(&self, mut seen: Seen) -> std::result::Result<(), Ended> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
-        let mut key_check = tokio::time::interval(KEY_CHECK_INTERVAL);
+        let mut credential_check = tokio::time::interval(CREDENTIAL_CHECK_INTERVAL);
         let mut next_look = tokio::time::interval(LOOK_INTERVAL);
         next_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         heartbeat.reset();
@@ -77,7 +77,7 @@ impl Follower {
             tokio::select! {
                 biased;
                 _ = heartbeat.tick() => write(&self.out, ": heartbeat\n\n".to_owned()).await?,
-                _ = key_check.tick() => check_key(&self.api, self.key).await?,
+                _ = credential_check.tick() => check_credential(&self.api, self.credential).await?,
                 _ = next_look.tick() => {
                     let id = self.id;
                     // The database may be away for a while.

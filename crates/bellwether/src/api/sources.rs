@@ -16,6 +16,7 @@ use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, 
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::id::WarehouseId;
 use crate::domain::metric::Metric;
+use crate::domain::person::Person;
 use crate::domain::warehouse::Warehouse;
 use crate::pipeline::QueryError;
 use crate::pipeline::columns::Columns;
@@ -37,6 +38,7 @@ impl Tried for Metric {}
 impl Tried for Collection {}
 impl Tried for Schedule {}
 impl Tried for Team {}
+impl Tried for Person {}
 
 impl Tried for AssignmentSource {
     async fn try_out(&self, api: &Api) -> Result<(), Problem> {

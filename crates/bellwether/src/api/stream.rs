@@ -14,12 +14,11 @@ use super::Shared;
 use super::answer::Answer;
 use super::events::{Pick, gone, log_cursor};
 use super::params::Params;
-use super::streams::{Ended, HEARTBEAT_INTERVAL, KEY_CHECK_INTERVAL, Open, answer, check_key, write};
+use super::streams::{CREDENTIAL_CHECK_INTERVAL, Ended, HEARTBEAT_INTERVAL, Open, answer, check_credential, write};
 use super::views::event::EventView;
-use crate::domain::actor::Principal;
+use crate::domain::actor::{Credential, Principal};
 use crate::domain::error::Refusal;
 use crate::domain::event::Format;
-use crate::domain::id::KeyId;
 use crate::store::event_log::{self, Selection};
 
 const PAGE: u32 = 50;
@@ -41,7 +40,7 @@ pub struct Listing {
 /// Begins behind the header `Last-Event-ID`, else behind `after`, else at the end of the log.
 pub async fn follow(
     State(api): State<Shared>,
-    Principal { actor, .. }: Principal,
+    Principal { credential, .. }: Principal,
     headers: HeaderMap,
     Params(listing): Params<Listing>,
 ) -> Answer<impl IntoResponse> {
@@ -50,7 +49,7 @@ pub async fn follow(
         Some(cursor) => Some(cursor),
         None => log_cursor(&listing.after)?,
     };
-    let (permit, key) = api.open_stream(&actor)?;
+    let permit = api.open_stream(credential)?;
     // Before the end of the log is looked up, so that nothing falls between the two.
     let mut grown = api.registry.hints().follow_log();
     grown.mark_changed();
@@ -63,7 +62,7 @@ pub async fn follow(
     let follower = Follower {
         selection: pick.after(position, PAGE),
         format: listing.format,
-        key,
+        credential,
         grown,
         out,
         looked_at: Duration::ZERO,
@@ -88,7 +87,7 @@ struct Follower {
     api: Shared,
     selection: Selection,
     format: Format,
-    key: Option<KeyId>,
+    credential: Credential,
     grown: watch::Receiver<u64>,
     /// The next page is read when this one is taken.
     out: mpsc::Sender<Bytes>,
@@ -96,7 +95,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// Until the reader goes, its key ends, or the process stops.
+    /// Until the reader goes, its key or session ends, or the process stops.
     async fn run(mut self, _open: Open) {
         let (mut stopping, out) = (self.api.stopping.clone(), self.out.clone());
         tokio::select! {
@@ -108,7 +107,7 @@ impl Follower {
 
     async fn follow(&mut self) -> Result<(), Ended> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT_INTERVAL);
-        let mut key_check = tokio::time::interval(KEY_CHECK_INTERVAL);
+        let mut credential_check = tokio::time::interval(CREDENTIAL_CHECK_INTERVAL);
         // Whoever leaves before the first event can come back to where it began.
         self.beat().await?;
         heartbeat.reset();
@@ -120,7 +119,7 @@ impl Follower {
                     // Whatever became of the hints.
                     self.catch_up().await?;
                 }
-                _ = key_check.tick() => self.check_key().await?,
+                _ = credential_check.tick() => self.check_credential().await?,
                 grown = self.grown.changed() => {
                     grown.map_err(|_| Ended)?;
                     let since = self.api.registry.clock().monotonic().saturating_sub(self.looked_at);
@@ -140,7 +139,7 @@ impl Follower {
     /// Sends all that has come.
     async fn catch_up(&mut self) -> Result<(), Ended> {
         loop {
-            self.check_key().await?;
+            self.check_credential().await?;
             self.looked_at = self.api.registry.clock().monotonic();
             let selection = self.selection.clone();
             let reach = selection.reach();
@@ -173,8 +172,8 @@ impl Follower {
         }
     }
 
-    async fn check_key(&self) -> Result<(), Ended> {
-        check_key(&self.api, self.key).await
+    async fn check_credential(&self) -> Result<(), Ended> {
+        check_credential(&self.api, self.credential).await
     }
 
     async fn write(&self, text: String) -> Result<(), Ended> {

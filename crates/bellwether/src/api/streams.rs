@@ -16,11 +16,10 @@ use super::Shared;
 use super::connection::LONGEST_STALL;
 use super::occupancy::Bounds;
 use super::problem::{Kind, Problem};
-use crate::domain::actor::Actor;
-use crate::domain::id::KeyId;
+use crate::domain::actor::Credential;
 
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-pub const KEY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+pub const CREDENTIAL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The stream was ended, by whichever side.
 pub struct Ended;
@@ -35,10 +34,9 @@ pub fn answer(chunks: mpsc::Receiver<Bytes>) -> impl IntoResponse {
     (headers, Body::new(Chunks(chunks)))
 }
 
-/// A stream ends with its key.
-pub async fn check_key(api: &Shared, key: Option<KeyId>) -> Result<(), Ended> {
-    let Some(key) = key else { return Ok(()) };
-    match api.registry.is_key_in_force(key).await {
+/// A stream ends with the key or the session that it was opened with.
+pub async fn check_credential(api: &Shared, credential: Credential) -> Result<(), Ended> {
+    match api.registry.is_in_force(credential).await {
         Ok(false) => Err(Ended),
         // While the database is away nothing can be sent either.
         Ok(true) | Err(_) => Ok(()),
@@ -54,14 +52,12 @@ pub async fn write(out: &mpsc::Sender<Bytes>, text: String) -> Result<(), Ended>
 }
 
 impl super::Api {
-    /// One more stream, and the key that it ends with.
-    pub fn open_stream(&self, actor: &Actor) -> Result<(Open, Option<KeyId>), Problem> {
-        let key = if let Actor::Key { id, .. } = actor { Some(*id) } else { None };
-        let open = self.streams.open(key).map_err(|most| {
+    /// One more stream of whoever was let in by this.
+    pub fn open_stream(&self, credential: Credential) -> Result<Open, Problem> {
+        self.streams.open(credential).map_err(|most| {
             let detail = format!("{most} streams are open already; close one, or read what it tells by GET");
             Problem::of(Kind::TooManyStreams, detail)
-        })?;
-        Ok((open, key))
+        })
     }
 
     pub fn streams_open(&self) -> usize {
@@ -69,19 +65,19 @@ impl super::Api {
     }
 }
 
-/// The streams that are open, by the key that reads them.
+/// The streams that are open, by what let their readers in.
 pub struct Streams {
     bounds: Bounds,
-    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
+    open: Arc<Mutex<HashMap<Credential, usize>>>,
 }
 
 /// One of them, until it is dropped.
 pub struct Open {
-    open: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
-    key: Option<KeyId>,
+    open: Arc<Mutex<HashMap<Credential, usize>>>,
+    credential: Credential,
 }
 
-fn locked(open: &Mutex<HashMap<Option<KeyId>, usize>>) -> MutexGuard<'_, HashMap<Option<KeyId>, usize>> {
+fn locked(open: &Mutex<HashMap<Credential, usize>>) -> MutexGuard<'_, HashMap<Credential, usize>> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -95,27 +91,27 @@ impl Streams {
     }
 
     /// Refused with how many there may be, of this key or of all.
-    fn open(&self, key: Option<KeyId>) -> Result<Open, usize> {
+    fn open(&self, credential: Credential) -> Result<Open, usize> {
         let mut open = locked(&self.open);
         if open.values().sum::<usize>() >= self.bounds.streams {
             return Err(self.bounds.streams);
         }
-        let own = open.entry(key).or_default();
+        let own = open.entry(credential).or_default();
         if *own >= self.bounds.streams_of_one_key {
             return Err(self.bounds.streams_of_one_key);
         }
         *own += 1;
-        Ok(Open { open: self.open.clone(), key })
+        Ok(Open { open: self.open.clone(), credential })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         let mut open = locked(&self.open);
-        if let Some(own) = open.get_mut(&self.key) {
+        if let Some(own) = open.get_mut(&self.credential) {
             *own -= 1;
             if *own == 0 {
-                open.remove(&self.key);
+                open.remove(&self.credential);
             }
         }
     }

@@ -81,6 +81,9 @@ fn greet(running: &app::Running, key_file: Option<&Path>) {
     if running.public_url() != running.url() {
         let _ = writeln!(output, "It is reached by {}", running.public_url());
     }
+    if let Some(link) = running.login_link() {
+        let _ = writeln!(output, "Log in, once and within ten minutes: {link}");
+    }
     if let (Some(key), Some(file)) = (running.admin_key(), key_file) {
         let _ = writeln!(output, "The first admin key is in {}", file.display());
         if output.is_terminal() {

@@ -167,6 +167,9 @@ typed_ids! {
     GroupId = "grp";
     ScheduleId = "sch";
     TeamId = "team";
+    PersonId = "per";
+    LoginLinkId = "ll";
+    SessionId = "ses";
 }
 
 /// How many low bits of a change's delivery tell its lane.

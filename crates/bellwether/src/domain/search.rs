@@ -60,7 +60,8 @@ impl Search {
     pub fn parse(name: &str, typed: &str) -> Result<Self, Refusal> {
         let beginnings: BTreeSet<_> = words_of(typed).take(MOST_WANTED + 1).collect();
         if beginnings.is_empty() || beginnings.len() > MOST_WANTED {
-            let message = format!("'{typed}' was given; from 1 to {MOST_WANTED} words are allowed, of letters or digits");
+            let message =
+                format!("'{typed}' was given; from 1 to {MOST_WANTED} words are allowed, of letters or digits");
             return Err(Refusal::invalid(name, message));
         }
         Ok(Self { beginnings, whole: BTreeSet::new() })
@@ -99,7 +100,9 @@ mod tests {
     #[test]
     fn what_has_a_word_for_each_beginning_is_found() {
         assert_eq!(Words::of(["Checkout-CTA", "Größer, checkout!"]).as_text(), " checkout cta größer ");
-        for (typed, found) in [("check", true), ("CTA checkout", true), ("checkout-cta", true), ("eckout", false), ("check x", false)] {
+        for (typed, found) in
+            [("check", true), ("CTA checkout", true), ("checkout-cta", true), ("eckout", false), ("check x", false)]
+        {
             assert_eq!(finds(typed, "the checkout-cta"), found, "{typed}");
         }
         assert!(Search::parse("q", " - ").is_err() && Search::parse("q", "a b c d e f g h i j k").is_err());

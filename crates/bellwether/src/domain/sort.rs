@@ -50,7 +50,10 @@ impl FromStr for Sort {
         let found = ALL.iter().find(|(known, _)| *known == word);
         found.map(|(_, by)| Self { by: *by, is_descending }).ok_or_else(|| {
             let allowed: Vec<_> = ALL.iter().map(|(word, _)| *word).collect();
-            format!("'{text}' was given; {} are allowed, or one of them behind '-', to turn it round", allowed.join(", "))
+            format!(
+                "'{text}' was given; {} are allowed, or one of them behind '-', to turn it round",
+                allowed.join(", ")
+            )
         })
     }
 }
@@ -95,11 +98,7 @@ impl Place {
     }
 
     /// Of what a page of the same list gave; `id` reads an id of its kind.
-    pub fn parse(
-        cursor: &str,
-        sort: Sort,
-        id: impl Fn(&str) -> Option<SortValue>,
-    ) -> Result<Option<Self>, Refusal> {
+    pub fn parse(cursor: &str, sort: Sort, id: impl Fn(&str) -> Option<SortValue>) -> Result<Option<Self>, Refusal> {
         if cursor.is_empty() {
             return Ok(None);
         }

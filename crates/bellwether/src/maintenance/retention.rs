@@ -29,6 +29,9 @@ async fn prune_again_and_again(registry: &Registry, keep: Duration) {
             Ok(count) => tracing::info!(count, "old deliveries and events were removed"),
             Err(error) => tracing::warn!(%error, "old deliveries and events cannot be removed yet; trying again"),
         }
+        if let Err(error) = registry.prune_sessions().await {
+            tracing::warn!(%error, "expired sessions cannot be removed yet; trying again");
+        }
         registry.clock().sleep(INTERVAL).await;
     }
 }

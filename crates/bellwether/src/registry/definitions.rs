@@ -42,6 +42,9 @@ pub trait Defined: Stored + Validate {
         None
     }
 
+    /// What is to be forgotten once one was edited or removed.
+    fn changed(_completion: &Completion<'_>, _tx: &mut dyn Tx) {}
+
     /// What follows from an edit, in the same transaction.
     fn carry_through(&self, _context: &Completion<'_>, _tx: &mut dyn Tx, _id: Self::Id) -> Result<()> {
         Ok(())
@@ -50,7 +53,7 @@ pub trait Defined: Stored + Validate {
 
 /// What completing a definition, or carrying through an edit of it, may need.
 pub struct Completion<'a> {
-    context: &'a Context,
+    pub(super) context: &'a Context,
 }
 
 impl Registry {
@@ -101,6 +104,7 @@ impl Registry {
             definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
             note_change(tx, &after, &actor, "edited", changes)?;
             after.body.carry_through(&Completion { context }, tx, id)?;
+            D::changed(&Completion { context }, tx);
             Ok(Effect { value: after, is_changed: true })
         })
         .await
@@ -153,6 +157,7 @@ impl Registry {
                 StoreError::Reference(_) => refuse_in_use(D::KIND, before.body.name(), &[]),
                 other => other.into(),
             })?;
+            D::changed(&Completion { context }, tx);
             let changes = changes_between(Some(&before.body), None);
             let now = context.setup.clock.now();
             let gone = Definition { version: before.version + 1, updated_at: now, ..before };
@@ -172,7 +177,7 @@ fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
 }
 
 /// Writes what was done into the history of a definition, as it is after it.
-fn note_change<D: Defined>(
+pub(super) fn note_change<D: Defined>(
     tx: &mut dyn Tx,
     definition: &Definition<D>,
     actor: &Actor,
@@ -191,7 +196,7 @@ fn note_change<D: Defined>(
 }
 
 /// What differs, field by field; `None` before it was there, and after.
-fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
+pub(super) fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
     let fields = |of: Option<&D>| match of.map(serde_json::to_value) {
         Some(Ok(Value::Object(fields))) => fields,
         _ => Map::new(),

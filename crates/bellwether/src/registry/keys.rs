@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{Registry, Result};
+use crate::domain::actor::Actor;
+use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
+use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, FieldErrors, Refusal};
 use crate::domain::id::KeyId;
 use crate::domain::key::{self, ApiKey, PresentedKey, Role};
-use crate::store::{Tx, keys};
+use crate::store::{Tx, changes, keys};
 
 /// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
@@ -25,7 +30,13 @@ pub struct IssuedKey {
 }
 
 impl Registry {
-    pub async fn issue_key(&self, name: String, role: Role, expires_at: Option<Timestamp>) -> Result<IssuedKey> {
+    pub async fn issue_key(
+        &self,
+        actor: Actor,
+        name: String,
+        role: Role,
+        expires_at: Option<Timestamp>,
+    ) -> Result<IssuedKey> {
         let now = self.clock().now();
         let mut errors = FieldErrors::default();
         errors.name("name", &name);
@@ -37,7 +48,11 @@ impl Registry {
         let (text, hash) = key::issue(id, self.ids().secret_bytes());
         let key = ApiKey { id, name, role, hash, created_at: now, expires_at, last_used_at: None };
         let stored = key.clone();
-        self.command(move |_, tx| Ok(keys::insert(tx, &stored)?)).await?;
+        self.command(move |_, tx| {
+            keys::insert(tx, &stored)?;
+            note_change(tx, &stored, 1, "created", &actor, now)
+        })
+        .await?;
         Ok(IssuedKey { key, text })
     }
 
@@ -86,12 +101,15 @@ impl Registry {
             }
             // The operator may bring back one that was there before, and was revoked or has expired.
             keys::put(tx, &key)?;
+            let before = changes::list_of_definition(tx, &key.id.to_string(), 0, 100)?;
+            let number = before.last().map_or(1, |last| last.revision + 1);
+            note_change(tx, &key, number, "created", &Actor::System, key.created_at)?;
             Ok(true)
         })
         .await
     }
 
-    pub async fn revoke_key(&self, id: KeyId) -> Result<()> {
+    pub async fn revoke_key(&self, actor: Actor, id: KeyId) -> Result<()> {
         self.command(move |context, tx| {
             keys::lock_admins(tx)?;
             let key = keys::get(tx, id)?.ok_or_else(|| Refusal::not_found("key", id))?;
@@ -103,7 +121,9 @@ impl Registry {
             {
                 return Err(refuse_last().into());
             }
-            Ok(())
+            let before = changes::list_of_definition(tx, &id.to_string(), 0, 100)?;
+            let number = before.last().map_or(1, |last| last.revision + 1);
+            note_change(tx, &key, number, "revoked", &actor, now)
         })
         .await?;
         self.known_keys().clear();
@@ -161,6 +181,28 @@ impl Registry {
     fn known_keys(&self) -> std::sync::MutexGuard<'_, KnownKeys> {
         self.context.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes what was done to a key into its history, which the audit trail tells. Its text stands nowhere.
+fn note_change(tx: &mut dyn Tx, key: &ApiKey, number: i64, action: &str, actor: &Actor, now: Timestamp) -> Result<()> {
+    let is_made = action == "created";
+    let change = |field: &str, value: serde_json::Value| {
+        let (from, to) = if is_made { (json!(null), value) } else { (value, json!(null)) };
+        FieldChange { field: field.to_owned(), from, to }
+    };
+    let change = Change {
+        revision: number,
+        action: action.to_owned(),
+        actor: actor.clone(),
+        occurred_at: now,
+        changes: vec![
+            change("name", json!(key.name)),
+            change("role", json!(key.role)),
+            change("expires_at", json!(key.expires_at)),
+        ],
+        reason: String::new(),
+    };
+    Ok(changes::insert_of_definition(tx, &key.id.to_string(), &change)?)
 }
 
 fn is_use_due(key: &ApiKey, now: Timestamp) -> bool {

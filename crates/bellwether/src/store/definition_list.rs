@@ -39,9 +39,11 @@ pub fn list<D: Stored>(
 ) -> Result<Found<Definition<D>>, StoreError> {
     let mut conditions: Vec<_> = filter.search.iter().flat_map(|search| listed::<D>().searching(search)).collect();
     let refers = filter.refers.iter();
-    conditions.extend(refers.map(|(column, value)| {
-        Condition::tested(Part::new(format!("e.{column} = $1"), std::slice::from_ref(value)))
-    }));
+    conditions.extend(
+        refers.map(|(column, value)| {
+            Condition::tested(Part::new(format!("e.{column} = $1"), std::slice::from_ref(value)))
+        }),
+    );
     let wanted = Wanted { sort, after, limit, since: None, with_archived: false, conditions };
     listed::<D>().page(tx, &wanted, decode, |_| true)
 }

@@ -16,9 +16,11 @@ use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::id::{
-    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, ScheduleId, TeamId, WarehouseId,
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, PersonId, ScheduleId, TeamId,
+    WarehouseId,
 };
 use crate::domain::metric::Metric;
+use crate::domain::person::Person;
 use crate::domain::sort::sort_name;
 use crate::domain::warehouse::Warehouse;
 use crate::params;
@@ -229,6 +231,16 @@ impl Stored for Team {
 
     fn texts(&self) -> Vec<&str> {
         vec![&self.name, &self.description]
+    }
+}
+
+/// Their links and sessions go with them.
+impl Stored for Person {
+    type Id = PersonId;
+    const TABLE: &'static str = "people";
+
+    fn name(&self) -> &str {
+        &self.name
     }
 }
 

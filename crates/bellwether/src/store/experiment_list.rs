@@ -74,7 +74,8 @@ impl Filter {
             let is_one = format!("status IN ({})", places.join(", "));
             let statuses: Vec<_> = self.statuses.iter().map(|status| Value::from(status.as_str())).collect();
             let among = format!("SELECT id FROM experiments WHERE deleted_at IS NULL AND {is_one}");
-            conditions.push(Condition::indexed(Part::new(format!("e.{is_one}"), &statuses), Part::new(among, &statuses)));
+            conditions
+                .push(Condition::indexed(Part::new(format!("e.{is_one}"), &statuses), Part::new(among, &statuses)));
         }
         let refers = |column: &str, id: Value| {
             let among = format!("SELECT id FROM experiments WHERE {column} = $1");
@@ -89,9 +90,8 @@ impl Filter {
             let among = "SELECT experiment_id AS id FROM experiment_metrics WHERE metric_id = $1";
             Condition::indexed(Part::new(test, params![id]), Part::new(among, params![id]))
         }));
-        let not_before = |column: &str, at: Timestamp| {
-            Condition::tested(Part::new(format!("e.{column} >= $1"), params![at]))
-        };
+        let not_before =
+            |column: &str, at: Timestamp| Condition::tested(Part::new(format!("e.{column} >= $1"), params![at]));
         conditions.extend(self.created_since.map(|at| not_before("created_at", at)));
         conditions.extend(self.updated_since.map(|at| not_before("updated_at", at)));
         conditions
@@ -109,9 +109,8 @@ impl Filter {
 /// Fills in what the next experiments behind `after` are found and sorted by, and tells the last of them.
 pub fn index(tx: &mut dyn Tx, after: ExperimentId, limit: u32) -> Result<Option<ExperimentId>, StoreError> {
     let lock = tx.dialect().for_update();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2{lock}"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM experiments WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2{lock}");
     let found = query_as(tx, "experiments", &sql, params![after, limit], decode)?;
     for experiment in &found {
         let (id, configuration) = (experiment.id, &experiment.configuration);

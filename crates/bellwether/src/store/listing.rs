@@ -198,7 +198,10 @@ impl Listed {
     fn of_few(&self, page: &Wanted, among: &Part, after: Option<&Place>, count: u32) -> Statement {
         let column = column(page.sort.by);
         let mut it = Statement::default();
-        it.push(&format!("SELECT {}, 1 AS is_met FROM (SELECT DISTINCT id FROM (", self.selected(&format!("e.{column}"), "e.id")));
+        it.push(&format!(
+            "SELECT {}, 1 AS is_met FROM (SELECT DISTINCT id FROM (",
+            self.selected(&format!("e.{column}"), "e.id")
+        ));
         // The order of a cross join is the one that SQLite keeps.
         it.push_part(among).push(&format!(") AS those) AS few CROSS JOIN {} e WHERE e.id = few.id", self.table));
         if self.is_put_away {
@@ -229,7 +232,9 @@ impl Listed {
         for (i, archived) in sides.iter().enumerate() {
             it.push(if i == 0 { "" } else { " UNION ALL " });
             it.push(&format!("SELECT * FROM (SELECT id, {column} AS place FROM {} WHERE ", self.table));
-            it.push(&archived.map_or("1 = 1".to_owned(), |side| format!("deleted_at IS NULL AND is_archived = {side}")));
+            it.push(
+                &archived.map_or("1 = 1".to_owned(), |side| format!("deleted_at IS NULL AND is_archived = {side}")),
+            );
             push_range(&mut it, page, column, "id", after);
             push_order(&mut it, page.sort, column, "id");
             it.push(&format!(" LIMIT {count}) AS side"));

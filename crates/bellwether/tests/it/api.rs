@@ -21,6 +21,7 @@ mod locks;
 mod log;
 mod metrics;
 mod outcomes;
+mod people;
 mod recoveries;
 mod refusals;
 mod restart;

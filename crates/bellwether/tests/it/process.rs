@@ -185,3 +185,42 @@ fn a_backup_made_while_the_server_runs_can_be_put_back() {
     process.signal("TERM");
     process.ended();
 }
+
+/// Links are made beside the running server, and let in there.
+#[test]
+fn links_are_made_beside_a_running_server() {
+    let process = Process::start();
+    let data = process.folder.path().join("data");
+    let (is_success, said) = bellwether(&["invite", "Ada", "--role", "write"], &data);
+    assert!(is_success, "{said}");
+    let token = said.split_once("/login?token=").unwrap().1.split_whitespace().next().unwrap();
+    let post = |token: &str| {
+        let form = format!("token={token}");
+        let mut request = TcpStream::connect(&process.address).unwrap();
+        let head = format!(
+            "POST /login HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\nconnection: close\r\n\
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+            form.len(),
+            address = process.address,
+        );
+        request.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        request.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let answer = post(token);
+    assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+    assert!(post(token).starts_with("HTTP/1.1 401"), "once");
+    let (is_success, said) = bellwether(&["invite", "Ada", "--role", "read"], &data);
+    assert!(!is_success && said.contains("there is a person named 'Ada' already"), "{said}");
+    let (is_success, said) = bellwether(&["login-link", "Bob"], &data);
+    assert!(!is_success && said.contains("there are: admin, Ada"), "{said}");
+    let (is_success, said) = bellwether(&["login-link"], &data);
+    assert!(is_success && said.contains("It lets admin in, once"), "{said}");
+    let nowhere = tempfile::tempdir().unwrap();
+    let (is_success, said) = bellwether(&["login-link"], nowhere.path());
+    assert!(!is_success && said.contains("--data"), "{said}");
+    process.signal("TERM");
+    let (_, log) = process.ended();
+    assert!(!log.contains(token), "no link stands in the log");
+}

@@ -219,7 +219,10 @@ ids_as_text!(
     CollectionId,
     GroupId,
     ScheduleId,
-    TeamId
+    TeamId,
+    PersonId,
+    LoginLinkId,
+    SessionId
 );
 
 macro_rules! ids_as_bytes {

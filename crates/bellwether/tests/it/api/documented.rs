@@ -105,8 +105,9 @@ fn role(method: &Method, path: &str) -> &'static str {
     let resource = format!("`{}`", path.trim_start_matches('/').split('/').next().unwrap());
     let is_excepted = row("read").contains(&resource) || row("read").contains(&format!("`{path}`"));
     let is_read = *method == Method::GET && !is_excepted;
+    let is_own = row("read").contains(&format!("{method} `{path}`"));
     match () {
-        () if is_read => "read",
+        () if is_read || is_own => "read",
         () if row("write").contains(&format!("`{path}`")) => "write",
         () if row("admin").contains(&resource) => "admin",
         () => "write",

@@ -78,6 +78,7 @@ impl Stage {
             ("collection", definitions.collection.clone()),
             ("schedule", schedule),
             ("facts", facts_id),
+            ("team", server.make("/teams", json!({"name": "growth"})).await),
         ]);
         Self { server, clock, definitions, names, made: 0 }
     }

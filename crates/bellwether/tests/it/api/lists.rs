@@ -2,10 +2,11 @@
 
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
+use http::Method;
 use serde_json::{Value, json};
 
 use super::items;
-use crate::server::{Definitions, Server, draft};
+use crate::server::{ADMIN_KEY, Definitions, Server, draft};
 
 fn keys(page: &Value) -> Vec<&str> {
     items(page).iter().map(|item| item["key"].as_str().unwrap()).collect()
@@ -13,7 +14,8 @@ fn keys(page: &Value) -> Vec<&str> {
 
 async fn experiments_are_found_by_what_they_say(database: Database) {
     let server = Server::start(&database).await;
-    for (key, name, owner) in [("checkout-cta", "Zebra", "Ada"), ("search", "apple", "Bob"), ("basket", "Mango", "Ada")] {
+    for (key, name, owner) in [("checkout-cta", "Zebra", "Ada"), ("search", "apple", "Bob"), ("basket", "Mango", "Ada")]
+    {
         let mut body = draft(key);
         (body["name"], body["owner"]) = (name.into(), owner.into());
         server.experiment(body).await;
@@ -71,7 +73,7 @@ async fn what_a_list_cannot_be_asked_for_is_refused_by_name(database: Database) 
         ("/metrics?warehouse_id=wh_00000000000000000000000000", "warehouse_id", "entity_id, team_id"),
         ("/entities?after=met_00000000000000000000000000", "after", "sort=id"),
     ] {
-        let refused = server.request("GET", path).await.expect(422);
+        let refused = server.call_as(ADMIN_KEY, Method::GET, path, Value::Null).await.expect(422);
         let error = &refused["errors"][0];
         assert_eq!(error["field"], field, "{path}: {refused}");
         assert!(error["message"].as_str().unwrap().contains(said), "{path}: {refused}");

@@ -31,7 +31,9 @@ async fn damaged_rows_are_named(database: Database) {
     let row = id.to_string();
     let error = read(&db, move |tx| experiments::get(tx, id)).await.unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
-    let error = read(&db, |tx| experiment_list::list(tx, &Default::default(), Sort::by(SortBy::Id), None, 10)).await.unwrap_err();
+    let error = read(&db, |tx| experiment_list::list(tx, &Default::default(), Sort::by(SortBy::Id), None, 10))
+        .await
+        .unwrap_err();
     assert_corrupt(error, ("experiments", "configuration", &row));
 
     by_hand(&db, "UPDATE changes SET actor = 'nobody'").await;
@@ -40,7 +42,9 @@ async fn damaged_rows_are_named(database: Database) {
 
     by_hand(&db, "UPDATE entities SET body = '{\"nom\":\"user\"}'").await;
     let error =
-        read(&db, |tx| definition_list::list::<Entity>(tx, &Default::default(), Sort::by(SortBy::Id), None, 10)).await.unwrap_err();
+        read(&db, |tx| definition_list::list::<Entity>(tx, &Default::default(), Sort::by(SortBy::Id), None, 10))
+            .await
+            .unwrap_err();
     let entity = bellwether::domain::id::EntityId::of(1).to_string();
     assert_corrupt(error, ("entities", "body", &entity));
 

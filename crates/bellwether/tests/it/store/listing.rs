@@ -112,9 +112,11 @@ fn filters() -> Vec<(&'static str, Filter, fn(&Experiment) -> bool)> {
         ("a metric", Filter { metric_id: Some(MetricId::of(20)), ..Filter::default() }, |found| {
             !found.configuration.is_archived && (found.id - 1) % 6 == 1
         }),
-        ("since", Filter { created_since: Some(at(8000)), updated_since: Some(at(100_900)), ..Filter::default() }, |found| {
-            !found.configuration.is_archived && found.created_at >= at(8000) && found.updated_at >= at(100_900)
-        }),
+        (
+            "since",
+            Filter { created_since: Some(at(8000)), updated_since: Some(at(100_900)), ..Filter::default() },
+            |found| !found.configuration.is_archived && found.created_at >= at(8000) && found.updated_at >= at(100_900),
+        ),
     ]
 }
 

@@ -1,0 +1,57 @@
+-- People who use the console, and how they are let in. Only hashes of what lets them in are kept.
+CREATE TABLE people (
+    id         TEXT NOT NULL PRIMARY KEY,
+    number     INTEGER NOT NULL DEFAULT 0,
+    name       TEXT NOT NULL UNIQUE,
+    body       TEXT NOT NULL,
+    version    INTEGER NOT NULL CHECK (version >= 1),
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    sort_name  TEXT NOT NULL DEFAULT '',
+    words      TEXT NOT NULL DEFAULT ''
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX people_by_name ON people (sort_name, id);
+CREATE INDEX people_by_created_at ON people (created_at, id);
+CREATE INDEX people_by_updated_at ON people (updated_at, id);
+
+CREATE TABLE login_links (
+    id         TEXT NOT NULL PRIMARY KEY,
+    person_id  TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    hash       BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX login_links_person ON login_links (person_id);
+CREATE INDEX login_links_expiry ON login_links (expires_at);
+
+CREATE TABLE sessions (
+    id           TEXT NOT NULL PRIMARY KEY,
+    person_id    TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+    hash         BLOB NOT NULL,
+    client       TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_person ON sessions (person_id, id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+-- What was changed is listed in order of time, whatever it was.
+CREATE INDEX changes_by_time ON changes (occurred_at, experiment_id, revision);
+CREATE INDEX definition_changes_by_time ON definition_changes (occurred_at, definition_id, version);
+CREATE INDEX endpoint_changes_by_time ON endpoint_changes (occurred_at, id);
+
+-- Requests that were carried out under a key of the client's choice, with what was answered (sealed), to be answered so again.
+CREATE TABLE idempotency_keys (
+    holder     TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    request    BLOB NOT NULL,
+    answer     BLOB,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (holder, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);

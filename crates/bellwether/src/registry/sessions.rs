@@ -1,0 +1,188 @@
+//! How people are let in: login links that are used once, and the sessions that they begin.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::definitions::note_change;
+use super::{Completion, Defined, Registry, Result};
+use crate::domain::actor::{Actor, Credential, Principal};
+use crate::domain::error::Refusal;
+use crate::domain::id::{LoginLinkId, PersonId, SessionId};
+use crate::domain::key::Role;
+use crate::domain::person::Person;
+use crate::domain::session::{self, LONGEST_REST, LoginLink, PresentedSession, Session};
+use crate::store::definitions::{self, Definition};
+use crate::store::{Tx, sessions};
+
+/// How long a session is taken for in force without a look at the database. What ends one here is seen at once.
+const REMEMBERED_FOR: Duration = Duration::from_secs(1);
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
+
+/// Sessions that were looked up lately, with when.
+pub type KnownSessions = Arc<Mutex<HashMap<SessionId, (Duration, Known)>>>;
+
+/// A session, and whose it is.
+#[derive(Debug, Clone)]
+pub struct Known {
+    session: Session,
+    person: Person,
+}
+
+/// The person that a new installation has.
+const FIRST_PERSON: &str = "admin";
+
+impl Registry {
+    /// A link that lets a person in once, and its text.
+    pub async fn make_login_link(&self, person: PersonId, minutes: u32) -> Result<(LoginLink, String)> {
+        let (id, secret) = (LoginLinkId::of(self.ids().next()), self.ids().secret_bytes());
+        let (link, text) = LoginLink::make(id, person, secret, self.clock().now(), minutes)?;
+        let stored = link.clone();
+        self.command(move |_, tx| {
+            definitions::get::<Person>(tx, person)?.ok_or_else(|| Refusal::not_found(Person::KIND, person))?;
+            Ok(sessions::insert_link(tx, &stored)?)
+        })
+        .await?;
+        Ok((link, text))
+    }
+
+    /// The person whom a new installation lets in first, where there is nobody yet.
+    pub async fn first_person(&self) -> Result<Option<PersonId>> {
+        let person = Person { name: FIRST_PERSON.to_owned(), role: Role::Admin };
+        self.command(move |context, tx| {
+            if !definitions::all::<Person>(tx)?.is_empty() {
+                return Ok(None);
+            }
+            let (now, id) = (context.setup.clock.now(), PersonId::of(context.setup.ids.next()));
+            let number = definitions::next_number::<Person>(tx)?;
+            let made = Definition { id, number, body: person.clone(), version: 1, created_at: now, updated_at: now };
+            definitions::insert(tx, &made)?;
+            note_change(
+                tx,
+                &made,
+                &Actor::System,
+                "created",
+                super::definitions::changes_between(None, Some(&made.body)),
+            )?;
+            Ok(Some(id))
+        })
+        .await
+    }
+
+    /// Uses a link up and begins a session: itself, and its text. `None`: the link is not in force, or was used.
+    pub async fn log_in(&self, text: &str, client: &str) -> Result<Option<(Session, String)>> {
+        let Some(presented) = session::parse_link(text) else { return Ok(None) };
+        let presented = Arc::new(presented);
+        let (id, secret, client) = (SessionId::of(self.ids().next()), self.ids().secret_bytes(), client.to_owned());
+        self.command(move |context, tx| {
+            let now = context.setup.clock.now();
+            let link = sessions::link(tx, presented.id)?.filter(|link| link.admits(&presented, now));
+            let Some(link) = link else { return Ok(None) };
+            if !sessions::use_up_link(tx, link.id)? {
+                return Ok(None);
+            }
+            let (session, text) = Session::begin(id, link.person_id, secret, &client, now);
+            sessions::insert(tx, &session)?;
+            Ok(Some((session, text)))
+        })
+        .await
+    }
+
+    /// Who shows this text of a session, if it is in force. Its use is noted once a minute at most.
+    pub async fn authenticate_session(&self, text: &str) -> Result<Option<Principal>> {
+        let Some(presented) = session::parse_session(text) else { return Ok(None) };
+        let known = match self.remembered_session(presented.id) {
+            Some(known) => Some(known),
+            None => self.look_up_session(presented.id).await?,
+        };
+        Ok(known.and_then(|known| self.admit(known, &presented)))
+    }
+
+    fn admit(&self, Known { session, person }: Known, presented: &PresentedSession) -> Option<Principal> {
+        let now = self.clock().now();
+        if !session.admits(presented, now) {
+            return None;
+        }
+        if now.since(session.last_used_at) >= USE_NOTED_EVERY {
+            let (db, id) = (self.db().clone(), session.id);
+            // No request waits for this, and none fails by it.
+            tokio::spawn(async move { db.write_outcomes(move |tx| sessions::note_use(tx, id, now)).await.ok() });
+        }
+        let actor = Actor::Person { id: session.person_id, name: person.name };
+        Some(Principal { actor, role: person.role, credential: Credential::Session(session.id) })
+    }
+
+    /// Whether whoever was let in by this earlier would be let in now.
+    pub async fn is_in_force(&self, credential: Credential) -> Result<bool> {
+        match credential {
+            Credential::Key(id) => self.is_key_in_force(id).await,
+            Credential::Session(id) => {
+                let known = match self.remembered_session(id) {
+                    Some(known) => Some(known),
+                    None => self.look_up_session(id).await?,
+                };
+                let now = self.clock().now();
+                Ok(known.is_some_and(|known| known.session.is_in_force(now)))
+            }
+        }
+    }
+
+    /// Whoever ends another's session must be an admin.
+    pub async fn end_session(&self, by: &Principal, id: SessionId) -> Result<()> {
+        let by = by.clone();
+        self.command(move |_, tx| {
+            let not_found = || Refusal::not_found("session", id);
+            let session = sessions::get(tx, id)?.ok_or_else(not_found)?;
+            let is_own = matches!(&by.actor, Actor::Person { id, .. } if *id == session.person_id);
+            if !is_own && by.role < Role::Admin {
+                return Err(not_found().into());
+            }
+            sessions::delete(tx, id)?;
+            Ok(())
+        })
+        .await?;
+        self.known_sessions().clear();
+        Ok(())
+    }
+
+    /// Removes what nobody can use any more.
+    pub async fn prune_sessions(&self) -> Result<()> {
+        let now = self.clock().now();
+        Ok(self.db().write_outcomes(move |tx| sessions::prune(tx, now, now.minus(LONGEST_REST))).await?)
+    }
+
+    async fn look_up_session(&self, id: SessionId) -> Result<Option<Known>> {
+        let looked_up_at = self.clock().monotonic();
+        let look = move |tx: &mut dyn Tx| {
+            let Some(session) = sessions::get(tx, id)? else { return Ok(None) };
+            let person = definitions::get::<Person>(tx, session.person_id)?;
+            Ok(person.map(|person| Known { session, person: person.body }))
+        };
+        let known: Result<Option<Known>> = self.db().read(look).await;
+        let known = known?;
+        if let Some(known) = &known {
+            self.known_sessions().insert(id, (looked_up_at, known.clone()));
+        }
+        Ok(known)
+    }
+
+    fn remembered_session(&self, id: SessionId) -> Option<Known> {
+        let now = self.clock().monotonic();
+        let known = self.known_sessions().get(&id).cloned();
+        known.filter(|(at, _)| now.saturating_sub(*at) < REMEMBERED_FOR).map(|(_, known)| known)
+    }
+
+    fn known_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, (Duration, Known)>> {
+        self.context.known_sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Defined for Person {
+    const KIND: &'static str = "person";
+
+    /// What they may do now, their sessions may do now.
+    fn changed(completion: &Completion<'_>, tx: &mut dyn Tx) {
+        let known = completion.context.known_sessions.clone();
+        tx.after_commit(Box::new(move || known.lock().unwrap_or_else(PoisonError::into_inner).clear()));
+    }
+}
