@@ -1,24 +1,13 @@
 //! The lists of definitions, all kinds alike: what they may be filtered by, and how their words are kept.
 
-use super::definitions::{self, COLUMNS, Definition, Stored, decode};
-use super::engine::rows::Rows;
+use super::definitions::{self, COLUMNS, Definition, Stored, WORDS, decode, index_words};
 use super::listing::{Condition, Found, Listed, Part, Wanted};
-use super::{StoreError, Tx, Value, query_one};
-use crate::domain::search::{Search, Words};
+use super::{StoreError, Tx, Value};
+use crate::domain::search::Search;
 use crate::domain::sort::{Place, Sort, sort_name};
 
-static ROWS_OF_WORDS: Rows<2> =
-    Rows::into("definition_words", [("word", "TEXT"), ("definition_id", "TEXT")], "ON CONFLICT DO NOTHING");
-
 const fn listed<D: Stored>() -> Listed {
-    Listed {
-        table: D::TABLE,
-        columns: COLUMNS,
-        words: "definition_words",
-        of_word: "definition_id",
-        rows_of_words: &ROWS_OF_WORDS,
-        is_put_away: false,
-    }
+    Listed { table: D::TABLE, columns: COLUMNS, words: &WORDS, is_put_away: false }
 }
 
 /// Which definitions are wanted.
@@ -46,19 +35,6 @@ pub fn list<D: Stored>(
     );
     let wanted = Wanted { sort, after, limit, since: None, with_archived: false, conditions };
     listed::<D>().page(tx, &wanted, decode, |_| true)
-}
-
-/// Writes by which words a definition is found, which is in its table; `None`: by none any more.
-pub(super) fn index_words<D: Stored>(tx: &mut dyn Tx, id: D::Id, body: Option<&D>) -> Result<(), StoreError> {
-    let sql = format!("SELECT id, words FROM {} WHERE id = $1", D::TABLE);
-    let before = query_one(tx, D::TABLE, &sql, &[id.into()], |row| Ok(Words::of([row.text("words")?])))?;
-    let (before, after) = (before.unwrap_or_default(), body.map(|body| Words::of(body.texts())).unwrap_or_default());
-    if before == after {
-        return Ok(());
-    }
-    listed::<D>().index_words(tx, &id.into(), &before, &after)?;
-    let sql = format!("UPDATE {} SET words = $2 WHERE id = $1", D::TABLE);
-    tx.execute(&sql, &[id.into(), after.as_text().into()]).map(drop)
 }
 
 /// Fills in what all definitions of a kind are found and sorted by.

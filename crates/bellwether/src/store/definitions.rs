@@ -8,9 +8,10 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::definition_list::index_words;
+use super::engine::rows::Rows;
 use super::engine::tolerant::Kept;
 use super::engine::value::{to_json, to_kept_json};
+use super::listing::WordIndex;
 use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one, settings};
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
@@ -21,6 +22,7 @@ use crate::domain::id::{
 };
 use crate::domain::metric::Metric;
 use crate::domain::person::Person;
+use crate::domain::search::Words;
 use crate::domain::sort::sort_name;
 use crate::domain::warehouse::Warehouse;
 use crate::params;
@@ -70,6 +72,13 @@ pub struct Definition<D: Stored> {
 }
 
 pub(super) const COLUMNS: &str = "id, number, body, version, created_at, updated_at";
+
+/// By what they are found, all kinds together.
+pub(super) static WORDS: WordIndex = WordIndex {
+    table: "definition_words",
+    of_word: "definition_id",
+    rows: Rows::into("definition_words", [("word", "TEXT"), ("definition_id", "TEXT")], "ON CONFLICT DO NOTHING"),
+};
 
 pub(super) fn decode<D: Stored>(row: &Row) -> Result<Definition<D>, StoreError> {
     decode_kept(row).map(|(definition, _)| definition)
@@ -151,6 +160,19 @@ pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError>
     D::delete_parts(tx, id)?;
     index_words::<D>(tx, id, None)?;
     Ok(tx.execute(&format!("DELETE FROM {} WHERE id = $1", D::TABLE), &[id.into()])? == 1)
+}
+
+/// Writes by which words a definition is found, which is in its table; `None`: by none any more.
+pub(super) fn index_words<D: Stored>(tx: &mut dyn Tx, id: D::Id, body: Option<&D>) -> Result<(), StoreError> {
+    let sql = format!("SELECT id, words FROM {} WHERE id = $1", D::TABLE);
+    let before = query_one(tx, D::TABLE, &sql, &[id.into()], |row| Ok(Words::of([row.text("words")?])))?;
+    let (before, after) = (before.unwrap_or_default(), body.map(|body| Words::of(body.texts())).unwrap_or_default());
+    if before == after {
+        return Ok(());
+    }
+    WORDS.write(tx, &id.into(), &before, &after)?;
+    let sql = format!("UPDATE {} SET words = $2 WHERE id = $1", D::TABLE);
+    tx.execute(&sql, &[id.into(), after.as_text().into()]).map(drop)
 }
 
 /// The next number of this kind.

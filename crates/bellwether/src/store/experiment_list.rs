@@ -1,7 +1,6 @@
 //! The list of experiments: what it may be filtered by, and how its words are kept.
 
-use super::engine::rows::Rows;
-use super::experiments::{COLUMNS, decode};
+use super::experiments::{COLUMNS, WORDS, decode, index_words};
 use super::listing::{Condition, Found, Listed, Part, Wanted};
 use super::{StoreError, Tx, Value, query_as};
 use crate::domain::clock::Timestamp;
@@ -13,17 +12,7 @@ use crate::domain::sort::{Place, Sort, SortBy, sort_name};
 use crate::domain::status::Status;
 use crate::params;
 
-static ROWS_OF_WORDS: Rows<2> =
-    Rows::into("experiment_words", [("word", "TEXT"), ("experiment_id", "BIGINT")], "ON CONFLICT DO NOTHING");
-
-pub static LISTED: Listed = Listed {
-    table: "experiments",
-    columns: COLUMNS,
-    words: "experiment_words",
-    of_word: "experiment_id",
-    rows_of_words: &ROWS_OF_WORDS,
-    is_put_away: true,
-};
+static LISTED: Listed = Listed { table: "experiments", columns: COLUMNS, words: &WORDS, is_put_away: true };
 
 /// Which experiments are wanted; what is `None` or empty leaves all.
 #[derive(Debug, Clone, Default)]
@@ -119,7 +108,7 @@ pub fn index(tx: &mut dyn Tx, after: ExperimentId, limit: u32) -> Result<Option<
             "UPDATE experiments SET sort_name = $2, words = $3 WHERE id = $1",
             params![id, sort_name(&configuration.name), words.as_text()],
         )?;
-        LISTED.index_words(tx, &id.into(), &Words::default(), &words)?;
+        index_words(tx, id, &Words::default(), &words)?;
     }
     Ok(found.last().map(|experiment| experiment.id))
 }

@@ -1,8 +1,9 @@
 //! Experiments, and which metrics and groups are attached to them.
 
+use super::engine::rows::Rows;
 use super::engine::tolerant::Kept;
 use super::engine::value::{to_json, to_kept_json};
-use super::experiment_list::LISTED;
+use super::listing::WordIndex;
 use super::{Row, StoreError, Tx, Value, Write, query_as, query_one};
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
@@ -18,6 +19,13 @@ use crate::params;
 
 pub(super) const COLUMNS: &str = "id, status, configuration, decision, revision, version, is_traffic_imbalance, results_run_id, \
                        results_updated_at, next_run_at, created_at, updated_at, standing, status_changed_at, due_at";
+
+/// By what they are found.
+pub(super) static WORDS: WordIndex = WordIndex {
+    table: "experiment_words",
+    of_word: "experiment_id",
+    rows: Rows::into("experiment_words", [("word", "TEXT"), ("experiment_id", "BIGINT")], "ON CONFLICT DO NOTHING"),
+};
 
 /// The column whose unknown fields are kept.
 const CONFIGURATION: &str = "experiments.configuration";
@@ -72,7 +80,7 @@ pub fn insert(tx: &mut dyn Tx, configuration: &Configuration, now: Timestamp) ->
     ];
     let id = query_one(tx, "experiments", sql, params, |row| row.get("id"))?;
     let id = id.ok_or_else(|| StoreError::Failed("the database gave no number for the experiment".to_owned()))?;
-    LISTED.index_words(tx, &Value::Int(id), &Words::default(), &words)?;
+    index_words(tx, id, &Words::default(), &words)?;
     Ok(id)
 }
 
@@ -180,7 +188,7 @@ pub fn lock(tx: &mut dyn Tx, id: ExperimentId) -> Result<Option<Experiment>, Sto
 
 /// Writes by which words it is found, where they have changed.
 pub fn index_words(tx: &mut dyn Tx, id: ExperimentId, before: &Words, after: &Words) -> Result<(), StoreError> {
-    LISTED.index_words(tx, &Value::Int(id), before, after)
+    WORDS.write(tx, &Value::Int(id), before, after)
 }
 
 /// Its row, history and events stay; its key becomes free, and it keeps no definition from being deleted.

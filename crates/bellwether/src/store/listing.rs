@@ -18,14 +18,31 @@ const LARGEST_STEP: u32 = 1000;
 /// Things that are read whole for a page, to see whether they are wanted.
 const MOST_READ: usize = 1000;
 
-/// A table with a list: what is read of it, and where its words lie.
+/// Where the words of things lie: a table with the columns `word` and `of_word`.
+pub struct WordIndex {
+    pub table: &'static str,
+    pub of_word: &'static str,
+    pub rows: Rows<2>,
+}
+
+impl WordIndex {
+    /// Writes what the words of `id` have become: those that differ.
+    pub fn write(&'static self, tx: &mut dyn Tx, id: &Value, before: &Words, after: &Words) -> Result<(), StoreError> {
+        for word in before.without(after) {
+            let sql = format!("DELETE FROM {} WHERE word = $1 AND {} = $2", self.table, self.of_word);
+            tx.execute(&sql, &[word.into(), id.clone()])?;
+        }
+        let rows = after.without(before).map(|word| [Value::from(word), id.clone()]).collect();
+        let writes = self.rows.inserting(tx.dialect(), rows);
+        execute_all(tx, &writes)
+    }
+}
+
+/// A table with a list, and what is read of it.
 pub struct Listed {
     pub table: &'static str,
     pub columns: &'static str,
-    /// A table with the columns `word` and `of_word`, and how it is filled.
-    pub words: &'static str,
-    pub of_word: &'static str,
-    pub rows_of_words: &'static Rows<2>,
+    pub words: &'static WordIndex,
     /// Whether it has the columns `is_archived` and `deleted_at`.
     pub is_put_away: bool,
 }
@@ -113,7 +130,7 @@ impl From<&SortValue> for Value {
 impl Listed {
     /// The conditions of a search: one for each word.
     pub fn searching(&self, search: &Search) -> Vec<Condition> {
-        let (words, of_word) = (self.words, self.of_word);
+        let WordIndex { table: words, of_word, .. } = self.words;
         let condition = |like: String, which: &str, values: &[Value]| {
             let among = format!("SELECT {of_word} AS id FROM {words} WHERE {which}");
             Condition::indexed(Part::new("e.words LIKE $1", params![like]), Part::new(among, values))
@@ -124,18 +141,6 @@ impl Listed {
             condition(format!("% {word}%"), "word >= $1 AND word < $2", values)
         });
         whole.chain(beginnings).collect()
-    }
-
-    /// Writes what the words of `id` have become: those that differ.
-    pub fn index_words(&self, tx: &mut dyn Tx, id: &Value, before: &Words, after: &Words) -> Result<(), StoreError> {
-        let (words, of_word) = (self.words, self.of_word);
-        for word in before.without(after) {
-            let sql = format!("DELETE FROM {words} WHERE word = $1 AND {of_word} = $2");
-            tx.execute(&sql, &[word.into(), id.clone()])?;
-        }
-        let rows = after.without(before).map(|word| [Value::from(word), id.clone()]).collect();
-        let writes = self.rows_of_words.inserting(tx.dialect(), rows);
-        execute_all(tx, &writes)
     }
 
     /// A page of those that meet all conditions and are `wanted` by what they are; `decode` gives their sort key too.

@@ -78,7 +78,10 @@ async fn everything(db: &Db) -> Vec<Experiment> {
     read(db, move |tx| ids.iter().map(|id| Ok(experiments::get(tx, *id)?.unwrap())).collect()).await.unwrap()
 }
 
-fn filters() -> Vec<(&'static str, Filter, fn(&Experiment) -> bool)> {
+/// What is asked for, and how one tells whether an experiment is it.
+type Case = (&'static str, Filter, fn(&Experiment) -> bool);
+
+fn filters() -> Vec<Case> {
     let search = |typed: &str| Filter { search: Some(Search::parse("search", typed).unwrap()), ..Filter::default() };
     vec![
         ("all", Filter { with_archived: true, ..Filter::default() }, |_| true),
