@@ -10,10 +10,12 @@ mod connection;
 mod definitions;
 mod deliveries;
 mod discovery;
+mod encryption_key;
 mod endpoints;
 mod events;
 mod experiments;
 mod health;
+mod idempotency;
 mod keys;
 mod login;
 mod occupancy;
@@ -151,6 +153,7 @@ fn routes(api: Shared) -> Router {
         .into_router()
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
+        .layer(middleware::from_fn_with_state(api.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(api.clone(), admit))
         // Who guesses keys waits, and must not take the place of others meanwhile.
         .layer(check());
@@ -252,7 +255,9 @@ fn definition_routes() -> Routes {
         .route("/sessions", read(get(sessions::list)))
         .route("/sessions/{id}", read(delete(sessions::end)))
         .route("/people/{id}/login_links", admin(post(sessions::make_link)))
-        .route("/audit", admin(get(audit::list)));
+        .route("/audit", admin(get(audit::list)))
+        .route("/encryption_key", admin(get(encryption_key::get)))
+        .route("/encryption_key/rotate", admin(post(encryption_key::rotate)));
     let router = definition::<Person>(router, "/people", Role::Admin);
     let router = definition::<Entity>(router, "/entities", Role::Write);
     let router = definition::<Metric>(router, "/metrics", Role::Write);

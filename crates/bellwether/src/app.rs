@@ -154,9 +154,11 @@ async fn open_registry(
         .map_err(|error| StoreError::Failed(error.to_string()))??;
     let vault = Arc::new(vault(config, &db, ids.as_ref()).await?);
     let (hints, receivers) = Hints::channel();
+    let key_file = config.secret_key.is_none().then(|| config.data.join("secret.key"));
     let setup = registry::Setup {
         db,
         vault,
+        key_file,
         clock,
         ids,
         addresses: config.addresses.clone(),

@@ -8,9 +8,11 @@ mod attachments;
 mod definitions;
 mod discovery;
 mod edit;
+mod encryption_key;
 mod endpoints;
 mod experiments;
 mod hints;
+mod idempotency;
 mod indexing;
 mod keys;
 mod lanes;
@@ -45,8 +47,10 @@ use crate::store::lived::last_seen;
 use crate::store::{Db, StoreError, Tx, settings};
 pub use definitions::{Completion, Defined, warehouse_config};
 pub use edit::overlay;
+pub use encryption_key::EncryptionKey;
 pub use endpoints::{EnableFrom, OnEndpoint};
 pub use hints::{DeliveryHint, HintReceivers, Hints, RunHint};
+pub use idempotency::{Claim, Earlier, under};
 pub use keys::IssuedKey;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
@@ -84,6 +88,8 @@ pub struct Registry {
 pub struct Setup {
     pub db: Db,
     pub vault: Arc<Vault>,
+    /// Where the vault's keys lie, unless a setting gives them.
+    pub key_file: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     pub addresses: AddressPolicy,
@@ -105,6 +111,7 @@ struct Context {
     subscriptions: Mutex<record::Subscriptions>,
     known_keys: Mutex<keys::KnownKeys>,
     known_sessions: sessions::KnownSessions,
+    rotating: tokio::sync::Mutex<()>,
     lived: lived::Lived,
     looks: Arc<Semaphore>,
     probed: tokio::sync::Mutex<Option<probe::Probed>>,
@@ -114,8 +121,6 @@ struct Context {
 impl Registry {
     /// Binds the database to the vault's key: one that was written with another key is refused.
     pub async fn open(setup: Setup, hints: Hints) -> Result<Self> {
-        let key_name = setup.vault.key_name();
-        setup.db.write(move |tx| bind_to_key(tx, &key_name)).await?;
         let node_id = NodeId::of(setup.ids.next());
         let last_seen = setup.db.look(|tx: &mut dyn Tx| last_seen(tx)).await?;
         let trusted_time = TrustedTime::starting(last_seen, setup.clock.now(), setup.clock.monotonic());
@@ -128,12 +133,15 @@ impl Registry {
                 subscriptions: Mutex::default(),
                 known_keys: Mutex::default(),
                 known_sessions: sessions::KnownSessions::default(),
+                rotating: tokio::sync::Mutex::default(),
                 lived: lived::Lived::default(),
                 looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),
                 probed: tokio::sync::Mutex::default(),
                 trusted_time: Mutex::new(trusted_time),
             }),
         };
+        registry.bind_to_key().await?;
+        registry.finish_rotating().await?;
         registry.index_lists().await?;
         Ok(registry)
     }
@@ -194,8 +202,17 @@ impl Registry {
         &self,
         work: impl Fn(&Context, &mut dyn Tx) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let context = self.context.clone();
-        self.db().write(move |tx| work(&context, tx)).await
+        let (context, claim) = (self.context.clone(), idempotency::claim_of_this_task());
+        let claimed = claim.clone();
+        let done = self.db().write(move |tx| {
+            claimed.as_ref().map_or(Ok(()), |claim| claim.record(&context, tx))?;
+            work(&context, tx)
+        });
+        let done = done.await?;
+        if let Some(claim) = claim {
+            claim.note_carried_out();
+        }
+        Ok(done)
     }
 
     /// Runs a command on an experiment, under lock, if it is still at the version that the caller read.
@@ -217,15 +234,4 @@ impl Registry {
 /// The key that a database's secrets are encrypted with, if any are.
 pub async fn key_name_of(db: &Db) -> Result<Option<String>> {
     Ok(db.look(|tx: &mut dyn Tx| settings::get(tx, settings::SECRET_KEY_NAME)).await?)
-}
-
-fn bind_to_key(tx: &mut dyn Tx, key_name: &str) -> Result<()> {
-    match settings::get(tx, settings::SECRET_KEY_NAME)? {
-        None => Ok(settings::set(tx, settings::SECRET_KEY_NAME, key_name)?),
-        Some(bound) if bound == key_name => Ok(()),
-        Some(bound) => Err(StoreError::Failed(format!(
-            "this database's secrets were encrypted with the key {bound}, but this node has the key {key_name}; give it the secret.key that belongs to the database"
-        ))
-        .into()),
-    }
 }

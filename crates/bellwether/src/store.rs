@@ -16,6 +16,7 @@ pub mod event_log;
 pub mod events;
 pub mod experiment_list;
 pub mod experiments;
+pub mod idempotency_keys;
 pub mod keys;
 pub mod lanes;
 pub mod listing;

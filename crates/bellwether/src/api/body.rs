@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -44,27 +45,9 @@ impl<S: Send + Sync> FromRequest<S> for Edit {
     }
 }
 
-async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<String, Value>, Problem> {
-    let content_type =
-        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-    let length =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > super::LARGEST_BODY as u64) {
-        // Nobody has to send it first.
-        let detail =
-            format!("the body is to have {} bytes; at most {} are allowed", length.unwrap_or(0), super::LARGEST_BODY);
-        return Err(Problem::of(Kind::BodyTooLarge, detail));
-    }
-    let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-    let read = reading.await.map_err(|_| {
-        let detail = format!("the body did not come within {} s; nothing was changed", BODY_TIMEOUT.as_secs());
-        Problem::of(Kind::BodyTimeout, detail)
-    })?;
-    let bytes = read.map_err(|rejection| {
-        let is_too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
-        let kind = if is_too_large { Kind::BodyTooLarge } else { Kind::Body };
-        Problem::of(kind, format!("{}; a body may have {} bytes", rejection.body_text(), super::LARGEST_BODY))
-    })?;
+async fn read_object<S: Send + Sync>(request: Request, _: &S) -> Result<Map<String, Value>, Problem> {
+    let (parts, bytes) = whole(request).await?;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if bytes.is_empty() {
         return Ok(Map::new());
     }
@@ -79,6 +62,29 @@ async fn read_object<S: Send + Sync>(request: Request, state: &S) -> Result<Map<
         Ok(_) => Err(malformed("the body must be a JSON object".to_owned())),
         Err(error) => Err(malformed(format!("the body cannot be read: {error}"))),
     }
+}
+
+/// A request whose body has come whole, within what it may have of size and time.
+pub async fn whole(request: Request) -> Result<(Parts, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > super::LARGEST_BODY as u64) {
+        // Nobody has to send it first.
+        let detail =
+            format!("the body is to have {} bytes; at most {} are allowed", length.unwrap_or(0), super::LARGEST_BODY);
+        return Err(Problem::of(Kind::BodyTooLarge, detail));
+    }
+    let request = Request::from_parts(parts.clone(), body);
+    let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await.map_err(|_| {
+        let detail = format!("the body did not come within {} s; nothing was changed", BODY_TIMEOUT.as_secs());
+        Problem::of(Kind::BodyTimeout, detail)
+    })?;
+    let bytes = read.map_err(|rejection| {
+        let is_too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+        let kind = if is_too_large { Kind::BodyTooLarge } else { Kind::Body };
+        Problem::of(kind, format!("{}; a body may have {} bytes", rejection.body_text(), super::LARGEST_BODY))
+    })?;
+    Ok((parts, bytes))
 }
 
 /// JSON in which no object names a field twice, for readers differ on which of the two counts.

@@ -53,11 +53,13 @@ kinds! {
     InUse: "in-use", CONFLICT, "something else refers to it; detach that first";
     IllegalTransition: "illegal-transition", CONFLICT, "the status allows other actions; they stand in legal_actions";
     State: "state", CONFLICT, "what the request asks for is not possible as things stand";
+    AnswerUnknown: "answer-unknown", CONFLICT, "the request with this Idempotency-Key was carried out; its answer is still to come, or was lost";
     CursorGone: "cursor-gone", GONE, "the log no longer has what followed the cursor, or never came to it; fetch the state, then go on from where detail says";
     StaleVersion: "stale-version", PRECONDITION_FAILED, "If-Match names another version than the stored one; read it again, then repeat";
     BodyTooLarge: "body-too-large", PAYLOAD_TOO_LARGE, "the body has more than 1 MiB, or a file more than max_upload_bytes";
     ContentType: "content-type", UNSUPPORTED_MEDIA_TYPE, "the body is not called JSON";
     Invalid: "invalid", UNPROCESSABLE_ENTITY, "fields or parameters are wrong; errors names each, and what is allowed";
+    IdempotencyKeyReused: "idempotency-key-reused", UNPROCESSABLE_ENTITY, "another request was sent with this Idempotency-Key";
     Internal: "internal", INTERNAL_SERVER_ERROR, "the server failed; its log says why";
     Unavailable: "unavailable", SERVICE_UNAVAILABLE, "the database or the query engine gave no answer; try again later";
     Busy: "busy", SERVICE_UNAVAILABLE, "as much is under way as may be; try again in a moment";
@@ -101,6 +103,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict { kind: Conflict::InUse, .. } => Kind::InUse,
             Refusal::Conflict { kind: Conflict::IllegalTransition, .. } => Kind::IllegalTransition,
             Refusal::Conflict { kind: Conflict::State, .. } => Kind::State,
+            Refusal::Conflict { kind: Conflict::SameKey, .. } => Kind::AnswerUnknown,
         };
         let errors = if let Refusal::Invalid(errors) = refusal { errors } else { Vec::new() };
         Self { kind, detail, errors }

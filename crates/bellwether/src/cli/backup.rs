@@ -87,7 +87,7 @@ fn tell_of_key(config: &Config, found: &Copy) -> Result<(), String> {
         None => Vault::read(&path),
     };
     match vault.map_err(|error| error.to_string())? {
-        Some(vault) if vault.key_name() == *name => {}
+        Some(vault) if vault.has_key(name) => {}
         Some(_) => println!(
             "Its secrets were encrypted with another key than {}: put the one back that belongs to it.",
             path.display()

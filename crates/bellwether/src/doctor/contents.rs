@@ -107,7 +107,11 @@ fn secrets(subject: &Subject, contents: &Contents) -> Check {
         Ok(bound) => bound.as_deref(),
         Err(error) => return unread(name, error),
     };
-    let own = match (vault.map(|vault| vault.key_name()), bound) {
+    let here = vault.map(|vault| match bound {
+        Some(bound) if vault.has_key(bound) => bound.to_owned(),
+        _ => vault.key_name(),
+    });
+    let own = match (here, bound) {
         (None, None) => return Check::skipped(name, "nothing is encrypted yet"),
         (None, Some(bound)) => {
             return Check::failure(

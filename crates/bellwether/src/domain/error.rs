@@ -30,6 +30,8 @@ pub enum Conflict {
     IllegalTransition,
     /// It is not in the state that this needs.
     State,
+    /// A request under the same key of idempotency was first.
+    SameKey,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

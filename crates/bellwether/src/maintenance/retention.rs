@@ -29,8 +29,8 @@ async fn prune_again_and_again(registry: &Registry, keep: Duration) {
             Ok(count) => tracing::info!(count, "old deliveries and events were removed"),
             Err(error) => tracing::warn!(%error, "old deliveries and events cannot be removed yet; trying again"),
         }
-        if let Err(error) = registry.prune_sessions().await {
-            tracing::warn!(%error, "expired sessions cannot be removed yet; trying again");
+        if let Err(error) = registry.prune_sessions().await.and(registry.prune_idempotency_keys().await) {
+            tracing::warn!(%error, "expired sessions and keys of requests cannot be removed yet; trying again");
         }
         registry.clock().sleep(INTERVAL).await;
     }

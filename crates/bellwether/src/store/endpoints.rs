@@ -80,6 +80,7 @@ fn decode_kept(vault: &Vault, row: &Row) -> Result<(Endpoint, Option<Kept>), Sto
 
 /// Writes an endpoint, new or not, and makes a new generation.
 pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) -> Result<(), StoreError> {
+    use_bound_key(tx, vault)?;
     let seal = |column: &str, text: &str| {
         let sealed = vault.seal(&place(column, endpoint.id), text.as_bytes(), ids.secret_bytes());
         sealed.map_err(StoreError::from)
@@ -114,6 +115,50 @@ pub fn save(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, endpoint: &Endpoint) 
         ],
     )?;
     renew_generation(tx, ids)
+}
+
+/// What is written is sealed with the key that the database is bound to, and that does not change before the transaction's end.
+fn use_bound_key(tx: &mut dyn Tx, vault: &Vault) -> Result<(), StoreError> {
+    match settings::get_shared(tx, settings::SECRET_KEY_NAME)? {
+        Some(bound) if bound != vault.key_name() => Ok(vault.seal_with(&bound)?),
+        _ => Ok(()),
+    }
+}
+
+/// Endpoints at a time.
+const SEALED_AT_ONCE: u32 = 100;
+
+/// Seals the secrets of the next endpoints behind `after` with the key that seals now, where another did: also of those that were
+/// deleted. The last of them; `None`: there are no more.
+pub fn seal_anew(tx: &mut dyn Tx, vault: &Vault, ids: &dyn Ids, after: &str) -> Result<Option<String>, StoreError> {
+    const SEALED: [&str; 5] = ["url", "secret", "headers", "signing", "tls"];
+    use_bound_key(tx, vault)?;
+    let lock = tx.dialect().for_update();
+    let columns = SEALED.join(", ");
+    let sql = format!("SELECT id, {columns} FROM endpoints WHERE id > $1 ORDER BY id LIMIT $2{lock}");
+    let found = query_as(tx, "endpoints", &sql, params![after, SEALED_AT_ONCE], |row| {
+        let id: EndpointId = row.get("id")?;
+        let mut anew = Vec::new();
+        for column in SEALED {
+            let Some(sealed) = row.get::<Option<Vec<u8>>>(column)? else { continue };
+            if vault.is_sealed_anew(&sealed) {
+                continue;
+            }
+            let place = place(column, id);
+            // What cannot be opened stays as it is, and is told of where it is read.
+            if let Ok(opened) = vault.open(&place, &sealed) {
+                anew.push((column, vault.seal(&place, &opened, ids.secret_bytes())?));
+            }
+        }
+        Ok((id, anew))
+    })?;
+    for (id, anew) in &found {
+        for (column, sealed) in anew {
+            let sql = format!("UPDATE endpoints SET {column} = $2 WHERE id = $1");
+            tx.execute(&sql, params![*id, sealed.clone()])?;
+        }
+    }
+    Ok(found.last().map(|(id, _)| id.to_string()))
 }
 
 /// Makes copies in memory old.

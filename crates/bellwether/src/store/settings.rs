@@ -29,6 +29,12 @@ pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
     query_one(tx, "settings", "SELECT value FROM settings WHERE name = $1", params![name], |row| row.get("value"))
 }
 
+/// The same, which then stays as it is until the transaction ends.
+pub fn get_shared(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, StoreError> {
+    let sql = format!("SELECT value FROM settings WHERE name = $1{}", tx.dialect().for_share());
+    query_one(tx, "settings", &sql, params![name], |row| row.get("value"))
+}
+
 pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), StoreError> {
     tx.known().endpoints_generation = None;
     tx.execute(
