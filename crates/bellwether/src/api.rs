@@ -34,6 +34,7 @@ mod streams;
 mod tables;
 mod telemetry;
 pub mod tls;
+mod traced;
 mod uploads;
 mod views;
 
@@ -59,6 +60,7 @@ use crate::maintenance::nodes::SendPermit;
 use crate::pipeline::AdHocQueries;
 use crate::registry::Registry;
 pub use acceptor::Entrance;
+pub use body::parse as parse_json;
 pub use occupancy::Bounds;
 pub use peer::TrustedProxies;
 use problem::{Kind, Problem};
@@ -165,6 +167,7 @@ fn routes(api: Shared) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(traced::trace))
         .with_state(api)
 }
 

@@ -9,11 +9,16 @@ mod login;
 mod progress_bar;
 mod receiver;
 mod serve;
+#[cfg(feature = "otel")]
+mod traces;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Keeps experiments, computes their results, and tells other systems of every change.
 #[derive(Parser)]
@@ -44,14 +49,14 @@ pub fn run() -> ExitCode {
     if let Command::Worker = cli.command {
         return worker();
     }
-    let log =
-        tracing_subscriber::EnvFilter::try_from_env("BELLWETHER_LOG").unwrap_or_else(|_| "warn,bellwether=info".into());
-    // Colours are for people at a terminal; files and collectors would get their codes.
-    let has_colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(log).with_ansi(has_colours).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let inside = runtime.enter();
+    let sending = match log() {
+        Ok(sending) => sending,
+        Err(error) => return fail(&error),
     };
     // Whether all is well.
     let result = runtime.block_on(async {
@@ -68,9 +73,26 @@ pub fn run() -> ExitCode {
         };
         done.map(|()| true)
     });
+    drop(sending);
+    drop(inside);
     // A look at a folder on a mount that hangs would hold the end up for ever.
     runtime.shutdown_background();
     result.map_or_else(|error| fail(&error), |is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Logs to standard error, and sends spans to where they are wanted until what is given back is dropped.
+fn log() -> Result<impl Sized, String> {
+    let log =
+        tracing_subscriber::EnvFilter::try_from_env("BELLWETHER_LOG").unwrap_or_else(|_| "warn,bellwether=info".into());
+    // Colours are for people at a terminal; files and collectors would get their codes.
+    let has_colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(has_colours).with_writer(std::io::stderr);
+    #[cfg(feature = "otel")]
+    let (spans, sending) = traces::sending()?.unzip();
+    #[cfg(not(feature = "otel"))]
+    let (spans, sending) = (Option::<tracing_subscriber::layer::Identity>::None, ());
+    tracing_subscriber::registry().with(spans).with(lines.with_filter(log)).init();
+    Ok(sending)
 }
 
 fn fail(error: &str) -> ExitCode {

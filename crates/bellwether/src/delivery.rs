@@ -8,6 +8,7 @@ pub mod monitor;
 mod ping;
 mod recorder;
 mod threads;
+mod traced;
 pub mod transport;
 
 use std::sync::Arc;

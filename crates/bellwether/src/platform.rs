@@ -7,3 +7,4 @@ pub mod ids;
 pub mod pem;
 pub mod secret;
 pub mod telemetry;
+pub mod traces;

@@ -39,7 +39,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
+use tracing::{Instrument, Span, debug_span};
 
+use crate::platform::traces;
 pub use engine::batch::Job;
 use engine::batch::Purpose;
 pub use engine::dialect::Dialect;
@@ -329,7 +331,18 @@ impl Db {
             })
         });
         sent?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let span = if traces::is_traced() { self.span(purpose) } else { Span::none() };
+        answer.instrument(span).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// From when it waits until it is answered.
+    fn span(&self, purpose: Purpose) -> Span {
+        let system = match self.dialect() {
+            Dialect::Sqlite => "sqlite",
+            Dialect::Postgres => "postgresql",
+        };
+        let name = if purpose == Purpose::Read { "read" } else { "transaction" };
+        debug_span!("transaction", otel.name = name, otel.kind = "client", db.system.name = system)
     }
 
     fn queues(&self) -> RwLockReadGuard<'_, Option<Queues>> {

@@ -88,7 +88,7 @@ pub async fn whole(request: Request) -> Result<(Parts, Bytes), Problem> {
 }
 
 /// JSON in which no object names a field twice, for readers differ on which of the two counts.
-fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
+pub fn parse(bytes: &[u8]) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = NothingTwice.deserialize(&mut deserializer)?;
     deserializer.end()?;

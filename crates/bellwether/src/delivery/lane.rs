@@ -22,6 +22,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Shared;
 use super::monitor::Meter;
+use super::traced;
 use super::transport::answer::Answer;
 use super::transport::client::{Client, Exchanged};
 use super::transport::error::ErrorClass;
@@ -220,6 +221,7 @@ impl Lane {
         while self.is_sending() && self.shared.permit.holds() {
             let Some(next) = self.state.next(self.shared.clock.monotonic()) else { return };
             let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint().settings.format);
+            let endpoint = self.endpoint().id;
             let held = self.meter.begin();
             self.in_flight.push(Box::pin(async move {
                 let _held = held;
@@ -230,7 +232,7 @@ impl Lane {
                     let id = pending.event.id.text();
                     let message = target::message(&pending.event, &id, format, pending.attempt_count + 1);
                     kill_point!("request.before");
-                    client.exchange(&message, started_at, false).await
+                    traced::exchange(&client, endpoint, &message, started_at, false).await
                 };
                 // A request that panics must not take the lane, and all that it has under way, along.
                 let exchanged = AssertUnwindSafe(request).catch_unwind().await;

@@ -4,6 +4,7 @@
 use bellwether_webhook::ObjectWriter;
 
 use super::lane::attempt;
+use super::traced;
 use super::transport::client::Message;
 use super::transport::outbound::Outbound;
 use super::transport::target;
@@ -40,7 +41,7 @@ impl Pings {
         let message = Message { id: &text, event: "webhook.ping", data: &data, revision: None, attempt: 1 };
         let clock = self.registry.clock();
         let (started_at, start) = (clock.now(), clock.monotonic());
-        let exchanged = client.exchange(&message, started_at, true).await;
+        let exchanged = traced::exchange(&client, endpoint.id, &message, started_at, true).await;
         Ok((id, attempt(1, started_at, clock.monotonic().saturating_sub(start), exchanged)))
     }
 }

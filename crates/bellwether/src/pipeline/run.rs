@@ -1,6 +1,7 @@
 //! Carries out one run within its limits, and ends it whatever happens. What is computed is `compute`.
 
 use tokio::sync::oneshot;
+use tracing::{Instrument, debug_span};
 
 use super::compute::{Computation, Failed, Found};
 use super::history;
@@ -11,7 +12,19 @@ use crate::domain::run::Run;
 use crate::registry::persist::until_taken;
 use crate::registry::{Ending, Registry};
 
+/// In a trace of its own: a run may have been asked for by several, or by none.
 pub async fn carry_out(
+    registry: Registry,
+    limits: Limits,
+    run: Run,
+    experiment: Experiment,
+    cancelled: oneshot::Receiver<&'static str>,
+) {
+    let span = debug_span!(parent: None, "run", bellwether.run = %run.id, bellwether.experiment = experiment.id);
+    carry_out_within(registry, limits, run, experiment, cancelled).instrument(span).await;
+}
+
+async fn carry_out_within(
     registry: Registry,
     limits: Limits,
     run: Run,

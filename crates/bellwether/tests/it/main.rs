@@ -9,4 +9,5 @@ mod request;
 mod schema;
 mod server;
 mod store;
+mod traces;
 mod upgrade;

@@ -6,11 +6,11 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::server::ADMIN_KEY;
 
-struct Process {
+pub struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
-    address: String,
-    folder: tempfile::TempDir,
+    pub address: String,
+    pub folder: tempfile::TempDir,
 }
 
 impl Process {
@@ -19,7 +19,7 @@ impl Process {
     }
 
     /// With these variables. Its log goes into a file.
-    fn with(variables: &[(&str, &str)]) -> Self {
+    pub fn with(variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_bellwether"))
@@ -39,13 +39,13 @@ impl Process {
         Self { child, output, address, folder }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let asked = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status().unwrap();
         assert!(asked.success());
     }
 
     /// How it ended, and all that it logged.
-    fn ended(mut self) -> (ExitStatus, String) {
+    pub fn ended(mut self) -> (ExitStatus, String) {
         let status = self.child.wait().unwrap();
         let _ = self.output.read_to_end(&mut Vec::new());
         (status, std::fs::read_to_string(self.folder.path().join("log")).unwrap())

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bellwether_warehouse::{Answered, Session, Table, WarehouseError};
+use tracing::field::Empty;
+use tracing::{Instrument, debug_span};
 
 use super::{Computation, Failed};
 use crate::domain::run::LoggedStep;
@@ -39,9 +41,17 @@ impl Computation<'_> {
         let mut logged = LoggedStep { name, sql, kept_as, rows: None, duration_us: None, error: None };
         // The log shows a statement while it runs.
         self.log(position, logged.clone()).await;
-        let answered: Result<Answered, WarehouseError> = match &step.rows {
-            Rows::Kept(table) => session.materialize(table, &step.sql).await,
-            Rows::Fetched => session.query(&step.sql, most_rows).await,
+        let span = debug_span!("step", otel.name = logged.name, otel.status_code = Empty, bellwether.rows = Empty);
+        let asking = async {
+            match &step.rows {
+                Rows::Kept(table) => session.materialize(table, &step.sql).await,
+                Rows::Fetched => session.query(&step.sql, most_rows).await,
+            }
+        };
+        let answered: Result<Answered, WarehouseError> = asking.instrument(span.clone()).await;
+        match &answered {
+            Ok(answered) => span.record("bellwether.rows", answered.rows),
+            Err(_) => span.record("otel.status_code", "ERROR"),
         };
         logged.rows = answered.as_ref().ok().map(|answered| answered.rows);
         logged.duration_us = answered.as_ref().ok().map(|answered| answered.duration_us);

@@ -1,0 +1,7 @@
+//! See the module.
+#![no_main]
+
+#[path = "../../crates/bellwether/tests/fuzz/answers.rs"]
+mod answers;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| answers::run(data));
