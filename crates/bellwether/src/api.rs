@@ -83,6 +83,7 @@ pub struct Parts {
     pub permit: SendPermit,
     pub bounds: Bounds,
     pub entrance: Entrance,
+    pub links: Option<String>,
     pub max_upload_bytes: u64,
 }
 
@@ -95,6 +96,8 @@ struct Api {
     permit: SendPermit,
     /// What links to this server begin with, without a slash at its end.
     public_url: String,
+    /// The same for sentences, where the operator has said it.
+    links: Option<String>,
     stopping: watch::Receiver<bool>,
     streams: streams::Streams,
     /// Requests under way, streams left aside.
@@ -109,7 +112,7 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, max_upload_bytes } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, max_upload_bytes } = parts;
     let api = Api {
         registry,
         queries,
@@ -117,6 +120,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         monitor,
         permit,
         public_url: entrance.public_url.clone(),
+        links,
         stopping: stopping.clone(),
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),

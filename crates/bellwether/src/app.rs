@@ -83,7 +83,8 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone(), clock.clone())?;
     let tls = config.tls.clone().map(ServerTls::of_files).transpose().map_err(StartError::Tls)?.map(Arc::new);
     let descriptors = Descriptors::raised();
-    let outbound = outbound.with_connections(descriptors.outbound);
+    let links = config.public_url.as_ref().map(ToString::to_string);
+    let outbound = outbound.with_connections(descriptors.outbound).with_links(links.as_deref());
     let lock = folder::claim(&config.data)?;
     let (registry, receivers) = open_registry(&config, clock, &outbound).await?;
     let admin_key = first_key(&registry, &config).await?;
@@ -131,6 +132,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         permit,
         max_upload_bytes: config.max_upload_bytes,
         entrance,
+        links,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
     };
     let server = tokio::spawn(serve(listener, parts, stopping));

@@ -34,6 +34,7 @@ pub mod recovery;
 pub mod results;
 pub mod run;
 pub mod search;
+pub mod sentence;
 pub mod session;
 pub mod signing;
 pub mod sort;

@@ -100,7 +100,7 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json
         .await?;
     Ok(Json(DeliveryInFull {
         delivery: DeliveryView::of(&delivery),
-        body: sent.and_then(|(endpoint, event)| endpoint.body_of(&event)),
+        body: sent.and_then(|(endpoint, event)| endpoint.body_of(&event, api.links.as_deref())),
         attempts: attempts.into_iter().map(AttemptView::of).collect(),
     }))
 }

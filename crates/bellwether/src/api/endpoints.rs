@@ -13,7 +13,7 @@ use super::views::change::EndpointChangeView;
 use super::views::delivery::AttemptView;
 use super::views::endpoint::{EndpointInFull, EndpointView, EndpointWithSecret, LaneView, ListedEndpoint, PingView};
 use crate::domain::actor::Principal;
-use crate::domain::endpoint::{Endpoint, Settings};
+use crate::domain::endpoint::{CHAT_RATE, Endpoint, Settings};
 use crate::domain::error::{Conflict, FieldError, Refusal, in_plain_words};
 use crate::domain::id::{EndpointChangeId, EndpointId};
 use crate::domain::input;
@@ -39,7 +39,11 @@ pub async fn create(
 ) -> Answer<Created<Versioned<EndpointWithSecret>>> {
     let secret: Option<String> = take(&mut fields, "secret")?;
     let is_enabled: Option<bool> = take(&mut fields, "enabled")?;
-    let settings: Settings = input::read(fields)?;
+    let has_rate = fields.contains_key("rate_limit");
+    let mut settings: Settings = input::read(fields)?;
+    if settings.format.chat().is_some() && !has_rate {
+        settings.rate_limit = Some(CHAT_RATE);
+    }
     let endpoint = api.registry.create_endpoint(actor, settings, secret, is_enabled.unwrap_or(true)).await?;
     Ok(Created(Versioned { view: EndpointWithSecret::made(&endpoint), version: endpoint.version }))
 }

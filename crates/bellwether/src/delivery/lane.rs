@@ -115,7 +115,7 @@ impl Lane {
     pub async fn run(mut self, mut messages: Inbox) {
         loop {
             if self.is_sending() {
-                let (format, is_open) = (self.endpoint().settings.format, self.state.breaker.is_open());
+                let (format, is_open) = (self.endpoint().settings.format.of_event(), self.state.breaker.is_open());
                 self.live.read_page(&mut self.state.live, format, is_open);
                 self.behind.read_page(&mut self.state.behind, format, is_open);
             }
@@ -220,7 +220,8 @@ impl Lane {
         let client = client.clone();
         while self.is_sending() && self.shared.permit.holds() {
             let Some(next) = self.state.next(self.shared.clock.monotonic()) else { return };
-            let (client, clock, format) = (client.clone(), self.shared.clock.clone(), self.endpoint().settings.format);
+            let (client, clock) = (client.clone(), self.shared.clock.clone());
+            let format = self.endpoint().settings.format.of_event();
             let endpoint = self.endpoint().id;
             let held = self.meter.begin();
             self.in_flight.push(Box::pin(async move {

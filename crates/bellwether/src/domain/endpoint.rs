@@ -1,5 +1,6 @@
 //! An endpoint: a subscribed URL, what it wants to hear and how it wants it. Its secret is apart, and never printed.
 
+mod body_format;
 mod hidden;
 mod own_tls;
 
@@ -12,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::address::AddressPolicy;
 use super::clock::Timestamp;
 use super::error::{FieldError, FieldErrors, Refusal};
-use super::event::{Event, Format, NO_EXPERIMENT};
+use super::event::{Event, NO_EXPERIMENT};
+use super::sentence::Sentence;
 use super::filter::{Clause, Facts, Filter};
 use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
 use super::signing::Signing;
 use super::topic::{EndpointEvent, Topic};
+pub use body_format::{BodyFormat, CHAT_RATE};
 pub use own_tls::OwnTls;
 
 /// Ten attempts in all: the first, and one after each of these, in seconds.
@@ -60,7 +63,7 @@ pub struct Settings {
     #[serde(default)]
     pub filter: Filter,
     #[serde(default)]
-    pub format: Format,
+    pub format: BodyFormat,
     #[serde(default)]
     pub ordering: Ordering,
     /// Seconds from each failed attempt to the next; `[]` sends once.
@@ -177,10 +180,13 @@ impl Endpoint {
         }
     }
 
-    /// The exact body of a webhook that carries `event`; `None` if the secret cannot be used.
-    pub fn body_of(&self, event: &Event) -> Option<String> {
+    /// The exact body of a webhook that carries `event`; `None` if the secret cannot be used. Sentences link to `links`.
+    pub fn body_of(&self, event: &Event, links: Option<&str>) -> Option<String> {
+        if let Some(chat) = self.settings.format.chat() {
+            return Some(chat.body(&Sentence::of(event.topic.as_str(), &event.detailed), links));
+        }
         let secret = Secret::parse(&self.signing.current.secret).ok()?;
-        let data = event.data_in(self.settings.format);
+        let data = event.data_in(self.settings.format.of_event());
         let signature = Signer::new(&secret).sign_data(data.as_bytes());
         Some(bellwether_webhook::body(event.topic.as_str(), data, &signature))
     }
@@ -198,7 +204,7 @@ impl Settings {
             description: String::new(),
             events: Vec::new(),
             filter: Filter::default(),
-            format: Format::default(),
+            format: BodyFormat::default(),
             ordering: Ordering::default(),
             retry_schedule: default_retry_schedule(),
             max_in_flight: default_max_in_flight(),

@@ -76,9 +76,12 @@ async fn beside_a_server_and_without_one_all_is_well_and_stays_as_it_is(database
     let loopback = [("BELLWETHER_ALLOW_NETWORKS", "127.0.0.0/8")];
     let beside = Found::of(&database, &loopback);
     assert!(beside.is_well, "{:?}", beside.failing());
-    for name in ["configuration", "data_folder", "disk", "sync", "database", "schema", "secrets", "warehouses", "clock"]
-    {
+    for name in ["configuration", "data_folder", "database", "schema", "secrets", "warehouses", "clock"] {
         assert_eq!(beside.verdict(name), "ok", "{}", beside.checks[name]);
+    }
+    // What the machine has to say may be a warning.
+    for name in ["disk", "sync"] {
+        assert!(matches!(beside.verdict(name), "ok" | "warning"), "{}", beside.checks[name]);
     }
     beside.assert("endpoints", "ok", "all 1 that are enabled");
     server.stop().await;

@@ -54,7 +54,7 @@ fn target(url: impl Into<String>) -> Target {
     let secret = Secret::parse(SECRET).unwrap();
     let key = MessageKey { secret: secret.clone(), signing_key: None, until: None };
     let credentials = Credentials { body: secret, message: vec![key] };
-    Target { url: url.into(), max_in_flight: 1, headers: Vec::new(), credentials, tls: None }
+    Target { url: url.into(), max_in_flight: 1, headers: Vec::new(), credentials, chat: None, tls: None }
 }
 
 fn client(url: impl Into<String>, outbound: &Outbound) -> Client {

@@ -15,10 +15,11 @@ use super::outbound::{Outbound, Timeouts};
 use super::pool::{Connection, Pool};
 use super::redaction::Redaction;
 pub use super::request::{Credentials, Message, MessageKey};
-use super::request::{Signed, Template};
+use super::request::{Sentences, Signed, Template};
 use super::tls::Tls;
 use super::{http1, http2};
 use crate::domain::clock::Timestamp;
+use crate::domain::sentence::Chat;
 
 /// Where a client sends to, and how.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Target {
     /// Sent with every request. Bellwether's own headers win over them.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub credentials: Credentials,
+    /// The service that is sent sentences in place of data.
+    pub chat: Option<Chat>,
     /// In place of the installation's.
     pub tls: Option<Tls>,
 }
@@ -67,6 +70,7 @@ impl Client {
         let uri: Uri = url.as_str().parse().map_err(|error: http::uri::InvalidUri| UnusableUrl(error.to_string()))?;
         let outbound = target.tls.map_or_else(|| outbound.clone(), |tls| Outbound { tls, ..outbound.clone() });
         let timeouts = outbound.timeouts;
+        let sentences = target.chat.map(|chat| Sentences { chat, links: outbound.links.clone() });
         let connector = Connector::to(&url, outbound).map_err(UnusableUrl)?;
         let values = target.headers.iter().filter_map(|(_, value)| value.to_str().ok());
         let keys = target.credentials.message.iter().map(|key| key.secret.text());
@@ -74,7 +78,7 @@ impl Client {
         Ok(Self {
             pool: Pool::of(connector, limit),
             redaction: Redaction::of(secrets),
-            template: Template::new(&url, uri, &target.headers, target.credentials),
+            template: Template::new(&url, uri, &target.headers, target.credentials, sentences),
             timeouts,
         })
     }

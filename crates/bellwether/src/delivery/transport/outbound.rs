@@ -46,6 +46,8 @@ pub struct Outbound {
     pub(super) timeouts: Timeouts,
     pub(super) slots: Arc<Slots>,
     pub(super) clock: Arc<dyn Clock>,
+    /// What links in sentences begin with; without it there are none.
+    pub(super) links: Option<Arc<str>>,
 }
 
 impl Outbound {
@@ -67,12 +69,19 @@ impl Outbound {
             timeouts: Timeouts::default(),
             slots: Arc::new(Slots::of(MOST_CONNECTIONS)),
             clock,
+            links: None,
         })
     }
 
     #[must_use]
     pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
         Self { guard: self.guard.with_resolver(resolver), ..self }
+    }
+
+    /// Has sentences link to what they are about, below this URL.
+    #[must_use]
+    pub fn with_links(self, links: Option<&str>) -> Self {
+        Self { links: links.map(Into::into), ..self }
     }
 
     /// No more connections than `most` at a time, of all lanes together.

@@ -2,6 +2,7 @@
 //! Knows neither connections nor answers.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use bellwether_webhook::{Secret, Signer, SigningKey, header};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -11,6 +12,7 @@ use hyper::body::Bytes;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::hidden::HIDDEN;
+use crate::domain::sentence::{Chat, Sentence};
 
 const ID: HeaderName = HeaderName::from_static(header::ID);
 const TIMESTAMP: HeaderName = HeaderName::from_static(header::TIMESTAMP);
@@ -73,6 +75,15 @@ pub struct Template {
     own: Vec<HeaderName>,
     body: Signer,
     keys: Vec<KeySigner>,
+    /// In place of data.
+    sentences: Option<Sentences>,
+}
+
+/// How events are told to people.
+pub struct Sentences {
+    pub chat: Chat,
+    /// What links begin with.
+    pub links: Option<Arc<str>>,
 }
 
 /// A message as it goes out at a moment.
@@ -84,7 +95,13 @@ pub struct Signed<'a> {
 }
 
 impl Template {
-    pub fn new(url: &url::Url, uri: Uri, asked: &[(HeaderName, HeaderValue)], credentials: Credentials) -> Self {
+    pub fn new(
+        url: &url::Url,
+        uri: Uri,
+        asked: &[(HeaderName, HeaderValue)],
+        credentials: Credentials,
+        sentences: Option<Sentences>,
+    ) -> Self {
         let mut headers = HeaderMap::new();
         for (name, value) in asked.iter().filter(|(name, _)| !FRAMING.contains(name)) {
             headers.append(name, value.clone());
@@ -107,12 +124,20 @@ impl Template {
             headers,
             body: Signer::new(&credentials.body),
             keys: keys.collect(),
+            sentences,
         }
     }
 
     pub fn sign<'a>(&self, message: &'a Message<'a>, now: Timestamp) -> Signed<'a> {
-        let signature = self.body.sign_data(message.data.as_bytes());
-        let body = bellwether_webhook::body(message.event, message.data, &signature);
+        let body = match &self.sentences {
+            None => {
+                let signature = self.body.sign_data(message.data.as_bytes());
+                bellwether_webhook::body(message.event, message.data, &signature)
+            }
+            Some(Sentences { chat, links }) => {
+                chat.body(&Sentence::of(message.event, message.data), links.as_deref())
+            }
+        };
         let signatures = self.signatures(message.id, now, body.as_bytes());
         Signed { message, timestamp: now.as_seconds(), signatures, body }
     }

@@ -30,6 +30,7 @@ fn of(settings: &Settings, signing: &Signing, outbound: &Outbound) -> Result<Cli
         url: settings.url.clone(),
         max_in_flight: settings.max_in_flight,
         headers: settings.headers.iter().map(header).collect::<Result<_, FieldError>>()?,
+        chat: settings.format.chat(),
         credentials: credentials(signing, settings.asymmetric_signature)?,
         tls: own.map_err(|(field, message)| FieldError { field: field.to_owned(), message })?,
     };
