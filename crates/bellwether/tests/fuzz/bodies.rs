@@ -7,11 +7,12 @@ use bellwether::api::parse_json;
 use bellwether::domain::address::AddressPolicy;
 use bellwether::domain::collection::Collection;
 use bellwether::domain::configuration::Configuration;
-use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule};
+use bellwether::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use bellwether::domain::endpoint::Settings;
 use bellwether::domain::error::{Refusal, Validate};
 use bellwether::domain::input;
 use bellwether::domain::metric::Metric;
+use bellwether::domain::person::Person;
 use bellwether::domain::warehouse::Warehouse;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ use serde_json::{Map, Value};
 pub fn run(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else { return };
     let Some(fields) = object(body) else { return };
-    match kind % 9 {
+    match kind % 11 {
         0 => read(fields, Configuration::validate),
         1 => read(fields, |settings: &Settings| settings.validate(&AddressPolicy::default())),
         2 => read(fields, Entity::validate),
@@ -30,7 +31,9 @@ pub fn run(data: &[u8]) {
         5 => read(fields, FactSource::validate),
         6 => read(fields, Metric::validate),
         7 => read(fields, Collection::validate),
-        _ => read(fields, Schedule::validate),
+        8 => read(fields, Schedule::validate),
+        9 => read(fields, Team::validate),
+        _ => read(fields, Person::validate),
     }
 }
 

@@ -12,11 +12,13 @@ use bellwether::domain::id::{
     AssignmentSourceId, CollectionId, DeliveryId, EndpointChangeId, EndpointId, EntityId, EventId, FactId,
     FactSourceId, KeyId, MetricId, RunId, ScheduleId, WarehouseId,
 };
+use bellwether::domain::sort::Sort;
 
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     check::<i64>(text);
     check::<Position>(text);
+    check::<Sort>(text);
     check::<Timestamp>(text);
     check::<Network>(text);
     check::<PublicUrl>(text);

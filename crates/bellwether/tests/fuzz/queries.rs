@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 
 const KEY: &str = "bw_01jzzzzzzzzzzzzzzzzzzzzzzz_0123456789abcdef0123456789abcdef";
 
-const LISTS: [&str; 18] = [
+const LISTS: [&str; 22] = [
     "experiments",
     "experiments/1/history",
     "experiments/1/runs",
@@ -33,6 +33,10 @@ const LISTS: [&str; 18] = [
     "collections",
     "schedules",
     "keys",
+    "teams",
+    "people",
+    "sessions",
+    "audit",
     // Instead of a query, the end of a path.
     "experiments/",
     "endpoints/",
@@ -88,10 +92,12 @@ impl Asker {
             ("entities", json!({"name": "user"})),
             ("endpoints", disabled.clone()),
             ("endpoints", disabled),
+            ("teams", json!({"name": "growth"})),
+            ("people", json!({"name": "Ada", "role": "read"})),
             ("schedules", json!({"name": "daily", "cron": "0 6 * * *"})),
             ("keys", json!({"name": "reader", "role": "read"})),
             ("experiments", json!({"key": "a", "name": "A", "tags": ["x"]})),
-            ("experiments", json!({"key": "b", "name": "B"})),
+            ("experiments", json!({"key": "b", "name": "B", "owner": "Ada Lovelace", "hypothesis": "Größe wächst"})),
             ("experiments", json!({"key": "c", "name": "C"})),
         ] {
             let (status, answer) = asker.ask(Method::POST, path, body.to_string());
