@@ -1,6 +1,7 @@
 //! See the module.
 #![no_main]
 
+#[allow(dead_code)] // The tests use more of it.
 #[path = "../../crates/bellwether/tests/fuzz/answers.rs"]
 mod answers;
 

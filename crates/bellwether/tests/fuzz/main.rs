@@ -28,6 +28,15 @@ fn the_corpus_of_answers() {
     replay("answers", answers::run);
 }
 
+/// A comparison that compares nothing would hold for ever.
+#[test]
+fn usual_answers_are_read_by_both_sides() {
+    for name in ["no-content", "length", "chunks", "to-the-end", "interim", "two-lengths", "bare-lf", "not-modified"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/answers").join(name);
+        assert!(answers::is_read_by_both(&std::fs::read(file).unwrap()), "{name}");
+    }
+}
+
 #[test]
 fn the_corpus_of_bodies() {
     replay("bodies", bodies::run);
