@@ -80,6 +80,13 @@ pub fn run() -> ExitCode {
     result.map_or_else(|error| fail(&error), |is_well| if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Where one of these variables names a collector, spans are sent to it.
+const COLLECTORS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
+
+fn names_collector() -> bool {
+    COLLECTORS.iter().any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// Logs to standard error, and sends spans to where they are wanted until what is given back is dropped.
 fn log() -> Result<impl Sized, String> {
     let log =
@@ -92,6 +99,9 @@ fn log() -> Result<impl Sized, String> {
     #[cfg(not(feature = "otel"))]
     let (spans, sending) = (Option::<tracing_subscriber::layer::Identity>::None, ());
     tracing_subscriber::registry().with(spans).with(lines.with_filter(log)).init();
+    if cfg!(not(feature = "otel")) && names_collector() {
+        tracing::warn!("a collector of traces is named, and this program was built without the feature `otel`");
+    }
     Ok(sending)
 }
 

@@ -25,8 +25,6 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::registry::LookupSpan;
 
-/// With one of these, spans are sent.
-const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 /// For what is left at the end.
 const LAST_SPANS: Duration = Duration::from_secs(3);
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -39,9 +37,8 @@ pub fn sending<S>() -> Result<Option<(impl Layer<S> + Send + Sync, Sending)>, St
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_off = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    if is_off || !ENDPOINTS.iter().any(is_set) {
+    if is_off || !super::names_collector() {
         return Ok(None);
     }
     let wrong = |error: &dyn Error| format!("traces cannot be sent as the variables OTEL_… say: {error}");
