@@ -245,9 +245,10 @@ fn values<'h>(headers: &'h [httparse::Header<'h>], name: &'h str) -> impl Iterat
     headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
 }
 
-/// What stands between the commas of all headers of a name.
+/// What stands between the commas of all headers of a name. One that is no text is not passed over, lest what stands in others
+/// is all there is.
 fn tokens<'h>(headers: &'h [httparse::Header<'h>], name: &'h str) -> impl Iterator<Item = &'h str> {
-    let texts = values(headers, name).filter_map(|value| std::str::from_utf8(value).ok());
+    let texts = values(headers, name).map(|value| std::str::from_utf8(value).unwrap_or("?"));
     texts.flat_map(|text| text.split(',')).map(str::trim)
 }
 

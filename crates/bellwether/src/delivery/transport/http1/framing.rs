@@ -34,7 +34,7 @@ pub struct Taken {
 }
 
 /// The body is not framed as it was said to be.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Broken;
 
 /// How a body is framed, and whether what is said about it can be trusted: where it cannot, nobody knows what comes next on
@@ -48,18 +48,18 @@ pub struct Framed {
 impl Framed {
     pub fn of(code: u16, is_http11: bool, headers: &[httparse::Header<'_>]) -> Self {
         let length = length(headers);
-        let mut codings = tokens(headers, "transfer-encoding");
-        let last = codings.next().map(|first| codings.last().unwrap_or(first));
-        let has_body = last.is_some() || !matches!(length, Ok(None | Some(0)));
+        let coding = coding(headers);
+        let has_body = coding.is_some() || !matches!(length, Ok(None | Some(0)));
         if matches!(code, 100..=199 | 204 | 304) {
             // It has no body whatever it says; who says otherwise may send one later. A 304 tells of another's.
             return Self { framing: None, is_trusted: code == 304 || !has_body };
         }
-        match (last, length) {
-            (Some(last), length) => {
-                let is_chunked = last.eq_ignore_ascii_case("chunked");
+        match (coding, length) {
+            (Some(coding), length) => {
+                let is_chunked = matches!(coding, Ok(last) if last.eq_ignore_ascii_case("chunked"));
                 let framing = if is_chunked { Framing::Chunks(Chunk::Size) } else { Framing::ToTheEnd };
-                Self { framing: Some(framing), is_trusted: is_http11 && matches!(length, Ok(None)) }
+                let is_trusted = is_http11 && coding.is_ok() && matches!(length, Ok(None));
+                Self { framing: Some(framing), is_trusted }
             }
             (None, Ok(None)) => Self { framing: Some(Framing::ToTheEnd), is_trusted: true },
             (None, Ok(Some(0))) => Self { framing: None, is_trusted: true },
@@ -69,13 +69,19 @@ impl Framed {
     }
 }
 
+/// The last coding of the body; `None`: none is told. Broken if one has a name that none can have: what its reader makes of the
+/// others differs from one to the next.
+fn coding<'h>(headers: &'h [httparse::Header<'h>]) -> Option<Result<&'h str, Broken>> {
+    if values(headers, "transfer-encoding").any(|value| !value.is_ascii()) {
+        return Some(Err(Broken));
+    }
+    tokens(headers, "transfer-encoding").last().map(Ok)
+}
+
 /// `None`: none is told. Broken if nobody can tell how long the body is.
 fn length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, Broken> {
     let mut lengths = tokens(headers, "content-length");
-    let Some(first) = lengths.next() else {
-        let is_told = values(headers, "content-length").next().is_some();
-        return if is_told { Err(Broken) } else { Ok(None) };
-    };
+    let Some(first) = lengths.next() else { return Ok(None) };
     let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number || lengths.any(|other| other != first) {
         return Err(Broken);

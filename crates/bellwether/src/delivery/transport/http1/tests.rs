@@ -47,6 +47,11 @@ fn the_end_of_a_body_is_where_it_is_said_to_be() {
     expect("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true);
     expect("HTTP/1.1 200 OK\r\n\r\nto the end", 200, "to the end", false);
     expect("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nto the end", 200, "to the end", false);
+    // A coding that cannot be one: nobody knows how what follows is framed.
+    let odd = "HTTP/1.1 200 OK\r\nTransfer-Encoding: g\u{e9}, chunked\r\nContent-Length: 1\r\n\r\n";
+    expect(&format!("{odd}2\r\nok"), 200, "2\r\nok", false);
+    let no_text = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: \xff\r\n\r\nok";
+    assert_eq!(run(&[no_text]).unwrap(), (200, Vec::new(), false), "as with two lengths that differ");
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
     expect(&format!("{chunked}3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n"), 200, "hello", true);
     expect(&format!("{chunked}2\r\nok\r\n0\r\nx-trailer: 1\r\n\r\n"), 200, "ok", true);
