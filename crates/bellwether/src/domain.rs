@@ -33,6 +33,7 @@ pub mod progress;
 pub mod recovery;
 pub mod results;
 pub mod run;
+pub mod schema;
 pub mod search;
 pub mod sentence;
 pub mod session;

@@ -1,9 +1,10 @@
 //! What the author of a warehouse says about its tables, where the files alone do not tell it or tell it otherwise.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableSettings {
     /// The types of columns, by name. The others' are found in the files.
@@ -12,7 +13,7 @@ pub struct TableSettings {
 }
 
 /// A type that a column is said to have. A value that does not fit it is an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SaidType {
     /// The text as it stands.

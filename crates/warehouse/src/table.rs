@@ -2,6 +2,7 @@
 //!
 //! Not a data frame: rows are read with typed getters that name the place where something else stands.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One value. Integers beyond 64 bits and decimals come as `Float`; a date is a `Timestamp` at UTC midnight.
@@ -38,7 +39,7 @@ pub struct Table {
 }
 
 /// What a column of a query or file holds, as far as definitions need to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     Bool,
@@ -60,7 +61,7 @@ pub struct Column {
 }
 
 /// A column of a table that SQL can name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TableColumn {
     pub name: String,
     #[serde(rename = "type")]

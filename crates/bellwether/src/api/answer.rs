@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problem::Problem;
@@ -12,7 +13,8 @@ use crate::store::listing::Found;
 pub type Answer<T> = Result<T, Problem>;
 
 /// A page of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// The cursor to go on from, where there may be more.
@@ -61,6 +63,19 @@ impl<T: IntoResponse> IntoResponse for Created<T> {
     }
 }
 
+/// What was made, and where it is.
+#[derive(Debug)]
+pub struct Located<T> {
+    pub location: String,
+    pub answer: T,
+}
+
+impl<T: IntoResponse> IntoResponse for Located<T> {
+    fn into_response(self) -> Response {
+        ([(header::LOCATION, self.location)], self.answer).into_response()
+    }
+}
+
 /// 201 if it was made by this request, else 200.
 #[derive(Debug)]
 pub struct MaybeCreated<T> {
@@ -93,4 +108,12 @@ impl IntoResponse for Gone {
     fn into_response(self) -> Response {
         StatusCode::NO_CONTENT.into_response()
     }
+}
+
+/// A text that is in the program, and changes with it alone.
+#[derive(Debug)]
+pub struct Document;
+
+impl Document {
+    pub const MEDIA_TYPE: &str = "application/json";
 }

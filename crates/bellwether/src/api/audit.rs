@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
@@ -13,7 +14,8 @@ use crate::domain::configuration::FieldChange;
 use crate::store::audit::{self, Entry};
 
 /// One change of something.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
 pub struct EntryView {
     occurred_at: Timestamp,
     actor: Actor,

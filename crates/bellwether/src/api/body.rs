@@ -1,12 +1,14 @@
 //! Request bodies: JSON with nothing twice and nothing unknown. Each error names the path of the field.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -21,12 +23,21 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Body<T>(pub T);
 
 /// A body with nothing in it.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// A body that names the fields to edit.
-pub struct Edit(pub Map<String, Value>);
+/// A body that names the fields to edit of a `T`.
+pub struct Edit<T> {
+    pub fields: Map<String, Value>,
+    of: PhantomData<fn() -> T>,
+}
+
+/// A body that is read in parts, and described as a `T`.
+pub struct Fields<T> {
+    pub fields: Map<String, Value>,
+    of: PhantomData<fn() -> T>,
+}
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -37,11 +48,19 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Edit {
+impl<S: Send + Sync, T> FromRequest<S> for Edit<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        read_object(request, state).await.map(Edit)
+        Ok(Self { fields: read_object(request, state).await?, of: PhantomData })
+    }
+}
+
+impl<S: Send + Sync, T> FromRequest<S> for Fields<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Self { fields: read_object(request, state).await?, of: PhantomData })
     }
 }
 

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page, Versioned};
 use super::body::{Body, Edit};
-use super::params::{Ids, IfMatch, PageParams, Params, Spelled, check_limit, cursor, default_limit, parse_id};
+use super::params::{Ids, IfMatch, LONGEST_PAGE, PageParams, Params, Spelled, check_limit, cursor, default_limit};
 use super::sources::Tried;
 use super::views::change::VersionView;
 use super::views::definition::DefinitionView;
@@ -26,18 +27,30 @@ fn answer<D: Defined>(definition: &Definition<D>) -> Versioned<DefinitionView<D>
 }
 
 /// What a list may be asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The `next` of the page before.
     #[serde(default)]
     after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     limit: u32,
     sort: Option<Spelled<Sort>>,
+    /// Words of its text.
     search: Option<String>,
+    /// Those of this warehouse.
     warehouse_id: Option<WarehouseId>,
+    /// Those of this entity.
     entity_id: Option<EntityId>,
+    /// Those of this team.
     team_id: Option<TeamId>,
+}
+
+/// What the list of a kind may be asked for.
+pub fn filters<D: Defined>() -> impl Iterator<Item = &'static str> {
+    ["after", "limit", "sort", "search"].into_iter().chain(D::FILTERS.iter().copied())
 }
 
 impl Listing {
@@ -51,8 +64,7 @@ impl Listing {
         ];
         let refers: Vec<(&'static str, Value)> = given.into_iter().flatten().collect();
         if let Some((column, _)) = refers.iter().find(|(column, _)| !D::FILTERS.contains(column)) {
-            let usual = ["after", "limit", "sort", "search"];
-            let allowed: Vec<_> = usual.iter().chain(D::FILTERS).copied().collect();
+            let allowed: Vec<_> = filters::<D>().collect();
             let message = format!("the list of this kind has no such filter; {} are allowed", allowed.join(", "));
             return Err(Refusal::invalid(*column, message));
         }
@@ -83,8 +95,7 @@ pub async fn create<D: Tried>(
     Ok(Created(answer(&api.registry.define(actor, body).await?)))
 }
 
-pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Versioned<DefinitionView<D>>> {
-    let id: D::Id = parse_id(&id)?;
+pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<D::Id>) -> Answer<Versioned<DefinitionView<D>>> {
     let found = api.read(move |tx| Ok(definitions::get::<D>(tx, id)?)).await?;
     Ok(answer(&found.ok_or_else(|| Refusal::not_found(D::KIND, id))?))
 }
@@ -92,11 +103,10 @@ pub async fn get<D: Defined>(State(api): State<Shared>, Ids(id): Ids<String>) ->
 pub async fn edit<D: Tried>(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<D::Id>,
     IfMatch(version): IfMatch,
-    Edit(edit): Edit,
+    Edit { fields: edit, .. }: Edit<D>,
 ) -> Answer<Versioned<DefinitionView<D>>> {
-    let id: D::Id = parse_id(&id)?;
     let current =
         api.read(move |tx| Ok(definitions::get::<D>(tx, id)?)).await?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
     let edited: D = overlay(&current.body, edit.clone())?;
@@ -111,20 +121,19 @@ pub async fn edit<D: Tried>(
 pub async fn delete<D: Defined>(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<D::Id>,
     IfMatch(version): IfMatch,
 ) -> Answer<Gone> {
-    api.registry.undefine::<D>(actor, parse_id(&id)?, version).await?;
+    api.registry.undefine::<D>(actor, id, version).await?;
     Ok(Gone)
 }
 
 /// Who changed what, and when; the cursor is a version. Also of definitions that were deleted.
 pub async fn history<D: Defined>(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<D::Id>,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<VersionView>>> {
-    let id: D::Id = parse_id(&id)?;
     let limit = check_limit(page.limit)?;
     let after = cursor::<i64>(&page.after)?.unwrap_or(0);
     let found = api

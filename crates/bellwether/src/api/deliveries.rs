@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Answer, Created, Page};
 use super::body::{Body, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
+use super::params::{Ids, LONGEST_PAGE, PageParams, Params, check_limit, cursor, default_limit, parse_id};
 use super::views::delivery::{AttemptView, DeliveryInFull, DeliveryView};
 use crate::domain::delivery::{Delivery, DeliveryState, Position, Queue};
 use crate::domain::error::Refusal;
@@ -17,15 +18,24 @@ use crate::store::{deliveries, endpoints, events, outcomes};
 /// Attempts shown of one delivery.
 const MOST_ATTEMPTS: u32 = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The `next` of the page before.
     #[serde(default)]
     after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     limit: u32,
+    /// Those to this endpoint.
+    #[schemars(with = "Option<EndpointId>")]
     endpoint: Option<String>,
+    /// Those of this event.
+    #[schemars(with = "Option<EventId>")]
     event: Option<String>,
+    /// Those in this state.
+    #[schemars(with = "Option<DeliveryState>")]
     state: Option<String>,
 }
 
@@ -70,10 +80,9 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
 /// Those of one event, of which there is one for each endpoint that wants it.
 pub async fn of_event(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EventId>,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<DeliveryView>>> {
-    let id: EventId = parse_id(&id)?;
     let (after, limit) = (cursor::<DeliveryId>(&page.after)?, check_limit(page.limit)?);
     let mut found = api
         .read(move |tx| {
@@ -87,8 +96,7 @@ pub async fn of_event(
 }
 
 /// One delivery with its attempts: the latest, where there are very many.
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<DeliveryInFull>> {
-    let id: DeliveryId = parse_id(&id)?;
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<DeliveryId>) -> Answer<Json<DeliveryInFull>> {
     let vault = api.registry.vault().clone();
     let (delivery, attempts, sent) = api
         .read(move |tx| {
@@ -108,16 +116,16 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json
 /// A new delivery of the same event, outside the order.
 pub async fn resend(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<DeliveryId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Created<Json<DeliveryView>>> {
-    Ok(Created(Json(DeliveryView::of(&api.registry.resend(parse_id(&id)?).await?))))
+    Ok(Created(Json(DeliveryView::of(&api.registry.resend(id).await?))))
 }
 
 pub async fn cancel(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<DeliveryId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Json<DeliveryView>> {
-    Ok(Json(DeliveryView::of(&api.registry.cancel_delivery(parse_id(&id)?).await?)))
+    Ok(Json(DeliveryView::of(&api.registry.cancel_delivery(id).await?)))
 }

@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
 use super::answer::Answer;
 use super::body::{Body, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, cursor, default_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit, cursor, default_limit};
 use super::problem::Problem;
 use super::sources::not_answered;
 use crate::domain::clock::Timestamp;
@@ -21,7 +22,8 @@ use crate::registry::Result;
 use crate::store::{Tx, definitions, experiments, scans};
 
 /// A page of what was seen, and of which state of the source.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundExperiments")]
 pub struct Found {
     items: Vec<SeenView>,
     next: Option<String>,
@@ -33,7 +35,8 @@ pub struct Found {
     rows_without_key: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FoundExperiment")]
 struct SeenView {
     experiment_key: String,
     /// Of the registry, if one there has this key.
@@ -49,10 +52,9 @@ struct SeenView {
 /// Asks the source, which may take minutes; answers as [`experiments`] does.
 pub async fn scan(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<AssignmentSourceId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Json<Found>> {
-    let id: AssignmentSourceId = parse_id(&id)?;
     let (source, warehouse) = api
         .read(move |tx| {
             let source = definitions::get::<AssignmentSource>(tx, id)?
@@ -82,10 +84,9 @@ pub async fn scan(
 /// What the last scan has found, seen last first; the cursor is a place in this list.
 pub async fn experiments(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<AssignmentSourceId>,
     Params(params): Params<PageParams>,
 ) -> Answer<Json<Found>> {
-    let id: AssignmentSourceId = parse_id(&id)?;
     let limit = check_limit(params.limit)?;
     let after = cursor::<usize>(&params.after)?.unwrap_or(0);
     Ok(Json(api.read(move |tx| page(tx, id, after, limit)).await?))

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
@@ -10,7 +11,7 @@ use super::body::{Body, Nothing};
 use crate::domain::actor::Principal;
 use crate::registry::EncryptionKey;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EncryptionKeyView {
     /// What it is called in messages; it says nothing of the key.
     name: String,

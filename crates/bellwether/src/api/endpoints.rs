@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page, Versioned};
-use super::body::{Body, Edit, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, parse_id};
+use super::body::{Body, Edit, Fields, Nothing};
+use super::params::{Ids, PageParams, Params, check_limit};
 use super::views::change::EndpointChangeView;
 use super::views::delivery::AttemptView;
 use super::views::endpoint::{EndpointInFull, EndpointView, EndpointWithSecret, LaneView, ListedEndpoint, PingView};
@@ -31,11 +32,27 @@ pub async fn list(State(api): State<Shared>, Params(page): Params<PageParams>) -
     Ok(Page::of(&found, limit, |found| found.id().to_string(), ListedEndpoint::of))
 }
 
+/// What an endpoint is made of, as the description tells of it: it is read in parts.
+#[derive(JsonSchema)]
+#[schemars(description = "An endpoint to be made.", deny_unknown_fields)]
+#[expect(dead_code, reason = "it is there for its schema alone")]
+pub struct NewEndpoint {
+    #[serde(flatten)]
+    settings: Settings,
+    /// Your own; `null`: one is made.
+    #[serde(default)]
+    #[schemars(length(min = 8, max = 500))]
+    secret: Option<String>,
+    /// `null`: it is.
+    #[serde(default)]
+    enabled: Option<bool>,
+}
+
 /// `secret` and `enabled` stand beside the settings, in the same object.
 pub async fn create(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Edit(mut fields): Edit,
+    Fields { mut fields, .. }: Fields<NewEndpoint>,
 ) -> Answer<Created<Versioned<EndpointWithSecret>>> {
     let secret: Option<String> = take(&mut fields, "secret")?;
     let is_enabled: Option<bool> = take(&mut fields, "enabled")?;
@@ -59,8 +76,7 @@ fn take<T: serde::de::DeserializeOwned>(
         .map_err(|error| Refusal::invalid(name, in_plain_words(&error.to_string())))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Versioned<EndpointInFull>> {
-    let id: EndpointId = parse_id(&id)?;
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<EndpointId>) -> Answer<Versioned<EndpointInFull>> {
     let vault = api.registry.vault().clone();
     let (endpoint, lane, pending) = api
         .read(move |tx| {
@@ -75,7 +91,11 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Vers
     Ok(Versioned { view, version: endpoint.version })
 }
 
-pub async fn edit(State(api): State<Shared>, command: OnEndpoint, Edit(edit): Edit) -> Answer<Versioned<EndpointView>> {
+pub async fn edit(
+    State(api): State<Shared>,
+    command: OnEndpoint,
+    Edit { fields: edit, .. }: Edit<Settings>,
+) -> Answer<Versioned<EndpointView>> {
     Ok(answer(&api.registry.edit_endpoint(command, edit).await?.value))
 }
 
@@ -84,7 +104,7 @@ pub async fn delete(State(api): State<Shared>, command: OnEndpoint) -> Answer<Go
     Ok(Gone)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Enable {
     from: EnableFrom,
@@ -109,10 +129,9 @@ pub async fn disable(
 /// Sends `webhook.ping` at once, and answers with what came of it.
 pub async fn test(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EndpointId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Json<PingView>> {
-    let id: EndpointId = parse_id(&id)?;
     let vault = api.registry.vault().clone();
     let found = api.read(move |tx| Ok(endpoints::get(tx, &vault, id)?)).await?;
     let endpoint = found.ok_or_else(|| Refusal::not_found("endpoint", id))?;
@@ -128,7 +147,7 @@ pub async fn test(
     Ok(Json(PingView { webhook_id, is_success, attempt: AttemptView::of(attempt) }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotate {
     /// The user's own; one is made if there is none.
@@ -158,10 +177,9 @@ pub async fn promote(
 /// What was done to the endpoint, by whom and why, oldest first.
 pub async fn history(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EndpointId>,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<EndpointChangeView>>> {
-    let id: EndpointId = parse_id(&id)?;
     let (limit, after) = (check_limit(page.limit)?, page.after::<EndpointChangeId>()?);
     let found = api
         .read(move |tx| {

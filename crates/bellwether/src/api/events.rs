@@ -3,31 +3,38 @@
 use axum::Json;
 use axum::extract::State;
 use bellwether_webhook::EventType;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::answer::{Answer, Page};
-use super::params::{Ids, Params, check_limit, cursor, default_limit, parse_id};
+use super::params::{Ids, LONGEST_PAGE, Params, check_limit, cursor, default_limit};
 use super::problem::{Kind, Problem};
 use super::views::event::EventView;
 use super::views::why::WhyView;
 use super::{Api, Shared};
 use crate::domain::error::Refusal;
 use crate::domain::event::Format;
-use crate::domain::id::{EventId, ExperimentId};
+use crate::domain::id::{EndpointId, EventId, ExperimentId};
+use crate::domain::topic::Topic;
 use crate::store::{event_log, events};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The `next` of the page before.
     #[serde(default)]
     after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     limit: u32,
-    /// Names of types, with commas between.
+    /// Names of events, with commas between; empty means all.
     #[serde(default)]
+    #[schemars(with = "Vec<Topic>")]
     types: String,
-    /// A number, or `key:` and a key.
+    /// Those of this experiment: its number, or `key:` and its key.
     experiment: Option<String>,
+    /// How `data` is written.
     #[serde(default)]
     format: Format,
 }
@@ -99,14 +106,16 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     Ok(Json(Page { items, next: Some(next) }))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<EventView>> {
-    let id: EventId = parse_id(&id)?;
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<EventId>) -> Answer<Json<EventView>> {
     let found = api.read(move |tx| Ok(events::get(tx, id)?)).await?;
     let event = found.ok_or_else(|| Refusal::not_found("event", id))?;
     Ok(Json(EventView::of(&event, None, Format::Eppo)?))
 }
 
 /// What became of the event for one endpoint, and why.
-pub async fn why(State(api): State<Shared>, Ids((event, endpoint)): Ids<(String, String)>) -> Answer<Json<WhyView>> {
-    Ok(Json(WhyView::of(api.registry.why(parse_id(&event)?, parse_id(&endpoint)?).await?)))
+pub async fn why(
+    State(api): State<Shared>,
+    Ids((event, endpoint)): Ids<(EventId, EndpointId)>,
+) -> Answer<Json<WhyView>> {
+    Ok(Json(WhyView::of(api.registry.why(event, endpoint).await?)))
 }

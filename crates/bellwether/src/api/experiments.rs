@@ -4,23 +4,27 @@ use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, header};
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::json;
 
 use super::Shared;
-use super::answer::{Answer, Created, Gone, MaybeCreated, Page, Versioned};
-use super::body::{Body, Edit, Nothing};
-use super::params::{Command, Ids, PageParams, Params, Spelled, check_limit, cursor, default_limit, parse_id};
+use super::answer::{Answer, Created, Gone, Located, MaybeCreated, Page, Versioned};
+use super::body::{Body, Edit, Fields, Nothing};
+use super::params::{
+    Command, Ids, LONGEST_PAGE, OfExperiment, PageParams, Params, Spelled, check_limit, cursor, default_limit,
+};
 use super::views::change::ChangeView;
 use super::views::experiment::{
     AttachedGroupView, AttachedMetricView, AttachedView, ExperimentView, GroupView, StartedView,
 };
 use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;
+use crate::domain::configuration::Configuration;
+use crate::domain::discovery::FromSource;
 use crate::domain::error::Refusal;
-use crate::domain::experiment::{Experiment, GivenMetric};
-use crate::domain::id::{AssignmentSourceId, CollectionId, EntityId, MetricId, TeamId};
+use crate::domain::experiment::{Attachment, Experiment, GivenMetric};
+use crate::domain::id::{AssignmentSourceId, CollectionId, EntityId, GroupId, MetricId, TeamId};
 use crate::domain::search::Search;
 use crate::domain::sort::{Place, Sort, SortBy, SortValue};
 use crate::domain::status::{Decision, Status};
@@ -34,26 +38,42 @@ fn answer(experiment: &Experiment) -> ExperimentAnswer {
 }
 
 /// What the list may be asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The `next` of the page before.
     #[serde(default)]
     after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     limit: u32,
     /// Unless given: by the time that is asked for, else by number.
     sort: Option<Spelled<Sort>>,
+    /// Words of its text.
     search: Option<String>,
+    /// Those in this status, or in one of several.
+    #[schemars(with = "Option<Vec<Status>>")]
     status: Option<Spelled<Statuses>>,
+    /// Those of this owner.
     owner: Option<String>,
+    /// Those of the team that is called so.
     team: Option<String>,
+    /// Those of this team.
     team_id: Option<TeamId>,
+    /// Those with this tag.
     tag: Option<String>,
+    /// Those of this entity.
     entity_id: Option<EntityId>,
+    /// Those of this assignment source.
     assignment_source_id: Option<AssignmentSourceId>,
+    /// Those that this metric is attached to.
     metric_id: Option<MetricId>,
+    /// Those made at this time or later.
     created_since: Option<Timestamp>,
+    /// Those changed at this time or later.
     updated_since: Option<Timestamp>,
+    /// Whether archived ones are listed, too.
     #[serde(default)]
     with_archived: bool,
 }
@@ -112,24 +132,49 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     Ok(Page::found(&found, sort, ExperimentView::of))
 }
 
+/// What an experiment is made of, as the description tells of it: it is read in parts.
+#[derive(JsonSchema)]
+#[schemars(rename = "NewExperiment", description = "An experiment to be made, as a draft.")]
+#[schemars(deny_unknown_fields, transform = key_and_name_or_a_source)]
+#[expect(dead_code, reason = "it is there for its schema alone")]
+pub struct NewExperimentBody {
+    #[serde(flatten)]
+    configuration: Configuration,
+    /// Attached at once, in the same event.
+    #[serde(default)]
+    metrics: Vec<GivenMetric>,
+    /// What was seen in an assignment source, to make it of: what is not given stands there.
+    #[serde(default)]
+    from_source: Option<FromSource>,
+}
+
+fn key_and_name_or_a_source(schema: &mut Schema) {
+    schema.remove("required");
+    let either = json!([{"required": ["key", "name"]}, {"required": ["from_source"], "properties": {"from_source": {"type": "object"}}}]);
+    schema.insert("anyOf".to_owned(), either);
+}
+
 pub async fn create(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Edit(given): Edit,
-) -> Answer<([(HeaderName, String); 1], Created<ExperimentAnswer>)> {
+    Fields { fields: given, .. }: Fields<NewExperimentBody>,
+) -> Answer<Located<Created<ExperimentAnswer>>> {
     let given = api.registry.read_new_experiment(given).await?;
     let experiment = api.registry.create_experiment(actor, given).await?;
     let location = format!("/api/v1/experiments/{}", experiment.id);
-    Ok(([(header::LOCATION, location)], Created(answer(&experiment))))
+    Ok(Located { location, answer: Created(answer(&experiment)) })
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<ExperimentAnswer> {
-    let id = api.experiment_id(&id).await?;
+pub async fn get(State(api): State<Shared>, OfExperiment(id): OfExperiment) -> Answer<ExperimentAnswer> {
     let found = api.read(move |tx| Ok(experiments::get(tx, id)?)).await?;
     Ok(answer(&found.ok_or_else(|| Refusal::not_found("experiment", id))?))
 }
 
-pub async fn edit(State(api): State<Shared>, command: Command, Edit(edit): Edit) -> Answer<ExperimentAnswer> {
+pub async fn edit(
+    State(api): State<Shared>,
+    command: Command,
+    Edit { fields: edit, .. }: Edit<Configuration>,
+) -> Answer<ExperimentAnswer> {
     let effect = api.registry.edit_experiment(command.actor, command.id, edit, command.if_match).await?;
     Ok(answer(&effect.value))
 }
@@ -165,8 +210,7 @@ pub async fn reopen(
 }
 
 /// The experiment's metrics and groups, in their order.
-pub async fn metrics(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<AttachedView>> {
-    let id = api.experiment_id(&id).await?;
+pub async fn metrics(State(api): State<Shared>, OfExperiment(id): OfExperiment) -> Answer<Json<AttachedView>> {
     let (items, groups) = api
         .read(move |tx| {
             experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
@@ -192,23 +236,22 @@ pub async fn attach_metric(
 pub async fn edit_attached_metric(
     State(api): State<Shared>,
     command: Command,
-    Ids((_, metric)): Ids<(String, String)>,
-    Body(edit): Body<Map<String, Value>>,
+    Ids((_, metric)): Ids<(String, MetricId)>,
+    Edit { fields: edit, .. }: Edit<Attachment>,
 ) -> Answer<ExperimentAnswer> {
-    let effect =
-        api.registry.edit_attachment(command.actor, command.id, parse_id(&metric)?, edit, command.if_match).await?;
+    let effect = api.registry.edit_attachment(command.actor, command.id, metric, edit, command.if_match).await?;
     Ok(answer(&effect.value))
 }
 
 pub async fn detach_metric(
     State(api): State<Shared>,
     command: Command,
-    Ids((_, metric)): Ids<(String, String)>,
+    Ids((_, metric)): Ids<(String, MetricId)>,
 ) -> Answer<ExperimentAnswer> {
-    Ok(answer(&api.registry.detach_metric(command.actor, command.id, parse_id(&metric)?, command.if_match).await?))
+    Ok(answer(&api.registry.detach_metric(command.actor, command.id, metric, command.if_match).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttachCollection {
     collection_id: CollectionId,
@@ -230,18 +273,17 @@ pub async fn attach_collection(
 pub async fn detach_group(
     State(api): State<Shared>,
     command: Command,
-    Ids((_, group)): Ids<(String, String)>,
+    Ids((_, group)): Ids<(String, GroupId)>,
 ) -> Answer<ExperimentAnswer> {
-    Ok(answer(&api.registry.detach_group(command.actor, command.id, parse_id(&group)?, command.if_match).await?))
+    Ok(answer(&api.registry.detach_group(command.actor, command.id, group, command.if_match).await?))
 }
 
 /// Who changed what, and when; the cursor is a revision. Also of experiments that were deleted, by their number.
 pub async fn history(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    OfExperiment(id): OfExperiment,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<ChangeView>>> {
-    let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
     let after = cursor::<i64>(&page.after)?.unwrap_or(0);
     let found = api.read(move |tx| Ok(changes::list(tx, id, after, limit)?)).await?;

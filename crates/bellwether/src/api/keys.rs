@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page};
 use super::body::Body;
-use super::params::{Ids, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit};
 use super::views::key::{IssuedKeyView, KeyView};
 use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;
@@ -21,8 +22,9 @@ pub async fn list(State(api): State<Shared>, Params(page): Params<PageParams>) -
     Ok(Page::of(&found, limit, |key| key.id.to_string(), KeyView::of))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewKey")]
 pub struct Request {
     name: String,
     role: Role,
@@ -42,8 +44,8 @@ pub async fn issue(
 pub async fn revoke(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<KeyId>,
 ) -> Answer<Gone> {
-    api.registry.revoke_key(actor, parse_id(&id)?).await?;
+    api.registry.revoke_key(actor, id).await?;
     Ok(Gone)
 }

@@ -6,6 +6,7 @@ use axum::RequestPartsExt;
 use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -13,19 +14,22 @@ use super::problem::{Kind, Problem};
 use super::{Api, Shared};
 use crate::domain::actor::{Actor, Principal};
 use crate::domain::error::{Refusal, in_plain_words};
-use crate::domain::id::ExperimentId;
+use crate::domain::id::{ExperimentId, TypedId};
 use crate::registry::OnEndpoint;
 use crate::store::{Tx, experiments};
 
-const LONGEST_PAGE: u32 = 250;
+pub const LONGEST_PAGE: u32 = 250;
 
 /// `?limit=&after=`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageParams {
+    /// The `next` of the page before.
     #[serde(default)]
     pub after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     pub limit: u32,
 }
 
@@ -47,6 +51,20 @@ pub struct Spelled<T>(pub T);
 impl<'de, T: FromStr<Err = String>> Deserialize<'de> for Spelled<T> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Spelled<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
     }
 }
 
@@ -111,6 +129,27 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+/// The header `Last-Event-ID`, as browsers send it when they come back to a stream.
+pub struct LastEventId(pub Option<i64>);
+
+impl<S: Send + Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        const NAME: &str = "Last-Event-ID";
+        let Some(text) = header_text(&parts.headers, NAME).filter(|text| !text.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let cursor = text.parse().ok().and_then(|cursor: u64| i64::try_from(cursor).ok()).ok_or_else(|| {
+            Refusal::invalid(
+                NAME,
+                format!("'{text}' was given; it must be the id of an event of this stream, a number"),
+            )
+        })?;
+        Ok(Self(Some(cursor)))
+    }
+}
+
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
@@ -118,19 +157,38 @@ fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The ids of a path.
 pub struct Ids<T>(pub T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Ids<String> {
-    type Rejection = Problem;
+/// What a part of a path may be read as.
+pub trait PathPart: JsonSchema + Sized {
+    fn read(text: String) -> Result<Self, Problem>;
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        path(parts).await.map(|Path(id): Path<String>| Self(id))
+impl<I: TypedId> PathPart for I {
+    fn read(text: String) -> Result<Self, Problem> {
+        parse_id(&text)
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Ids<(String, String)> {
+impl PathPart for String {
+    fn read(text: String) -> Result<Self, Problem> {
+        Ok(text)
+    }
+}
+
+impl<S: Send + Sync, I: PathPart> FromRequestParts<S> for Ids<I> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        path(parts).await.map(|Path(ids): Path<(String, String)>| Self(ids))
+        let Path(id): Path<String> = path(parts).await?;
+        Ok(Self(I::read(id)?))
+    }
+}
+
+impl<S: Send + Sync, A: PathPart, B: PathPart> FromRequestParts<S> for Ids<(A, B)> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Path((first, second)): Path<(String, String)> = path(parts).await?;
+        Ok(Self((A::read(first)?, B::read(second)?)))
     }
 }
 
@@ -159,15 +217,26 @@ impl<S: Send + Sync> FromRequestParts<S> for OnEndpoint {
     }
 }
 
+/// The experiment that the path names, by its number or its key.
+pub struct OfExperiment(pub ExperimentId);
+
+impl FromRequestParts<Shared> for OfExperiment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
+        let params = parts.extract::<RawPathParams>().await;
+        let params = params.map_err(|rejection| Problem::of(Kind::Path, rejection.body_text()))?;
+        let given = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
+        Ok(Self(api.experiment_id(given).await?))
+    }
+}
+
 impl FromRequestParts<Shared> for Command {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, Problem> {
         let Principal { actor, .. } = Principal::from_request_parts(parts, api).await?;
-        let params = parts.extract::<RawPathParams>().await;
-        let params = params.map_err(|rejection| Problem::of(Kind::Path, rejection.body_text()))?;
-        let given = params.iter().find(|(name, _)| *name == "id").map_or("", |(_, value)| value);
-        let id = api.experiment_id(given).await?;
+        let OfExperiment(id) = OfExperiment::from_request_parts(parts, api).await?;
         Ok(Self { actor, id, if_match: header_text(&parts.headers, header::IF_MATCH.as_str()) })
     }
 }

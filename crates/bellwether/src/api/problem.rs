@@ -2,7 +2,9 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::domain::error::{Conflict, FieldError, Refusal};
 use crate::registry::Error;
@@ -11,7 +13,7 @@ use crate::store::StoreError;
 /// Makes the list of all kinds: the end of `type`, the status it goes with, and what it means.
 macro_rules! kinds {
     ($($kind:ident: $name:literal, $status:ident, $meaning:literal;)*) => {
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind {
             $($kind,)*
         }
@@ -67,6 +69,13 @@ kinds! {
     NotReady: "not-ready", SERVICE_UNAVAILABLE, "only of /readyz: what is missing stands in detail";
     OutcomeUnknown: "outcome-unknown", SERVICE_UNAVAILABLE, "the database was lost in the commit; read the resource to see whether it was changed";
     StorageFull: "storage-full", INSUFFICIENT_STORAGE, "the disk is full; the operator must make room";
+}
+
+impl Kind {
+    /// The whole of `type`.
+    pub fn urn(self) -> String {
+        format!("urn:bellwether:problem:{}", self.as_str())
+    }
 }
 
 #[derive(Debug)]
@@ -166,23 +175,48 @@ fn cut(text: &str, longest: usize) -> String {
     }
 }
 
-fn shown(error: &FieldError) -> Value {
-    json!({"field": cut(&error.field, LONGEST_FIELD), "message": cut(&error.message, LONGEST_MESSAGE)})
+/// An RFC 9457 problem.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub struct ProblemBody {
+    /// Which kind of problem it is; it never changes.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    status: u16,
+    /// What is wrong, and what to do.
+    detail: String,
+    /// The fields or parameters that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub struct FieldProblem {
+    /// Where it stands, like `variations[1].weight`.
+    field: String,
+    /// What was given, and what is allowed.
+    message: String,
+}
+
+impl FieldProblem {
+    fn of(error: &FieldError) -> Self {
+        Self { field: cut(&error.field, LONGEST_FIELD), message: cut(&error.message, LONGEST_MESSAGE) }
+    }
 }
 
 impl Problem {
     pub fn body(&self) -> Value {
-        let mut body = json!({
-            "type": format!("urn:bellwether:problem:{}", self.kind.as_str()),
-            "title": self.kind.status().canonical_reason().unwrap_or("Error"),
-            "status": self.kind.status().as_u16(),
-            "detail": cut(&self.detail, LONGEST_DETAIL),
-        });
-        if !self.errors.is_empty() {
-            let errors: Vec<_> = self.errors.iter().map(shown).collect();
-            body["errors"] = errors.into();
-        }
-        body
+        let status = self.kind.status();
+        let body = ProblemBody {
+            kind: self.kind.urn(),
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: cut(&self.detail, LONGEST_DETAIL),
+            errors: self.errors.iter().map(FieldProblem::of).collect(),
+        };
+        serde_json::to_value(body).unwrap_or_default()
     }
 }
 

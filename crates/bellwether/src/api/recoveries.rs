@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Accepted, Answer, Page};
 use super::body::{Body, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, parse_id};
+use super::params::{Ids, PageParams, Params, check_limit};
 use super::views::recovery::RecoveryView;
 use crate::domain::actor::Principal;
 use crate::domain::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::domain::id::{EndpointId, RecoveryId};
 use crate::domain::recovery::RecoveryKind;
 use crate::store::{endpoints, recoveries};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Since {
     since: Timestamp,
@@ -26,10 +27,10 @@ pub struct Since {
 pub async fn recover(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EndpointId>,
     Body(body): Body<Since>,
 ) -> Answer<Accepted<RecoveryView>> {
-    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, RecoveryKind::Recover, body.since).await?;
+    let recovery = api.registry.request_recovery(actor, id, RecoveryKind::Recover, body.since).await?;
     Ok(Accepted(Json(RecoveryView::of(&recovery))))
 }
 
@@ -37,19 +38,18 @@ pub async fn recover(
 pub async fn replay(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EndpointId>,
     Body(body): Body<Since>,
 ) -> Answer<Accepted<RecoveryView>> {
-    let recovery = api.registry.request_recovery(actor, parse_id(&id)?, RecoveryKind::Replay, body.since).await?;
+    let recovery = api.registry.request_recovery(actor, id, RecoveryKind::Replay, body.since).await?;
     Ok(Accepted(Json(RecoveryView::of(&recovery))))
 }
 
 pub async fn list(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<EndpointId>,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<RecoveryView>>> {
-    let id: EndpointId = parse_id(&id)?;
     let (limit, after) = (check_limit(page.limit)?, page.after::<RecoveryId>()?);
     let found = api
         .read(move |tx| {
@@ -60,16 +60,15 @@ pub async fn list(
     Ok(Page::of(&found, limit, |recovery| recovery.id.to_string(), RecoveryView::of))
 }
 
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<RecoveryView>> {
-    let id: RecoveryId = parse_id(&id)?;
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<RecoveryId>) -> Answer<Json<RecoveryView>> {
     let found = api.read(move |tx| Ok(recoveries::get(tx, id)?)).await?;
     Ok(Json(RecoveryView::of(&found.ok_or_else(|| Refusal::not_found("recovery", id))?)))
 }
 
 pub async fn stop(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<RecoveryId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Json<RecoveryView>> {
-    Ok(Json(RecoveryView::of(&api.registry.stop_recovery(parse_id(&id)?).await?)))
+    Ok(Json(RecoveryView::of(&api.registry.stop_recovery(id).await?)))
 }

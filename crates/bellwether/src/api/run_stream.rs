@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::response::IntoResponse;
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::answer::Answer;
-use super::params::{Ids, parse_id};
+use super::params::Ids;
 use super::runs::shown;
-use super::streams::{CREDENTIAL_CHECK_INTERVAL, Ended, HEARTBEAT_INTERVAL, Open, answer, check_credential, write};
+use super::streams::{
+    CREDENTIAL_CHECK_INTERVAL, Ended, EventStream, HEARTBEAT_INTERVAL, Open, answer, check_credential, write,
+};
 use crate::domain::actor::{Credential, Principal};
 use crate::domain::error::Refusal;
 use crate::domain::id::RunId;
@@ -24,9 +25,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn follow(
     State(api): State<Shared>,
     Principal { credential, .. }: Principal,
-    Ids(id): Ids<String>,
-) -> Answer<impl IntoResponse> {
-    let id: RunId = parse_id(&id)?;
+    Ids(id): Ids<RunId>,
+) -> Answer<EventStream> {
     let first = api.read(move |tx| look(tx, id)).await?;
     let open = api.open_stream(credential)?;
     let (out, chunks) = mpsc::channel(1);

@@ -1,20 +1,22 @@
 //! Runs of the pipeline, and what they found.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::State;
 use bellwether_warehouse::Dialect;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Shared;
 use super::answer::{Accepted, Answer, Page};
 use super::body::{Body, Nothing};
-use super::params::{Ids, PageParams, Params, check_limit, cursor, parse_id};
+use super::params::{Ids, OfExperiment, PageParams, Params, check_limit, cursor};
 use super::views::run::{RequestedRunView, RunInFull, RunView, StepInFull, StepView};
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
-use crate::domain::id::RunId;
+use crate::domain::id::{ExperimentId, RunId, TypedId};
 use crate::domain::point::Point;
 use crate::domain::results::{Results, Traffic};
 use crate::domain::run::{Asked, Mode, Run, RunState};
@@ -22,8 +24,9 @@ use crate::pipeline::explain;
 use crate::registry::Result;
 use crate::store::{Tx, experiments, points, runs};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewRun")]
 pub struct Request {
     mode: Option<Mode>,
     /// Whether what the figures were at the ends of earlier days is computed as well.
@@ -54,10 +57,9 @@ pub fn shown(tx: &mut dyn Tx, run: &Run) -> Result<RunView> {
 pub async fn request(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Ids(id): Ids<String>,
+    OfExperiment(id): OfExperiment,
     Body(request): Body<Request>,
 ) -> Answer<Accepted<RequestedRunView>> {
-    let id = api.experiment_id(&id).await?;
     let requested = api.registry.request_run(actor, id, request.asked()?).await?;
     let is_joined = requested.is_joined;
     let run = api.read(move |tx| shown(tx, &requested.run)).await?;
@@ -67,10 +69,9 @@ pub async fn request(
 /// Newest first.
 pub async fn list(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    OfExperiment(id): OfExperiment,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<RunView>>> {
-    let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
     let before = cursor::<RunId>(&page.after)?;
     let (found, running) = api
@@ -88,8 +89,7 @@ pub async fn list(
 }
 
 /// One run with its log: every statement, its rows, its time, its error.
-pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<RunInFull>> {
-    let id: RunId = parse_id(&id)?;
+pub async fn get(State(api): State<Shared>, Ids(id): Ids<RunId>) -> Answer<Json<RunInFull>> {
     let (run, steps) = api
         .read(move |tx| {
             let run = runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
@@ -99,10 +99,26 @@ pub async fn get(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json
     Ok(Json(RunInFull { run, steps: steps.into_iter().map(StepView::of).collect() }))
 }
 
+/// A step's place in a run's log, counted from 1.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub struct StepPosition(#[schemars(range(min = 1))] usize);
+
+impl FromStr for StepPosition {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        text.parse().map(Self).map_err(|_| format!("'{text}' is no step of a run; they are counted from 1"))
+    }
+}
+
+impl TypedId for StepPosition {}
+
 /// One step of a run's log as a statement that stands alone, ready to be copied.
-pub async fn step(State(api): State<Shared>, Ids((id, position)): Ids<(String, String)>) -> Answer<Json<StepInFull>> {
-    let id: RunId = parse_id(&id)?;
-    let position: usize = position.parse().map_err(|_| Refusal::not_found("step of this run", &position))?;
+pub async fn step(
+    State(api): State<Shared>,
+    Ids((id, StepPosition(position))): Ids<(RunId, StepPosition)>,
+) -> Answer<Json<StepInFull>> {
     let steps = api
         .read(move |tx| {
             runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
@@ -117,15 +133,14 @@ pub async fn step(State(api): State<Shared>, Ids((id, position)): Ids<(String, S
 
 pub async fn cancel(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<RunId>,
     Body(Nothing {}): Body<Nothing>,
 ) -> Answer<Accepted<RunView>> {
-    let run = api.registry.cancel_run(parse_id(&id)?).await?;
+    let run = api.registry.cancel_run(id).await?;
     Ok(Accepted(Json(api.read(move |tx| shown(tx, &run)).await?)))
 }
 
-async fn published(api: &Shared, id: &str) -> Answer<Results> {
-    let id = api.experiment_id(id).await?;
+async fn published(api: &Shared, id: ExperimentId) -> Answer<Results> {
     let found = api
         .read(move |tx| {
             let experiment = experiments::get(tx, id)?.ok_or_else(|| Refusal::not_found("experiment", id))?;
@@ -136,17 +151,16 @@ async fn published(api: &Shared, id: &str) -> Answer<Results> {
     Ok(found.ok_or(Refusal::NotFound { kind: "result of experiment", id: id.to_string(), hint })?)
 }
 
-pub async fn results(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Results>> {
-    Ok(Json(published(&api, &id).await?))
+pub async fn results(State(api): State<Shared>, OfExperiment(id): OfExperiment) -> Answer<Json<Results>> {
+    Ok(Json(published(&api, id).await?))
 }
 
-pub async fn traffic(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Traffic>> {
-    Ok(Json(published(&api, &id).await?.traffic))
+pub async fn traffic(State(api): State<Shared>, OfExperiment(id): OfExperiment) -> Answer<Json<Traffic>> {
+    Ok(Json(published(&api, id).await?.traffic))
 }
 
 /// What one run found, also if another has come after it.
-pub async fn results_of_run(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Results>> {
-    let id: RunId = parse_id(&id)?;
+pub async fn results_of_run(State(api): State<Shared>, Ids(id): Ids<RunId>) -> Answer<Json<Results>> {
     let found = api
         .read(move |tx| {
             runs::get(tx, id)?.ok_or_else(|| Refusal::not_found("run", id))?;
@@ -160,10 +174,9 @@ pub async fn results_of_run(State(api): State<Shared>, Ids(id): Ids<String>) -> 
 /// What the figures were at the end of each day, oldest first; the cursor is a day.
 pub async fn over_time(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    OfExperiment(id): OfExperiment,
     Params(page): Params<PageParams>,
 ) -> Answer<Json<Page<Point>>> {
-    let id = api.experiment_id(&id).await?;
     let limit = check_limit(page.limit)?;
     let after = cursor::<jiff::civil::Date>(&page.after)?.map(|day| day.to_string()).unwrap_or_default();
     let found = api

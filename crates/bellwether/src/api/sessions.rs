@@ -2,22 +2,23 @@
 
 use axum::Json;
 use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::answer::{Answer, Created, Gone, Page};
 use super::body::Body;
-use super::params::{Ids, Params, check_limit, cursor, default_limit, parse_id};
+use super::params::{Ids, LONGEST_PAGE, Params, check_limit, cursor, default_limit};
 use crate::domain::actor::{Actor, Credential, Principal};
 use crate::domain::clock::Timestamp;
 use crate::domain::error::Refusal;
 use crate::domain::id::{PersonId, SessionId};
 use crate::domain::key::Role;
-use crate::domain::session::{LINK_MINUTES, Session};
+use crate::domain::session::{LINK_MINUTES, MOST_LINK_MINUTES, Session};
 use crate::store::sessions;
 
 /// Whoever asks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PrincipalView {
     actor: Actor,
     role: Role,
@@ -30,7 +31,7 @@ pub async fn me(principal: Principal) -> Json<PrincipalView> {
     Json(PrincipalView { actor: principal.actor, role: principal.role, session_id })
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SessionView {
     id: SessionId,
     person_id: PersonId,
@@ -55,12 +56,15 @@ impl SessionView {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The `next` of the page before.
     #[serde(default)]
     after: String,
+    /// Of items on a page.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = LONGEST_PAGE))]
     limit: u32,
     /// One's own unless given; an admin may look at another's.
     person_id: Option<PersonId>,
@@ -88,16 +92,17 @@ pub async fn list(
     Ok(Page::of(&found, limit, |session| session.id.to_string(), SessionView::of))
 }
 
-pub async fn end(State(api): State<Shared>, principal: Principal, Ids(id): Ids<String>) -> Answer<Gone> {
-    api.registry.end_session(&principal, parse_id(&id)?).await?;
+pub async fn end(State(api): State<Shared>, principal: Principal, Ids(id): Ids<SessionId>) -> Answer<Gone> {
+    api.registry.end_session(&principal, id).await?;
     Ok(Gone)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinkRequest {
     /// For how long it is in force.
     #[serde(default = "usual_minutes")]
+    #[schemars(range(min = 1, max = MOST_LINK_MINUTES))]
     minutes: u32,
 }
 
@@ -105,7 +110,7 @@ fn usual_minutes() -> u32 {
     LINK_MINUTES
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LoginLinkView {
     person_id: PersonId,
     /// Whoever opens it is this person. It is shown this once.
@@ -116,10 +121,9 @@ pub struct LoginLinkView {
 pub async fn make_link(
     State(api): State<Shared>,
     principal: Principal,
-    Ids(id): Ids<String>,
+    Ids(person_id): Ids<PersonId>,
     Body(request): Body<LinkRequest>,
 ) -> Answer<Created<Json<LoginLinkView>>> {
-    let person_id: PersonId = parse_id(&id)?;
     let (link, text) = api.registry.make_login_link(person_id, request.minutes).await?;
     tracing::info!(person = %person_id, by = %principal.actor, "a login link was made");
     let url = format!("{}/login?token={text}", api.public_url);

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use bellwether_warehouse::{Cell, Column, ColumnType, Dialect, Table};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::params::{Ids, Params, parse_id};
+use super::params::{Ids, Params};
 use super::problem::{Kind, Problem};
 use super::{Api, Shared};
 use crate::domain::clock::Timestamp;
@@ -26,7 +27,7 @@ use crate::store::definitions;
 const MOST_ROWS: usize = 100;
 
 /// A definition that may have to be tried out before it is stored.
-pub trait Tried: Defined {
+pub trait Tried: Defined + JsonSchema {
     fn try_out(&self, _api: &Api) -> impl Future<Output = Result<(), Problem>> + Send {
         async { Ok(()) }
     }
@@ -162,10 +163,12 @@ pub fn not_answered(reason: &str) -> Problem {
     Problem::of(Kind::Unavailable, format!("the query engine gave no answer: {reason}; try again later"))
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
+    /// Of rows.
     #[serde(default = "default_rows")]
+    #[schemars(range(min = 1, max = MOST_ROWS))]
     limit: usize,
 }
 
@@ -173,7 +176,7 @@ fn default_rows() -> usize {
     20
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Preview {
     columns: Vec<ColumnView>,
     rows: Vec<Vec<Value>>,
@@ -181,14 +184,14 @@ pub struct Preview {
     problems: Vec<ProblemView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ColumnView {
     name: String,
     #[serde(rename = "type")]
     kind: ColumnType,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct ProblemView {
     field: String,
     message: String,
@@ -208,10 +211,9 @@ pub trait Previewed: Defined {
 /// The first rows of a source, as its SQL gives them, with the columns' types.
 pub async fn preview<S: Previewed>(
     State(api): State<Shared>,
-    Ids(id): Ids<String>,
+    Ids(id): Ids<S::Id>,
     Params(rows): Params<Rows>,
 ) -> Answer<Json<Preview>> {
-    let id: S::Id = parse_id(&id)?;
     if !(1..=MOST_ROWS).contains(&rows.limit) {
         return Err(
             Refusal::invalid("limit", format!("{} was given; from 1 to {MOST_ROWS} are allowed", rows.limit)).into()

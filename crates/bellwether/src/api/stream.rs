@@ -5,34 +5,40 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use super::Shared;
 use super::answer::Answer;
 use super::events::{Pick, gone, log_cursor};
-use super::params::Params;
-use super::streams::{CREDENTIAL_CHECK_INTERVAL, Ended, HEARTBEAT_INTERVAL, Open, answer, check_credential, write};
+use super::params::{LastEventId, Params};
+use super::streams::{
+    CREDENTIAL_CHECK_INTERVAL, Ended, EventStream, HEARTBEAT_INTERVAL, Open, answer, check_credential, write,
+};
 use super::views::event::EventView;
 use crate::domain::actor::{Credential, Principal};
-use crate::domain::error::Refusal;
 use crate::domain::event::Format;
+use crate::domain::topic::Topic;
 use crate::store::event_log::{self, Selection};
 
 const PAGE: u32 = 50;
 /// While events never end, pages are read no closer than this: together they cost less than one by one.
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
+    /// The cursor of an event; `0` is the beginning of the log.
     #[serde(default)]
     after: String,
+    /// Names of events, with commas between; empty means all.
     #[serde(default)]
+    #[schemars(with = "Vec<Topic>")]
     types: String,
+    /// Those of this experiment: its number, or `key:` and its key.
     experiment: Option<String>,
+    /// How `data` is written.
     #[serde(default)]
     format: Format,
 }
@@ -41,11 +47,11 @@ pub struct Listing {
 pub async fn follow(
     State(api): State<Shared>,
     Principal { credential, .. }: Principal,
-    headers: HeaderMap,
+    LastEventId(last): LastEventId,
     Params(listing): Params<Listing>,
-) -> Answer<impl IntoResponse> {
+) -> Answer<EventStream> {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
-    let after = match last_event_id(&headers)? {
+    let after = match last {
         Some(cursor) => Some(cursor),
         None => log_cursor(&listing.after)?,
     };
@@ -70,16 +76,6 @@ pub async fn follow(
     };
     tokio::spawn(follower.run(permit));
     Ok(answer(chunks))
-}
-
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Refusal> {
-    const NAME: &str = "Last-Event-ID";
-    let Some(value) = headers.get(NAME).filter(|value| !value.is_empty()) else { return Ok(None) };
-    let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let cursor = text.parse().ok().and_then(|cursor: u64| i64::try_from(cursor).ok()).ok_or_else(|| {
-        Refusal::invalid(NAME, format!("'{text}' was given; it must be the id of an event of this stream, a number"))
-    })?;
-    Ok(Some(cursor))
 }
 
 /// One reader, and where it stands.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
@@ -25,13 +25,21 @@ pub const CREDENTIAL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Ended;
 
 /// A stream's head, and its body as it comes.
-pub fn answer(chunks: mpsc::Receiver<Bytes>) -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    (headers, Body::new(Chunks(chunks)))
+pub struct EventStream(mpsc::Receiver<Bytes>);
+
+pub fn answer(chunks: mpsc::Receiver<Bytes>) -> EventStream {
+    EventStream(chunks)
+}
+
+impl IntoResponse for EventStream {
+    fn into_response(self) -> Response {
+        let headers = [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+            (header::HeaderName::from_static("x-accel-buffering"), "no"),
+        ];
+        (headers, Body::new(Chunks(self.0))).into_response()
+    }
 }
 
 /// A stream ends with the key or the session that it was opened with.

@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::State;
 use bellwether_warehouse::{TableColumn, TableInfo};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Shared;
 use super::answer::Answer;
-use super::params::{Ids, parse_id};
+use super::params::Ids;
 use super::problem::Problem;
 use super::sources::not_answered;
 use crate::domain::error::Refusal;
@@ -16,14 +17,14 @@ use crate::domain::warehouse::Warehouse;
 use crate::pipeline::QueryError;
 use crate::store::definitions;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct Tables {
     items: Vec<TableView>,
     /// A list like others, though it has one page.
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub struct TableView {
     name: String,
     file: String,
@@ -39,8 +40,7 @@ impl TableView {
     }
 }
 
-pub async fn list(State(api): State<Shared>, Ids(id): Ids<String>) -> Answer<Json<Tables>> {
-    let id: WarehouseId = parse_id(&id)?;
+pub async fn list(State(api): State<Shared>, Ids(id): Ids<WarehouseId>) -> Answer<Json<Tables>> {
     let found = api.read(move |tx| Ok(definitions::get::<Warehouse>(tx, id)?)).await?;
     let warehouse = found.ok_or_else(|| Refusal::not_found("warehouse", id))?.body;
     let tables = api.queries.tables(&warehouse.engine, &api.scratch_name()).await.map_err(|error| match error {

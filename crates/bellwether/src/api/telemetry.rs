@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use tokio::sync::Mutex;
 
 use super::answer::Answer;
@@ -41,7 +41,7 @@ struct Overview {
     nodes: u64,
 }
 
-pub async fn expose(State(api): State<Shared>) -> Answer<impl IntoResponse> {
+pub async fn expose(State(api): State<Shared>) -> Answer<MetricsText> {
     let mut page = Exposition::default();
     page.gauge("bellwether_build_info", "1; the version is a label.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -54,7 +54,16 @@ pub async fn expose(State(api): State<Shared>) -> Answer<impl IntoResponse> {
     if let Some(overview) = overview {
         stored(&overview, api.registry.clock().now(), &mut page);
     }
-    Ok(([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], page.finish()).into_response())
+    Ok(MetricsText(page.finish()))
+}
+
+/// The page, in Prometheus's text format.
+pub struct MetricsText(String);
+
+impl IntoResponse for MetricsText {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], self.0).into_response()
+    }
 }
 
 impl Api {

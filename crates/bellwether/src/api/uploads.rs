@@ -1,6 +1,7 @@
 //! Files that are put into a warehouse over HTTP: streamed to disk by a thread of their own, and there whole or not at all.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use axum::Json;
@@ -9,18 +10,19 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use bellwether_warehouse::files::placing::{Placing, Unplaced, table_of};
 use http_body_util::BodyExt;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, MaybeCreated};
 use super::body::BODY_TIMEOUT;
-use super::params::{Ids, parse_id};
+use super::params::Ids;
 use super::problem::{Kind, Problem};
 use super::tables::TableView;
 use super::{LARGEST_BODY, Shared};
 use crate::domain::error::{Conflict, Refusal};
-use crate::domain::id::WarehouseId;
+use crate::domain::id::{TypedId, WarehouseId};
 use crate::domain::warehouse::{Engine, Warehouse};
 use crate::store::definitions;
 
@@ -28,7 +30,22 @@ const MOST_AT_ONCE: usize = 4;
 /// Pieces of a body that wait for the disk.
 const MOST_WAITING: usize = 8;
 
-#[derive(Serialize)]
+/// The file's name below the warehouse's folder, with one folder before it or none. What it may be is for [`table_of`] to say.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+pub struct FileName(#[schemars(length(min = 1), example = "orders.csv")] String);
+
+impl FromStr for FileName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TypedId for FileName {}
+
+#[derive(Serialize, JsonSchema)]
 pub struct UploadView {
     name: String,
     size: u64,
@@ -50,10 +67,9 @@ pub fn places(requests: usize) -> Semaphore {
 
 pub async fn put(
     State(api): State<Shared>,
-    Ids((id, name)): Ids<(String, String)>,
+    Ids((id, FileName(name))): Ids<(WarehouseId, FileName)>,
     request: Request,
 ) -> Answer<MaybeCreated<Json<UploadView>>> {
-    let id: WarehouseId = parse_id(&id)?;
     let table = table_of(&name).map_err(|reason| Refusal::invalid("name", reason))?.to_owned();
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     // Nobody has to send it first.

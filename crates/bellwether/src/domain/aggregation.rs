@@ -3,23 +3,26 @@
 //!
 //! Here is its shape and what makes it valid; the SQL of it is the pipeline's.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::FieldErrors;
 use super::id::FactId;
+use super::schema;
 
 const MOST_FILTERS: usize = 50;
 const MOST_VALUES: usize = 1000;
 /// About 27 years: longer is a typing error.
 const LONGEST_DAYS: u32 = 10_000;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Aggregation {
     pub fact_id: FactId,
     pub operation: Operation,
     /// All must hold.
     #[serde(default)]
+    #[schemars(length(max = MOST_FILTERS))]
     pub filters: Vec<PropertyFilter>,
     /// `null`: from the subject's assignment to the end of facts.
     #[serde(default)]
@@ -31,15 +34,18 @@ pub struct Aggregation {
     pub threshold: Option<Threshold>,
     /// For `conversion`: a fact counts within so many days of the assignment. `null`: to the end.
     #[serde(default)]
+    #[schemars(range(min = 1, max = LONGEST_DAYS))]
     pub conversion_threshold_days: Option<u32>,
     /// For `retention`, and needed there: a fact counts from so many days after the assignment on.
     #[serde(default)]
+    #[schemars(range(min = 1, max = LONGEST_DAYS))]
     pub retention_threshold_days: Option<u32>,
 }
 
 /// What one subject's facts become. Facts without a value do not count; a subject without facts is 0, but for `time_to`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "AggregationOperation")]
 pub enum Operation {
     /// The sum of the values.
     Sum,
@@ -114,16 +120,18 @@ impl Operation {
 }
 
 /// Facts whose property has one of these values, or has none of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PropertyFilter {
     /// The name of one of the fact source's properties.
+    #[schemars(schema_with = "schema::name")]
     pub property: String,
     pub operation: Comparison,
+    #[schemars(length(min = 1, max = MOST_VALUES), inner(length(max = 1000)))]
     pub values: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {
     /// Any of the values. A fact without a value does not count.
@@ -133,11 +141,12 @@ pub enum Comparison {
 }
 
 /// Facts from `start` up to, not including, `end` after the assignment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeframe {
     #[serde(default)]
     pub start: u32,
+    #[schemars(range(min = 1))]
     pub end: u32,
     pub unit: TimeUnit,
     /// Leaves out subjects whose timeframe is not over at the end of facts.
@@ -145,7 +154,7 @@ pub struct Timeframe {
     pub only_aged: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeUnit {
     Minutes,
@@ -172,12 +181,14 @@ impl TimeUnit {
 }
 
 /// Values of subjects beyond a bound become that bound.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Winsorization {
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
     pub lower_percentile: Option<f64>,
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
     pub upper_percentile: Option<f64>,
     #[serde(default)]
     pub lower_value: Option<f64>,
@@ -188,7 +199,7 @@ pub struct Winsorization {
     pub subjects: CountedSubjects,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CountedSubjects {
     /// Every subject, those without facts as 0.
@@ -198,34 +209,36 @@ pub enum CountedSubjects {
     Positive,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
     pub of: ThresholdOf,
     pub comparison: Passing,
+    #[schemars(range(min = 0))]
     pub value: f64,
     /// Facts within so long of the assignment. `null`: to the end.
     #[serde(default)]
     pub within: Option<Within>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThresholdOf {
     Sum,
     Count,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Passing {
     Gt,
     Gte,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Within {
+    #[schemars(range(min = 1))]
     pub length: u32,
     pub unit: TimeUnit,
 }

@@ -1,6 +1,7 @@
 //! The analysis plan: how an experiment's results are computed, and what must hold before it may end. What is made of it is
 //! in `pipeline` and `lifecycle`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::FieldErrors;
@@ -8,30 +9,36 @@ use super::error::FieldErrors;
 /// The longest that a plan may ask an experiment to run, in days.
 const MOST_DAYS: u32 = 3650;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnalysisPlan {
     pub method: Method,
     /// Of the intervals; between 0.5 and 0.9999.
+    #[schemars(range(min = 0.5, max = 0.9999))]
     pub confidence_level: f64,
     pub correction: Correction,
     /// The primary metric's share of what may go wrong; above 0 and below 1.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub primary_weight: f64,
     /// Of the lift, before anything was seen; above 0 and at most 10.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 10))]
     pub prior_sd: f64,
     /// Whether what subjects did before takes noise out of what they do now.
     pub cuped: bool,
     /// Before the experiment may end by its results, and by its date without being held.
+    #[schemars(range(max = MOST_DAYS))]
     pub minimum_days: Option<u32>,
     /// The same, of all active variations together.
     pub minimum_subjects: Option<u64>,
     /// Half the width of the interval around the lift at which enough is known; `null`: the metric's minimum detectable
     /// effect.
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     pub precision: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "AnalysisMethod")]
 pub enum Method {
     /// Valid once, at the end.
     #[default]
@@ -49,7 +56,7 @@ impl Method {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Correction {
     /// Each comparison by itself.

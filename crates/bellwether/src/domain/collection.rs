@@ -1,21 +1,26 @@
 //! A metric collection: a named, ordered list of metrics. Attaching one copies it as a group;
 //! later edits of the collection do not touch experiments.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldErrors, Refusal, Validate};
 use super::id::{MetricId, TeamId};
+use super::schema;
 
 pub const MOST_METRICS: usize = 200;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Collection {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
     pub description: String,
     #[serde(default)]
     pub team_id: Option<TeamId>,
+    #[schemars(length(min = 1, max = MOST_METRICS), extend("uniqueItems" = true))]
     pub metric_ids: Vec<MetricId>,
 }
 

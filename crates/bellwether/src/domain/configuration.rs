@@ -3,24 +3,29 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::analysis_plan::AnalysisPlan;
 use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal};
 use super::id::{AssignmentSourceId, EntityId, FactSourceId, ScheduleId, TeamId};
+use super::schema;
 use super::search::Words;
 
 pub const MOST_VARIATIONS: usize = 50;
 pub const MOST_TAGS: usize = 50;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Variation {
+    #[schemars(schema_with = "schema::name")]
     pub key: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<200>")]
     pub name: String,
     /// Relative to the other active variations' weights; positive on active ones.
+    #[schemars(range(min = 0, max = 1e9))]
     pub weight: f64,
     #[serde(default)]
     pub is_control: bool,
@@ -81,6 +86,21 @@ impl std::str::FromStr for Bound {
     }
 }
 
+impl JsonSchema for Bound {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bound".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A day, or a time; a bare end day is included whole. In years from 1970 to 9000.",
+            "type": "string",
+            "anyOf": [{"format": "date"}, {"format": "date-time"}],
+            "examples": ["2026-03-01", "2026-03-01T09:30:00Z"],
+        })
+    }
+}
+
 impl Serialize for Bound {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -94,7 +114,7 @@ impl<'de> Deserialize<'de> for Bound {
 }
 
 /// From when on a subject counts, where that is not its assignment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntryPoint {
     /// A subject's clock starts at its first row there at or after its assignment; without one it does not count.
@@ -102,20 +122,27 @@ pub struct EntryPoint {
 }
 
 /// Everything about an experiment that a user edits. Attached metrics and the status are not configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Experiment")]
 pub struct Configuration {
+    #[schemars(schema_with = "schema::name")]
     pub key: String,
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
     pub hypothesis: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<200>")]
     pub owner: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<200>")]
     pub team: String,
     #[serde(default)]
     pub team_id: Option<TeamId>,
     #[serde(default)]
+    #[schemars(schema_with = "schema::names::<MOST_TAGS>")]
     pub tags: Vec<String>,
     #[serde(default)]
     pub entity_id: Option<EntityId>,
@@ -125,9 +152,11 @@ pub struct Configuration {
     #[serde(default)]
     pub entry_point: Option<EntryPoint>,
     #[serde(default)]
+    #[schemars(length(max = MOST_VARIATIONS))]
     pub variations: Vec<Variation>,
     /// The share of subjects that take part, above 0 and at most 1.
     #[serde(default = "whole")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub traffic_allocation: f64,
     #[serde(default)]
     pub assignments_start_date: Option<Bound>,
@@ -150,7 +179,7 @@ fn whole() -> f64 {
 }
 
 /// One field's edit, as the history and the detailed event show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FieldChange {
     pub field: String,
     pub from: serde_json::Value,

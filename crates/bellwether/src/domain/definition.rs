@@ -1,74 +1,93 @@
 //! What analysts define once and experiments refer to: entities, sources and their facts, schedules.
 //! Here is their shape and what makes each valid by itself; whether SQL runs is the warehouse's to say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal, Validate};
 use super::id::{EntityId, FactId, WarehouseId};
+use super::schema;
 
 pub const LONGEST_SQL: usize = 100_000;
 const MOST_COLUMNS: usize = 200;
 
 /// A kind of subject: users, devices, households.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Entity {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
 }
 
 /// People who own experiments, metrics and collections together.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Team {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
     pub description: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssignmentSource {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     pub warehouse_id: WarehouseId,
     pub entity_id: EntityId,
+    #[schemars(schema_with = "schema::visible_text::<LONGEST_SQL>")]
     pub sql: String,
     pub columns: AssignmentColumns,
 }
 
 /// Which column of the SQL's result is what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssignmentColumns {
+    #[schemars(schema_with = "schema::name")]
     pub subject: String,
+    #[schemars(schema_with = "schema::name")]
     pub timestamp: String,
+    #[schemars(schema_with = "schema::name")]
     pub experiment_key: String,
+    #[schemars(schema_with = "schema::name")]
     pub variation: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::names::<MOST_COLUMNS>")]
     pub properties: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FactSource {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     pub warehouse_id: WarehouseId,
+    #[schemars(schema_with = "schema::visible_text::<LONGEST_SQL>")]
     pub sql: String,
+    #[schemars(schema_with = "schema::name")]
     pub timestamp_column: String,
+    #[schemars(length(min = 1, max = MOST_COLUMNS))]
     pub entities: Vec<EntityColumn>,
+    #[schemars(length(min = 1, max = MOST_COLUMNS))]
     pub facts: Vec<Fact>,
     #[serde(default)]
+    #[schemars(length(max = MOST_COLUMNS))]
     pub properties: Vec<PropertyColumn>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntityColumn {
     pub entity_id: EntityId,
+    #[schemars(schema_with = "schema::name")]
     pub column: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fact {
     /// Given by Bellwether; on an edit it may be left out, and a fact of the same name keeps its id.
@@ -77,15 +96,17 @@ pub struct Fact {
     /// Given by Bellwether too, and kept with the id.
     #[serde(default)]
     pub number: Option<i64>,
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     /// `null`: each row counts 1.
     #[serde(default)]
+    #[schemars(schema_with = "schema::optional_name")]
     pub column: Option<String>,
     #[serde(default)]
     pub desired_change: DesiredChange,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DesiredChange {
     #[default]
@@ -93,23 +114,28 @@ pub enum DesiredChange {
     Decrease,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PropertyColumn {
     /// Given by Bellwether, and kept with the name.
     #[serde(default)]
     pub number: Option<i64>,
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
+    #[schemars(schema_with = "schema::name")]
     pub column: String,
 }
 
 /// When scheduled runs start: a cron expression of five fields, read in a time zone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
+    #[schemars(schema_with = "schema::visible_text::<LONGEST_CRON>")]
     pub cron: String,
     #[serde(default = "utc")]
+    #[schemars(schema_with = "schema::visible_text::<LONGEST_CRON>")]
     pub time_zone: String,
 }
 

@@ -1,6 +1,7 @@
 //! What an assignment source has rows of: the keys of experiments, and the variations of each. From what was seen of one, an
 //! experiment can be made.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -41,7 +42,7 @@ pub struct SeenExperiment {
     pub variation_count: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeenVariation {
     /// `None`: the rows name none, or one longer than any is.
     pub key: Option<String>,
@@ -51,7 +52,7 @@ pub struct SeenVariation {
 }
 
 /// What a new experiment is made from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FromSource {
     pub assignment_source_id: AssignmentSourceId,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwether_webhook::{ObjectWriter, Secret, Signer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::address::AddressPolicy;
@@ -18,6 +19,7 @@ use super::sentence::Sentence;
 use super::filter::{Clause, Facts, Filter};
 use super::hidden::HIDDEN;
 use super::id::{EndpointId, EventId};
+use super::schema;
 use super::signing::Signing;
 use super::topic::{EndpointEvent, Topic};
 pub use body_format::{BodyFormat, CHAT_RATE};
@@ -51,11 +53,14 @@ const RESERVED_HEADERS: [&str; 15] = [
 ];
 const RESERVED_PREFIXES: [&str; 2] = ["webhook-", "bellwether-"];
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Endpoint")]
 pub struct Settings {
+    #[schemars(length(max = 2000), extend("format" = "uri"))]
     pub url: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<1000>")]
     pub description: String,
     /// Which events; empty means all of experiments. Those about other endpoints are named, or not sent.
     #[serde(default)]
@@ -68,18 +73,23 @@ pub struct Settings {
     pub ordering: Ordering,
     /// Seconds from each failed attempt to the next; `[]` sends once.
     #[serde(default = "default_retry_schedule")]
+    #[schemars(length(max = MOST_RETRIES), inner(range(min = 1, max = 36_000)))]
     pub retry_schedule: Vec<u64>,
     /// Requests under way at once, from 1 to 256.
     #[serde(default = "default_max_in_flight")]
+    #[schemars(range(min = 1, max = 256))]
     pub max_in_flight: u32,
     /// Requests a second; null is no limit but that of requests under way.
     #[serde(default)]
+    #[schemars(range(min = 0.01, max = 100_000))]
     pub rate_limit: Option<f64>,
     /// For how long a failing delivery holds back its experiment's later ones, in seconds.
     #[serde(default = "default_hold_seconds")]
+    #[schemars(range(max = LONGEST_HOLD))]
     pub hold_seconds: u64,
     /// Sent along with every request. Values may be tokens, and are not shown again.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = MOST_HEADERS))]
     pub headers: BTreeMap<String, String>,
     /// Certificates of its own, in place of the installation's. Never shown again.
     #[serde(default)]
@@ -107,7 +117,7 @@ fn default_hold_seconds() -> u64 {
     LONGEST_HOLD
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ordering {
     /// An experiment's events come one after the other, in order of revision.

@@ -5,6 +5,7 @@
 //! an event is of no experiment, and not in the log.
 
 use bellwether_webhook::{EventType, MetaData, RunStatus, begin_data};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::Change;
@@ -18,7 +19,7 @@ use super::topic::Topic;
 pub const NO_EXPERIMENT: ExperimentId = 0;
 
 /// How an event is written for a receiver.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// The upstream body, exactly.

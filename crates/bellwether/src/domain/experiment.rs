@@ -1,5 +1,6 @@
 //! An experiment: its configuration, where it stands, and what is attached to it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Timeframe, Winsorization};
@@ -44,14 +45,16 @@ pub struct AttachedMetric {
 }
 
 /// What a user sets on an attached metric.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Attachment {
     pub is_primary: bool,
     pub is_guardrail: bool,
+    #[schemars(range(min = -100, max = 100))]
     pub guardrail_cutoff: Option<f64>,
     pub timeframe: Option<Timeframe>,
     pub winsorization: Option<Winsorization>,
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     pub minimum_detectable_effect: Option<f64>,
 }
 
@@ -73,7 +76,7 @@ impl From<&AttachedMetric> for Attachment {
 }
 
 /// A metric as somebody attaches it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenMetric {
     pub metric_id: MetricId,
@@ -82,12 +85,14 @@ pub struct GivenMetric {
     #[serde(default)]
     is_guardrail: bool,
     #[serde(default)]
+    #[schemars(range(min = -100, max = 100))]
     guardrail_cutoff: Option<f64>,
     #[serde(default)]
     timeframe: Option<Timeframe>,
     #[serde(default)]
     winsorization: Option<Winsorization>,
     #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     minimum_detectable_effect: Option<f64>,
 }
 

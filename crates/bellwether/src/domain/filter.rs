@@ -2,6 +2,7 @@
 //! replayed, and when somebody asks why one was not sent.
 
 use rustc_hash::FxHashMap;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::configuration::FieldChange;
@@ -14,19 +15,23 @@ const MOST_ITEMS: usize = 100;
 const LONGEST_ITEM: usize = 200;
 
 /// Each list that is not empty must be met; an empty one means all.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Filter {
     /// Patterns of keys: `*` stands for any characters, `?` for one. One must fit.
+    #[schemars(length(max = MOST_ITEMS), inner(length(min = 1, max = LONGEST_ITEM)))]
     pub experiment_keys: Vec<String>,
     /// The experiment must have one of them.
+    #[schemars(length(max = MOST_ITEMS), inner(length(min = 1, max = LONGEST_ITEM)))]
     pub tags: Vec<String>,
+    #[schemars(length(max = MOST_ITEMS))]
     pub entity_ids: Vec<EntityId>,
     /// Of the ends of runs, only those that are one of these; other events are not touched.
+    #[schemars(length(max = MOST_ITEMS))]
     pub runs: Vec<RunCondition>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunCondition {
     Failure,
@@ -92,7 +97,7 @@ fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Opt
 }
 
 /// The part of a filter that an event does not meet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Clause {
     Events,

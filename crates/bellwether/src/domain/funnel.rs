@@ -1,19 +1,22 @@
 //! A funnel: which share of a variation's subjects takes each of some steps, one after the other. What it is, and what makes
 //! it valid.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Aggregation, Operation, PropertyFilter, TimeUnit, Timeframe, Within, validate_filters};
 use super::error::FieldErrors;
 use super::id::FactId;
+use super::schema;
 
 const FEWEST_STEPS: usize = 2;
 const MOST_STEPS: usize = 10;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Funnel {
     /// In their order.
+    #[schemars(length(min = FEWEST_STEPS, max = MOST_STEPS))]
     pub steps: Vec<FunnelStep>,
     /// `null`: there is no hurry.
     #[serde(default)]
@@ -23,11 +26,12 @@ pub struct Funnel {
     pub timeframe: Option<Timeframe>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FunnelStep {
     /// `null`: that of the fact.
     #[serde(default)]
+    #[schemars(schema_with = "schema::optional_name")]
     pub name: Option<String>,
     pub fact_id: FactId,
     /// All must hold.
@@ -36,16 +40,17 @@ pub struct FunnelStep {
 }
 
 /// The time that a subject has to come through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConversionWindow {
+    #[schemars(range(min = 1))]
     pub length: u32,
     pub unit: TimeUnit,
     #[serde(default)]
     pub from: WindowStart,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowStart {
     /// For all steps.

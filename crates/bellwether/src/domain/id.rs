@@ -62,6 +62,9 @@ pub fn bytes_of_text(text: &str) -> Result<[u8; 16], String> {
     digits.map(u128::to_be_bytes).ok_or_else(|| format!("'{text}' is no id"))
 }
 
+/// An id that tells its kind by its prefix.
+pub trait TypedId: std::str::FromStr<Err = String> + schemars::JsonSchema {}
+
 macro_rules! typed_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -131,6 +134,22 @@ macro_rules! typed_ids {
                 })
             }
         }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "pattern": format!("^{}[0-7][0-9a-hjkmnp-tv-z]{{25}}$", Self::PREFIX),
+                    "examples": [Self(0x019d_4b5e_8000_u128 << 80 | 7).text()],
+                })
+            }
+        }
+
+        impl TypedId for $name {}
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

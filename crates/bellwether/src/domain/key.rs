@@ -1,5 +1,6 @@
 //! API keys: `bw_<id>_<secret>`, of which only the SHA-256 is kept, and the roles they carry.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -8,7 +9,7 @@ use super::clock::Timestamp;
 use super::id::KeyId;
 
 /// What a key may do; each role may also do what the ones before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Read,

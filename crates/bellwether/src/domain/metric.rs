@@ -1,6 +1,7 @@
 //! A metric: one aggregation of facts per subject, averaged over a variation's subjects, or the ratio of two; or a percentile
 //! of facts, or a funnel.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Aggregation, Timeframe, Winsorization};
@@ -9,12 +10,15 @@ use super::error::{FieldErrors, Refusal, Validate};
 use super::funnel::Funnel;
 use super::id::{EntityId, FactId, TeamId};
 use super::percentile::Percentile;
+use super::schema;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
+    #[schemars(schema_with = "schema::name")]
     pub name: String,
     #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
     pub description: String,
     #[serde(default)]
     pub team_id: Option<TeamId>,
@@ -39,16 +43,18 @@ pub struct Metric {
     pub display: Display,
     /// The smallest relative lift that matters, like 0.02.
     #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 100))]
     pub minimum_detectable_effect: Option<f64>,
     /// Attached to every new experiment of its entity, as one that must not get worse.
     #[serde(default)]
     pub is_guardrail: bool,
     /// The lift beyond which it is breached, like -0.02; `null`: 0.
     #[serde(default)]
+    #[schemars(range(min = -100, max = 100))]
     pub guardrail_cutoff: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MetricKind {
     /// The mean over a variation's subjects.
@@ -73,7 +79,7 @@ impl MetricKind {
 }
 
 /// How people are shown its values.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Display {
     #[default]

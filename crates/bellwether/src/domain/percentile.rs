@@ -1,16 +1,18 @@
 //! A percentile of facts: of all those of a variation pooled, whoever they are of. What it is, and what makes it valid.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::aggregation::{Aggregation, Operation, PropertyFilter, Timeframe, validate_filters};
 use super::error::FieldErrors;
 use super::id::FactId;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Percentile {
     pub fact_id: FactId,
     /// Which one: at 0.95, the value that 95 % of the facts lie at or below.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub level: f64,
     /// All must hold.
     #[serde(default)]

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::id::{MetricId, RunId};
 use super::results::{Results, VariationResult, VariationTraffic};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// The UTC day whose end, or the last run of which, it is of: like `2026-03-01`.
     pub day: String,
@@ -20,7 +21,7 @@ pub struct Point {
     pub metrics: Vec<MetricPoint>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricPoint {
     pub metric_id: MetricId,
     pub name: String,
@@ -28,7 +29,7 @@ pub struct MetricPoint {
 }
 
 /// Figures as the verdict goes by them: without the noise that is known, where the plan asks for that.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VariationPoint {
     pub key: String,
     pub subjects: u64,

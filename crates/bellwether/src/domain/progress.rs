@@ -1,9 +1,10 @@
 //! How far a run is, for those who wait for it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How far a run is that is under way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Progress {
     pub steps_done: u64,
     /// `None` until it is known. Where something fails and is tried in another way, it grows.

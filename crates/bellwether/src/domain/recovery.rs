@@ -1,12 +1,13 @@
 //! A recovery: what somebody asked to have sent again, and how far that has come.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::actor::Actor;
 use super::clock::Timestamp;
 use super::id::{EndpointId, ExperimentId, RecoveryId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecoveryKind {
     /// Exhausted deliveries become pending, with a fresh schedule.
@@ -28,7 +29,7 @@ impl RecoveryKind {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecoveryState {
     Running,

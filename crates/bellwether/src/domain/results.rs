@@ -1,5 +1,6 @@
 //! What a run found, in its published form. docs/analysis.md describes every field.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::analysis_plan::AnalysisPlan;
@@ -13,7 +14,7 @@ use super::warning::Warning;
 /// The number of the form that this program writes.
 pub const FORMAT: u32 = 2;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
     /// 0: of a version that had none.
     #[serde(default)]
@@ -37,7 +38,7 @@ pub struct Results {
     pub warnings: Vec<Warning>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricResult {
     pub metric_id: MetricId,
     pub name: String,
@@ -76,14 +77,14 @@ pub struct MetricResult {
 }
 
 /// One step of a funnel. It is no metric: nothing is concluded from it, nor does it count for the correction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunnelStepResult {
     pub name: String,
     pub variations: Vec<VariationResult>,
 }
 
 /// Means are per subject, or ratios; what compares is relative to the control, and absent for the control itself.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VariationResult {
     pub key: String,
     pub subjects: u64,
@@ -131,7 +132,7 @@ pub struct VariationResult {
 }
 
 /// Figures of a variation without the noise that is known from before.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AdjustedResult {
     pub mean: Option<f64>,
     pub standard_deviation: Option<f64>,
@@ -149,14 +150,14 @@ pub struct AdjustedResult {
 }
 
 /// A metric by the values of a property of subjects.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Breakdown {
     pub property: String,
     /// The most frequent first, 50 at most, and the rest together.
     pub values: Vec<BreakdownValue>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BreakdownValue {
     /// `None`: subjects without one, unless `is_rest`.
     pub value: Option<String>,
@@ -165,7 +166,7 @@ pub struct BreakdownValue {
     pub variations: Vec<BreakdownVariation>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BreakdownVariation {
     pub key: String,
     pub subjects: u64,
@@ -179,7 +180,7 @@ pub struct BreakdownVariation {
 }
 
 /// A lift as a distribution.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PosteriorResult {
     pub mean: f64,
     pub standard_deviation: f64,
@@ -189,7 +190,7 @@ pub struct PosteriorResult {
     pub risk: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     pub is_imbalance: bool,
     pub p_value: Option<f64>,
@@ -201,7 +202,7 @@ pub struct Traffic {
     pub variations: Vec<VariationTraffic>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VariationTraffic {
     pub key: String,
     pub weight: f64,
@@ -209,7 +210,7 @@ pub struct VariationTraffic {
 }
 
 /// What became of the assignment source's rows of this experiment's key. The parts add up to `rows`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignmentCounts {
     pub rows: u64,
     pub counted: u64,
@@ -225,14 +226,14 @@ pub struct AssignmentCounts {
     pub latest: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyCount {
     pub key: Option<String>,
     pub rows: u64,
 }
 
 /// What became of the rows of a fact source.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FactCounts {
     pub fact_source_id: FactSourceId,
     pub name: String,

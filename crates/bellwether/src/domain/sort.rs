@@ -42,6 +42,19 @@ impl fmt::Display for Sort {
     }
 }
 
+impl schemars::JsonSchema for Sort {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sort".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let words: Vec<String> = ALL.iter().flat_map(|(word, _)| [(*word).to_owned(), format!("-{word}")]).collect();
+        schemars::json_schema!({
+            "description": "What the list is sorted by; `-` turns it round.", "type": "string", "enum": words,
+        })
+    }
+}
+
 impl FromStr for Sort {
     type Err = String;
 

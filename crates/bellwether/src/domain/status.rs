@@ -1,10 +1,12 @@
 //! The status of an experiment, and what was decided about it. Which status may follow which is `lifecycle`'s.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Conflict, Refusal};
+use super::schema;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Draft,
@@ -54,18 +56,19 @@ impl Status {
 }
 
 /// What was decided about an experiment, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     pub outcome: DecisionOutcome,
     /// The key of the variation to keep; with the outcome `ship` or `rollback`, and only of this experiment.
     #[serde(default)]
+    #[schemars(schema_with = "schema::optional_text::<200>")]
     pub winning_variation: Option<String>,
     #[serde(default)]
     pub reason: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionOutcome {
     /// A variation won and is kept.

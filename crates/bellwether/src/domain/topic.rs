@@ -41,9 +41,24 @@ impl Topic {
         }
     }
 
+    fn all() -> impl Iterator<Item = Self> {
+        EventType::ALL.map(Self::Experiment).into_iter().chain(EndpointEvent::ALL.map(Self::Endpoint))
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         let event = EndpointEvent::ALL.into_iter().find(|event| event.as_str() == text);
         event.map(Self::Endpoint).or_else(|| text.parse().ok().map(Self::Experiment))
+    }
+}
+
+impl schemars::JsonSchema for Topic {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Topic".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names: Vec<&str> = Self::all().map(Self::as_str).collect();
+        schemars::json_schema!({"description": "The name of an event.", "type": "string", "enum": names})
     }
 }
 
@@ -52,9 +67,8 @@ impl TryFrom<String> for Topic {
 
     fn try_from(text: String) -> Result<Self, String> {
         Self::parse(&text).ok_or_else(|| {
-            let known =
-                EventType::ALL.map(EventType::as_str).into_iter().chain(EndpointEvent::ALL.map(EndpointEvent::as_str));
-            format!("there is no event '{text}'; there are {}", known.collect::<Vec<_>>().join(", "))
+            let known: Vec<&str> = Self::all().map(Self::as_str).collect();
+            format!("there is no event '{text}'; there are {}", known.join(", "))
         })
     }
 }

@@ -1,9 +1,10 @@
 //! What was found, in words: of one variation by one metric, and of the experiment. How a word is come to is the pipeline's.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What is found of a metric in a treatment, against the control.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Better,
@@ -14,7 +15,7 @@ pub enum Verdict {
 }
 
 /// What is known of a metric that must not get worse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardrailState {
     /// The whole interval lies beyond the cutoff.
@@ -25,7 +26,7 @@ pub enum GuardrailState {
 }
 
 /// The experiment's verdict: that of its primary metric, and what is to be known besides.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExperimentVerdict {
     /// `None` without a primary metric, and where that failed.
     pub verdict: Option<Verdict>,

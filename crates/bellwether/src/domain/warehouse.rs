@@ -1,12 +1,15 @@
 //! A warehouse: where assignments and facts lie, and what answers queries there. Whether it can be reached is for whoever
 //! opens it to say.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bellwether_warehouse::TableSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::error::{FieldErrors, Refusal, Validate};
+use super::schema;
 
 const LONGEST_PATH: usize = 4096;
 /// What may be said of tables: names of them, and of columns in all.
@@ -20,6 +23,19 @@ pub struct Warehouse {
     pub engine: Engine,
 }
 
+impl JsonSchema for Warehouse {
+    fn schema_name() -> Cow<'static, str> {
+        "Warehouse".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Given::json_schema(generator);
+        // It is optional in the text alone, for kinds that have none.
+        schema.insert("required".to_owned(), ["name", "kind", "path"].as_slice().into());
+        schema
+    }
+}
+
 /// What answers queries, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
@@ -29,20 +45,23 @@ pub enum Engine {
 }
 
 /// A warehouse as it is written and stored: the fields of every kind in one object.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename = "Warehouse", deny_unknown_fields)]
 struct Given {
+    #[schemars(schema_with = "schema::name")]
     name: String,
     kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::visible_text::<LONGEST_PATH>")]
     path: Option<String>,
     /// Written even where it is empty, as an edit replaces fields that are there.
     #[serde(default)]
     tables: BTreeMap<String, TableSettings>,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "WarehouseKind")]
 enum Kind {
     Files,
 }

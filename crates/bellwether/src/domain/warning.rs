@@ -1,10 +1,11 @@
 //! What a run warns of: the figures are there, but something about the data may make them mean less than they seem to.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::MetricId;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Warning {
     pub name: WarningName,
     /// What was found, and what to do, in words.
@@ -15,7 +16,7 @@ pub struct Warning {
     pub metric_id: Option<MetricId>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningName {
     /// No row of the assignment source has the experiment's key.

@@ -21,7 +21,7 @@ const BATCH: u32 = 500;
 const FROM_NOW_ON: &str = "the endpoint was enabled from now on";
 
 /// Where an endpoint that is enabled again begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnableFrom {
     /// With everything that was owed meanwhile.

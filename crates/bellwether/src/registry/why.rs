@@ -1,6 +1,7 @@
 //! Why an event was sent to an endpoint, was not, or is not yet: the answer for each pair of the two, from what is stored.
 //! It changes nothing, and says the same on every node.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::recovery::unmet_then;
@@ -29,8 +30,9 @@ pub struct Why {
     pub deliveries: Vec<Delivery>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "is", rename_all = "snake_case")]
+#[schemars(rename = "DeliveryVerdict")]
 pub enum Verdict {
     /// The endpoint did not want it then, by this clause.
     Filtered {
@@ -53,7 +55,7 @@ pub enum Verdict {
 }
 
 /// What a pending delivery waits for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum Waits {
     /// Until somebody enables it.

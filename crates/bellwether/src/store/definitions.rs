@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::str::FromStr;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +16,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
 use crate::domain::id::{
-    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, PersonId, ScheduleId, TeamId,
+    AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, PersonId, ScheduleId, TeamId, TypedId,
     WarehouseId,
 };
 use crate::domain::metric::Metric;
@@ -29,7 +28,7 @@ use crate::params;
 
 /// A kind of definition as it is stored.
 pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
-    type Id: Copy + Display + From<u128> + FromStr<Err = String> + FromCell + Into<Value> + Send + Sync + 'static;
+    type Id: Copy + Display + From<u128> + TypedId + FromCell + Into<Value> + Send + Sync + 'static;
     const TABLE: &'static str;
 
     /// What may refer to one: the kind, and where it stands, as `name FROM table WHERE column`.

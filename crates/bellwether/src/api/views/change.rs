@@ -1,5 +1,6 @@
 //! The history of an experiment, of an endpoint, and of a definition.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::actor::Actor;
@@ -8,21 +9,21 @@ use crate::domain::clock::Timestamp;
 use crate::domain::configuration::FieldChange;
 use crate::domain::id::EndpointChangeId;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ChangeView {
     revision: i64,
     #[serde(flatten)]
     told: HistoryEntry,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointChangeView {
     id: EndpointChangeId,
     #[serde(flatten)]
     told: HistoryEntry,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct VersionView {
     version: i64,
     #[serde(flatten)]
@@ -30,7 +31,7 @@ pub struct VersionView {
 }
 
 /// What every entry of a history tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct HistoryEntry {
     action: String,
     actor: Actor,

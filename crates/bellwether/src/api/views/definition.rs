@@ -1,12 +1,14 @@
 //! A definition: its body's fields, between what Bellwether adds.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::clock::Timestamp;
 use crate::registry::Defined;
 use crate::store::definitions::Definition;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{D}View")]
 pub struct DefinitionView<D> {
     id: String,
     number: i64,

@@ -1,12 +1,13 @@
 //! A delivery and its attempts.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::clock::Timestamp;
 use crate::domain::delivery::{Attempt, Delivery, DeliveryState, Origin};
 use crate::domain::id::{DeliveryId, EndpointId, EventId, ExperimentId};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeliveryView {
     id: DeliveryId,
     event_id: EventId,
@@ -48,7 +49,7 @@ impl DeliveryView {
 }
 
 /// A delivery with what is sent of it, and its latest attempts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeliveryInFull {
     #[serde(flatten)]
     pub delivery: DeliveryView,
@@ -57,7 +58,7 @@ pub struct DeliveryInFull {
     pub attempts: Vec<AttemptView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttemptView {
     number: u32,
     started_at: Timestamp,

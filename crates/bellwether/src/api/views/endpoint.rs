@@ -2,6 +2,7 @@
 //! secret only in the answer to what made or set it: the making of the endpoint, or a rotation.
 
 use bellwether_webhook::SigningKey;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::delivery::AttemptView;
@@ -14,7 +15,7 @@ use crate::domain::signing;
 use crate::store::endpoints::Listed;
 use crate::store::lanes::LaneRow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointView {
     id: EndpointId,
     #[serde(flatten)]
@@ -51,7 +52,7 @@ fn public_key(seed: [u8; 32]) -> String {
 }
 
 /// Where a change of the secret stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum RotationView {
     Open { next_public_key: Option<String>, warning: &'static str },
@@ -74,7 +75,7 @@ impl RotationView {
 }
 
 /// One in a list, which may be one that cannot be read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum ListedEndpoint {
     Read(Box<EndpointView>),
@@ -91,7 +92,7 @@ impl ListedEndpoint {
 }
 
 /// An endpoint with a secret that was made or set just now: no later answer tells it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointWithSecret {
     #[serde(flatten)]
     endpoint: EndpointView,
@@ -119,7 +120,7 @@ impl EndpointWithSecret {
 }
 
 /// An endpoint with how it fares.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EndpointInFull {
     #[serde(flatten)]
     pub endpoint: EndpointView,
@@ -127,8 +128,9 @@ pub struct EndpointInFull {
     pub pending: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LaneView {
+    #[schemars(extend("enum" = ["sending", "paused", "failing", "unusable", "disabled"]))]
     is: &'static str,
     until: Option<Timestamp>,
     reason: Option<String>,
@@ -181,7 +183,7 @@ pub fn lane_state(state: EndpointState, health: &Health, now: Timestamp) -> (&'s
 }
 
 /// What came of a ping.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PingView {
     pub webhook_id: EventId,
     pub is_success: bool,

@@ -1,5 +1,6 @@
 //! An experiment: its configuration, what only Bellwether writes, and what is attached to it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::aggregation::{Timeframe, Winsorization};
@@ -12,7 +13,7 @@ use crate::domain::status::{Decision, Status};
 use crate::registry::Started;
 use crate::store::experiments::Group;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ExperimentView {
     id: ExperimentId,
     #[serde(flatten)]
@@ -53,7 +54,7 @@ impl ExperimentView {
 }
 
 /// The metrics of an experiment and their groups, in their order.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttachedView {
     pub items: Vec<AttachedMetricView>,
     /// There is no second page.
@@ -62,7 +63,7 @@ pub struct AttachedView {
 }
 
 /// An experiment that was started just now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StartedView {
     #[serde(flatten)]
     experiment: ExperimentView,
@@ -83,7 +84,7 @@ impl StartedView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttachedMetricView {
     metric_id: MetricId,
     name: String,
@@ -115,7 +116,7 @@ impl AttachedMetricView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct GroupView {
     id: GroupId,
     collection_id: CollectionId,
@@ -130,7 +131,7 @@ impl GroupView {
 }
 
 /// A collection that was attached just now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct AttachedGroupView {
     group_id: GroupId,
     collection_id: CollectionId,

@@ -1,5 +1,6 @@
 //! A key of the API. Its text is shown once, when it is made.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::clock::Timestamp;
@@ -7,7 +8,7 @@ use crate::domain::id::KeyId;
 use crate::domain::key::{ApiKey, Role};
 use crate::registry::IssuedKey;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct KeyView {
     id: KeyId,
     name: String,
@@ -30,7 +31,7 @@ impl KeyView {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct IssuedKeyView {
     #[serde(flatten)]
     view: KeyView,

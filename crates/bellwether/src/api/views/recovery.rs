@@ -1,5 +1,6 @@
 //! A recovery, and how far it has come.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::actor::Actor;
@@ -7,7 +8,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::id::{EndpointId, RecoveryId};
 use crate::domain::recovery::{Recovery, RecoveryKind, RecoveryState};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RecoveryView {
     id: RecoveryId,
     endpoint_id: EndpointId,

@@ -1,5 +1,6 @@
 //! A run of the pipeline, and its log.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::domain::actor::Actor;
@@ -9,7 +10,7 @@ use crate::domain::progress::Progress;
 use crate::domain::run::{LoggedStep, Mode, Run, RunState, Window};
 use crate::domain::warning::Warning;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RunView {
     id: RunId,
     experiment_id: ExperimentId,
@@ -61,7 +62,7 @@ impl RunView {
 }
 
 /// A run that was asked for, which may be one that was open already.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RequestedRunView {
     #[serde(flatten)]
     pub run: RunView,
@@ -69,14 +70,14 @@ pub struct RequestedRunView {
 }
 
 /// A run with its log: every statement, its rows, its time, its error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RunInFull {
     #[serde(flatten)]
     pub run: RunView,
     pub steps: Vec<StepView>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StepView {
     name: String,
     sql: String,
@@ -87,7 +88,7 @@ pub struct StepView {
 }
 
 /// One step, and its SQL with all that earlier steps kept for it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StepInFull {
     #[serde(flatten)]
     pub step: StepView,

@@ -1,12 +1,13 @@
 //! Why an event was sent to an endpoint, was not, or is not yet.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::delivery::DeliveryView;
 use crate::domain::id::{EndpointId, EventId};
 use crate::registry::{Verdict, Why};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct WhyView {
     event_id: EventId,
     endpoint_id: EndpointId,

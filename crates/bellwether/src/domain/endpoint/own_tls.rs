@@ -1,5 +1,6 @@
 //! Certificates that an endpoint has of its own. Whether they can be used is for whoever connects to say.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::error::FieldErrors;
@@ -8,15 +9,18 @@ use crate::domain::hidden::HIDDEN;
 const LONGEST_PEM: usize = 32 * 1024;
 
 /// In PEM: whom to trust, and what to show, when connecting to this endpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnTls {
     /// The only authorities that are trusted.
     #[serde(default)]
+    #[schemars(length(max = LONGEST_PEM))]
     pub ca_pem: Option<String>,
     #[serde(default)]
+    #[schemars(length(max = LONGEST_PEM))]
     pub client_cert_pem: Option<String>,
     #[serde(default)]
+    #[schemars(length(max = LONGEST_PEM))]
     pub client_key_pem: Option<String>,
 }
 

@@ -1,0 +1,98 @@
+"""What the test adds to schemathesis: real ids in place of those that were made up, a strict reading of answers, and a count.
+
+Only what the description allows is replaced, by something else that it allows: what is wrong on purpose stays so.
+"""
+
+import atexit
+import collections
+import json
+import os
+import random
+import re
+import sys
+
+import schemathesis
+from schemathesis.core.parameters import ParameterLocation
+
+sys.path.insert(0, os.path.dirname(__file__))
+from instance import Instance  # noqa: E402
+
+DOCUMENT = json.loads(open(os.environ["BELLWETHER_DESCRIPTION"], encoding="utf-8").read())
+INSTANCE = Instance(
+    os.environ["BELLWETHER_URL"], os.environ["BELLWETHER_KEY"], DOCUMENT, os.environ["BELLWETHER_FILES"],
+    os.environ["BELLWETHER_RECEIVER"],
+)
+INSTANCE.fill()
+
+ID = re.compile(r"^([a-z]+)_[0-7][0-9a-hjkmnp-tv-z]{25}$")
+# What ends a thing, or takes it out of use, is done to those that nothing else needs.
+ENDING = re.compile(r"^(delete|revoke|disable|cancel|detach)")
+CHOICE = random.Random(7)
+COUNTS = collections.defaultdict(collections.Counter)
+
+
+def pick(kind, is_ending):
+    spare = INSTANCE.spare.get(kind) or INSTANCE.ids[kind]
+    if is_ending:
+        # Half of the time it is there still.
+        return spare.pop(0) if spare is not INSTANCE.ids[kind] and len(spare) > 1 else CHOICE.choice(spare)
+    return CHOICE.choice(INSTANCE.ids[kind][:3])
+
+
+def real(value, is_ending):
+    if isinstance(value, dict):
+        return {name: real(field, is_ending) for name, field in value.items()}
+    if isinstance(value, list):
+        return [real(item, is_ending) for item in value]
+    matched = ID.match(value) if isinstance(value, str) else None
+    return pick(matched[1], is_ending) if matched and matched[1] in INSTANCE.ids else value
+
+
+def is_right(case, location):
+    """Whether nothing there is wrong on purpose."""
+    component = case.meta.components.get(location) if case.meta else None
+    return component is None or not component.mode.is_negative
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    is_ending = bool(ENDING.match(case.operation.definition.raw["operationId"]))
+    if case.path_parameters and is_right(case, ParameterLocation.PATH):
+        case.path_parameters = real(case.path_parameters, is_ending)
+        if "/experiments/{id}" in case.operation.path:
+            case.path_parameters["id"] = str(pick("experiment", is_ending))
+        if "name" in case.path_parameters:
+            # The files that runs read stay as they are.
+            case.path_parameters["name"] = "uploaded.csv"
+    if case.query and is_right(case, ParameterLocation.QUERY):
+        case.query = real(case.query, False)
+    if isinstance(case.body, (dict, list)) and is_right(case, ParameterLocation.BODY):
+        case.body = real(case.body, False)
+
+
+@schemathesis.hook
+def before_load_schema(context, raw_schema):
+    """Answers may get more fields some day; of today's, every one is to be described."""
+
+    def close(schema):
+        if isinstance(schema, dict):
+            if "properties" in schema and "additionalProperties" not in schema and "anyOf" not in schema:
+                schema["additionalProperties"] = False
+            for field in schema.values():
+                close(field)
+        elif isinstance(schema, list):
+            for item in schema:
+                close(item)
+
+    close(raw_schema["components"]["schemas"])
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    name = case.operation.definition.raw["operationId"]
+    COUNTS[name][f"{response.status_code // 100}xx"] += 1
+
+
+@atexit.register
+def tell():
+    json.dump(COUNTS, open(os.environ["BELLWETHER_COUNTS"], "w", encoding="utf-8"))
