@@ -30,10 +30,12 @@ const RANKS: [&[&str]; 9] = [
 ];
 
 /// Libraries, or parts of them, and the only places that may name them: a crate, or a module of the server.
-const RESERVED: [(&str, &[&str]); 10] = [
+const RESERVED: [(&str, &[&str]); 12] = [
     ("rusqlite", &["bellwether::store"]),
     ("postgres", &["bellwether::store", "warehouse", "bench::database", "testkit::databases"]),
     ("axum", &["bellwether::api", "bellwether::console", "bellwether::cli::receiver"]),
+    ("askama", &["bellwether::api", "bellwether::console"]),
+    ("schemars", &["bellwether::domain", "bellwether::registry", "bellwether::api", "warehouse"]),
     ("hyper::client", &["bellwether::delivery::transport::http2", "bellwether::cli"]),
     ("hyper_util::client", &["bellwether::cli", "bench"]),
     ("httparse", &["bellwether::delivery::transport::http1", "bench::wire"]),

@@ -32,8 +32,9 @@ pub fn run() -> Result<(), String> {
         succeed_quietly(&mut npm)
     })?;
     install_once(&oracles.join("python"), "requirements.txt", pip_install)?;
-    // On their own, for one of them wants an older numpy than the others.
-    install_once(&oracles.join("references"), "references.txt", pip_install)
+    // On their own, for one of them wants an older numpy than the others, and one brings much that no other needs.
+    install_once(&oracles.join("references"), "references.txt", pip_install)?;
+    install_once(&oracles.join("schemathesis"), "schemathesis.txt", pip_install)
 }
 
 /// What cargo runs as its own subcommands.

@@ -112,7 +112,10 @@ impl IntoResponse for Gone {
 
 /// A text that is in the program, and changes with it alone.
 #[derive(Debug)]
-pub struct Document;
+pub struct Document {
+    /// Whoever asks has it already.
+    pub is_known: bool,
+}
 
 impl Document {
     pub const MEDIA_TYPE: &str = "application/json";

@@ -1,32 +1,81 @@
-//! The description of the API for programs (`/api/v1/openapi.json`). It is a text in the program: what it says is made from the
-//! handlers by the test in `description`, and checked in as docs/openapi.json.
+//! The description of the API: for programs as it is (`/api/v1/openapi.json`), and for people as a page (`/api/docs`). It is a
+//! text in the program, docs/openapi.json; a test in `description` has it say what the handlers' signatures say. Open to all:
+//! it tells nothing of what is stored.
+
+mod page;
+mod schema;
+
+use std::sync::LazyLock;
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use sha2::{Digest, Sha256};
-use std::sync::LazyLock;
 
 use super::Shared;
 use super::answer::Document;
+use super::params::IfNoneMatch;
+use super::problem::{Kind, Problem};
 
 pub const OPENAPI: &str = include_str!("../../../../docs/openapi.json");
+const STYLE: &str = include_str!("docs/style.css");
+const SCRIPT: &str = include_str!("docs/filter.js");
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 
+/// The page, and what it is made of.
 pub fn routes() -> Router<Shared> {
     Router::new()
+        .route("/api/docs", get(shown))
+        .route("/api/docs/style.css", get(|headers| asset(headers, "text/css; charset=utf-8", STYLE)))
+        .route("/api/docs/filter.js", get(|headers| asset(headers, "text/javascript; charset=utf-8", SCRIPT)))
 }
 
-pub async fn document() -> Document {
-    Document
-}
-
-static TAG: LazyLock<String> = LazyLock::new(|| {
-    let digest = Sha256::digest(OPENAPI);
+/// What stands in the program changes with it alone, and is sent once.
+fn tag(text: &str) -> String {
+    let digest = Sha256::digest(text);
     format!("\"{}\"", digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
-});
+}
+
+fn answer(is_known: bool, tag: String, content_type: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::ETAG, tag),
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    if is_known { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, text).into_response() }
+}
+
+async fn asset(headers: HeaderMap, content_type: &'static str, text: &'static str) -> Response {
+    let tag = tag(text);
+    answer(IfNoneMatch::of(&headers).names(&tag), tag, content_type, text)
+}
+
+static TAG: LazyLock<String> = LazyLock::new(|| tag(OPENAPI));
+
+/// The document for programs.
+pub async fn document(known: IfNoneMatch) -> Document {
+    Document { is_known: known.names(&TAG) }
+}
 
 impl IntoResponse for Document {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, Self::MEDIA_TYPE), (header::ETAG, TAG.as_str())], OPENAPI).into_response()
+        answer(self.is_known, TAG.clone(), Self::MEDIA_TYPE, OPENAPI)
     }
+}
+
+/// The same for people; `None` where it cannot be made of the document, which a test rules out.
+static PAGE: LazyLock<Option<(String, String)>> = LazyLock::new(|| {
+    let page = page::of(OPENAPI).inspect_err(|error| tracing::error!(%error, "the API's page cannot be made")).ok()?;
+    Some((tag(&page), page))
+});
+
+async fn shown(headers: HeaderMap) -> Response {
+    let Some((tag, page)) = PAGE.as_ref() else {
+        return Problem::of(Kind::Internal, "the page cannot be made; see /api/v1/openapi.json").into_response();
+    };
+    let is_known = IfNoneMatch::of(&headers).names(tag);
+    let policies = [(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, "no-referrer")];
+    (policies, answer(is_known, tag.clone(), "text/html; charset=utf-8", page)).into_response()
 }

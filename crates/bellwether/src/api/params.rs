@@ -129,6 +129,29 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     }
 }
 
+/// The header `If-None-Match`: what whoever asks has already.
+pub struct IfNoneMatch(Option<String>);
+
+impl IfNoneMatch {
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(header_text(headers, header::IF_NONE_MATCH.as_str()))
+    }
+
+    /// Whether `tag` is among them.
+    pub fn names(&self, tag: &str) -> bool {
+        let given = self.0.as_deref().unwrap_or_default();
+        given.split(',').map(|one| one.trim().trim_start_matches("W/")).any(|one| one == tag || one == "*")
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfNoneMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self::of(&parts.headers))
+    }
+}
+
 /// The header `Last-Event-ID`, as browsers send it when they come back to a stream.
 pub struct LastEventId(pub Option<i64>);
 

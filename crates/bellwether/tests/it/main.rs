@@ -3,6 +3,7 @@
 
 mod api;
 mod clocks;
+mod described;
 mod doctor;
 mod process;
 mod request;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{Argument, Operation, Schemas};
 use crate::api::Shared;
 use crate::api::body::{Body, Edit, Fields};
-use crate::api::params::{Command, Ids, IfMatch, LastEventId, OfExperiment, Params, PathPart};
+use crate::api::params::{Command, Ids, IfMatch, IfNoneMatch, LastEventId, OfExperiment, Params, PathPart};
 use crate::api::problem::Kind;
 use crate::domain::actor::Principal;
 use crate::registry::OnEndpoint;
@@ -54,6 +54,14 @@ impl Argument for IfMatch {
         let description =
             "An `ETag` that was answered: what has moved on since is refused with 412. `*` fits whatever there is.";
         operation.describe_header("If-Match", description, json!({"type": "string", "examples": ["\"3\"", "*"]}));
+    }
+}
+
+impl Argument for IfNoneMatch {
+    fn describe(operation: &mut Operation, _: &mut Schemas) {
+        let description = "An `ETag` that was answered: where nothing has changed since, 304 is answered.";
+        operation.describe_header("If-None-Match", description, json!({"type": "string"}));
+        operation.answers.insert(304, json!({"description": "Nothing has changed."}));
     }
 }
 
