@@ -29,7 +29,8 @@ fn write_tables(folder: &Path) {
     let mut orders = "user_id,at,amount\n".to_owned();
     for user in 0..200 {
         let (variation, country) = (["control", "red"][user % 2], ["de", "fr", "it"][user % 3]);
-        writeln!(assignments, "u{user},2026-03-0{}T10:00:00Z,checkout-cta,{variation},{country}", 1 + user % 5).unwrap();
+        writeln!(assignments, "u{user},2026-03-0{}T10:00:00Z,checkout-cta,{variation},{country}", 1 + user % 5)
+            .unwrap();
         writeln!(orders, "u{user},2026-03-06T12:00:00Z,{}", user % 17).unwrap();
     }
     std::fs::write(folder.join("assignments.csv"), assignments).unwrap();
@@ -82,7 +83,8 @@ fn check_counts(counts: &BTreeMap<String, BTreeMap<String, u64>>) {
     let paths = document["paths"].as_object().unwrap();
     let operations = paths.values().flat_map(|methods| methods.as_object().unwrap().values());
     let names: Vec<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
-    let unasked: Vec<_> = names.iter().filter(|name| !name.starts_with("follow") && !counts.contains_key(**name)).collect();
+    let unasked: Vec<_> =
+        names.iter().filter(|name| !name.starts_with("follow") && !counts.contains_key(**name)).collect();
     assert_eq!(unasked, [&""; 0], "operations that were not asked");
     assert!(10 * good >= 3 * all, "only {good} of {all} answers were 2xx");
 }

@@ -1,5 +1,7 @@
 //! The page, as its template wants it: what the document says of every operation and every schema, in the document's order.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use serde_json::Value;
 
@@ -34,6 +36,8 @@ struct Operation {
     role: String,
     fields: Vec<Field>,
     body: String,
+    /// Of a body that is this operation's alone.
+    body_fields: Vec<Field>,
     example: String,
     answers: Vec<Answer>,
     /// The statuses of problems.
@@ -67,20 +71,24 @@ struct Schema {
 
 /// The whole page. It fails only where the document is none.
 pub fn of(document: &str) -> Result<String, String> {
-    let document: Value = serde_json::from_str(document).map_err(|error| error.to_string())?;
+    let told: Value = serde_json::from_str(document).map_err(|error| error.to_string())?;
+    let shown = Shown { own_bodies: own_bodies(&told, document), told: &told };
     let group = |tag: &Value| Group {
         name: plain(&tag["name"]),
         about: prose(&plain(&tag["description"])),
-        operations: operations(&document, &tag["name"]),
+        operations: shown.operations(&tag["name"]),
     };
-    let groups = document["tags"].as_array().into_iter().flatten().map(group);
+    let groups = told["tags"].as_array().into_iter().flatten().map(group);
+    let schemas = items(&told["components"]["schemas"]).filter(|(name, _)| !shown.own_bodies.contains(name));
     let page = Page {
-        version: plain(&document["info"]["version"]),
-        about: prose(&plain(&document["info"]["description"])),
+        version: plain(&told["info"]["version"]),
+        about: prose(&plain(&told["info"]["description"])),
         groups: groups.filter(|group| !group.operations.is_empty()).collect(),
-        webhooks: items(&document["webhooks"]).map(|(name, item)| operation("", name, "post", &item["post"])).collect(),
-        problems: items(&document["components"]["responses"]).map(|(name, told)| problem(name, told)).collect(),
-        schemas: items(&document["components"]["schemas"]).map(|(name, schema)| self::schema(name, schema)).collect(),
+        webhooks: items(&told["webhooks"])
+            .map(|(name, item)| shown.operation("", name, "post", &item["post"]))
+            .collect(),
+        problems: items(&told["components"]["responses"]).map(|(name, told)| problem(name, told)).collect(),
+        schemas: schemas.map(|(name, schema)| self::schema(name, schema)).collect(),
     };
     page.render().map_err(|error| error.to_string())
 }
@@ -89,34 +97,60 @@ fn items(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     value.as_object().into_iter().flatten().map(|(name, item)| (name.as_str(), item))
 }
 
-fn operations(document: &Value, tag: &Value) -> Vec<Operation> {
-    let mut found = Vec::new();
-    for (path, methods) in items(&document["paths"]) {
-        for method in METHODS {
-            let Some(told) = methods.get(method).filter(|told| told["tags"][0] == *tag) else { continue };
-            found.push(operation("$BELLWETHER_URL", path, method, told));
-        }
-    }
-    found
+/// The names of the schemas of bodies that stand nowhere else: they are shown with their operations.
+fn own_bodies<'a>(told: &'a Value, document: &str) -> BTreeSet<&'a str> {
+    let operations = items(&told["paths"]).flat_map(|(_, methods)| items(methods));
+    let bodies = operations.filter_map(|(_, operation)| referred(json_body(operation)));
+    let is_alone = |name: &&str| document.matches(&format!("/schemas/{name}\"")).count() == 1;
+    bodies.filter(is_alone).collect()
 }
 
-fn operation(server: &str, path: &str, method: &str, told: &Value) -> Operation {
-    let body = items(&told["requestBody"]["content"]).next();
-    let example = body.map(|(_, content)| &content["example"]).filter(|example| !example.is_null());
-    let is_problem = |answer: &Value| referred(answer).is_some_and(|name| name.starts_with("Problem"));
-    let (problems, answers): (Vec<_>, Vec<_>) = items(&told["responses"]).partition(|(_, answer)| is_problem(answer));
-    Operation {
-        name: plain(&told["operationId"]),
-        method: method.to_uppercase(),
-        path: path.to_owned(),
-        summary: prose(&plain(&told["summary"])),
-        role: told["x-role"].as_str().unwrap_or("open").to_owned(),
-        fields: told["parameters"].as_array().into_iter().flatten().map(parameter).collect(),
-        body: body.map(|(media_type, content)| body_kind(media_type, content)).unwrap_or_default(),
-        example: example.and_then(|example| serde_json::to_string_pretty(example).ok()).unwrap_or_default(),
-        answers: answers.into_iter().map(|(status, answer)| self::answer(status, answer)).collect(),
-        problems: problems.into_iter().map(|(status, _)| status.to_owned()).collect(),
-        curl: if server.is_empty() { String::new() } else { curl(server, path, method, body, told) },
+fn json_body(operation: &Value) -> &Value {
+    &operation["requestBody"]["content"]["application/json"]["schema"]
+}
+
+/// The document, and what of it is shown where.
+struct Shown<'a> {
+    told: &'a Value,
+    own_bodies: BTreeSet<&'a str>,
+}
+
+impl Shown<'_> {
+    fn operations(&self, tag: &Value) -> Vec<Operation> {
+        let mut found = Vec::new();
+        for (path, methods) in items(&self.told["paths"]) {
+            for method in METHODS {
+                let Some(told) = methods.get(method).filter(|told| told["tags"][0] == *tag) else { continue };
+                found.push(self.operation("$BELLWETHER_URL", path, method, told));
+            }
+        }
+        found
+    }
+
+    fn operation(&self, server: &str, path: &str, method: &str, told: &Value) -> Operation {
+        let body = items(&told["requestBody"]["content"]).next();
+        let example = body.map(|(_, content)| &content["example"]).filter(|example| !example.is_null());
+        let is_problem = |answer: &Value| referred(answer).is_some_and(|name| name.starts_with("Problem"));
+        let (problems, answers): (Vec<_>, Vec<_>) =
+            items(&told["responses"]).partition(|(_, answer)| is_problem(answer));
+        let own = referred(json_body(told)).filter(|name| self.own_bodies.contains(name));
+        Operation {
+            name: plain(&told["operationId"]),
+            method: method.to_uppercase(),
+            path: path.to_owned(),
+            summary: prose(&plain(&told["summary"])),
+            role: told["x-role"].as_str().unwrap_or("open").to_owned(),
+            fields: told["parameters"].as_array().into_iter().flatten().map(parameter).collect(),
+            body: match own {
+                Some(name) => name.to_owned(),
+                None => body.map(|(media_type, content)| body_kind(media_type, content)).unwrap_or_default(),
+            },
+            body_fields: own.map(|name| fields(&self.told["components"]["schemas"][name])).unwrap_or_default(),
+            example: example.and_then(|example| serde_json::to_string_pretty(example).ok()).unwrap_or_default(),
+            answers: answers.into_iter().map(|(status, answer)| self::answer(status, answer)).collect(),
+            problems: problems.into_iter().map(|(status, _)| status.to_owned()).collect(),
+            curl: if server.is_empty() { String::new() } else { curl(server, path, method, body, told) },
+        }
     }
 }
 
@@ -138,8 +172,7 @@ fn curl(server: &str, path: &str, method: &str, body: Option<(&str, &Value)>, to
     }
     match body {
         Some(("application/json", content)) if !content["example"].is_null() => {
-            let example = content["example"].to_string().replace('\'', "'\\''");
-            line += &format!(" -H 'Content-Type: application/json' -d '{example}'");
+            line += " -H \"Content-Type: application/json\" -d @body.json";
         }
         Some(("application/octet-stream", _)) => line += " --data-binary @orders.csv",
         _ => {}
@@ -178,15 +211,20 @@ fn problem(name: &str, told: &Value) -> Answer {
     Answer { status, kind: String::new(), headers: headers.join(", "), about }
 }
 
-/// Of an object its fields, and what is there in every case of those that differ.
 fn schema(name: &str, told: &Value) -> Schema {
+    let fields = fields(told);
+    let kind = if fields.is_empty() { kind(told) } else { String::new() };
+    let about = prose(told["description"].as_str().unwrap_or_default());
+    Schema { name: name.to_owned(), about, kind, fields }
+}
+
+/// Of an object its fields, and those of every case where it is one of several.
+fn fields(told: &Value) -> Vec<Field> {
     let mut fields = properties(told);
     for case in told["oneOf"].as_array().into_iter().flatten() {
         fields.extend(properties(case));
     }
-    let kind = if fields.is_empty() { kind(told) } else { String::new() };
-    let about = prose(told["description"].as_str().unwrap_or_default());
-    Schema { name: name.to_owned(), about, kind, fields }
+    fields
 }
 
 fn properties(told: &Value) -> Vec<Field> {
