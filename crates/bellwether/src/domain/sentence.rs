@@ -69,7 +69,10 @@ struct Run {
 impl Sentence {
     /// What happened, by an event's name and its detailed `data`. What cannot be read is told by its name.
     pub fn of(event: &str, data: &str) -> Self {
-        let data: Data = serde_json::from_str(data).unwrap_or_default();
+        let Ok(data) = serde_json::from_str::<Data>(data) else {
+            let before = format!("Bellwether has an event, {}, that cannot be told", plain(event, LONGEST_NAME));
+            return Self { before, subject: String::new(), after: ".".to_owned(), path: None };
+        };
         let (before, after) = match event {
             "experiment.configuration.updated" => edited(&data),
             "experiment.metric.updated" => metrics(&data),
@@ -131,7 +134,7 @@ fn edit(change: &FieldChange) -> String {
 fn value(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(format!("“{}”", plain(text, LONGEST_VALUE))),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(_) => Some(bellwether_webhook::ecma::stringify(value)),
         Value::Bool(is) => Some(if *is { "yes" } else { "no" }.to_owned()),
         Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_string) => {
             let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
