@@ -5,6 +5,7 @@ Only what the description allows is replaced, by something else that it allows: 
 
 import atexit
 import collections
+import itertools
 import json
 import os
 import random
@@ -28,6 +29,7 @@ ID = re.compile(r"^([a-z]+)_[0-7][0-9a-hjkmnp-tv-z]{25}$")
 # What ends a thing, or takes it out of use, is done to those that nothing else needs.
 ENDING = re.compile(r"^(delete|revoke|disable|cancel|detach)")
 CHOICE = random.Random(7)
+NUMBERS = itertools.count()
 COUNTS = collections.defaultdict(collections.Counter)
 
 
@@ -36,7 +38,8 @@ def pick(kind, is_ending):
     if is_ending:
         # Half of the time it is there still.
         return spare.pop(0) if spare is not INSTANCE.ids[kind] and len(spare) > 1 else CHOICE.choice(spare)
-    return CHOICE.choice(INSTANCE.ids[kind][:3])
+    # The last ones are the last that go.
+    return CHOICE.choice(INSTANCE.ids[kind][:1] + INSTANCE.ids[kind][-2:])
 
 
 def real(value, is_ending):
@@ -66,11 +69,20 @@ def before_call(context, case, kwargs):
             case.path_parameters["name"] = "uploaded.csv"
     if case.query and is_right(case, ParameterLocation.QUERY):
         case.query = real(case.query, False)
+        # Cursors are what pages gave, and few made-up texts are keys of experiments.
+        known = {"after": "", "experiment": str(pick("experiment", False))}
+        case.query.update({name: known[name] for name in known if name in case.query})
     if case.headers and is_right(case, ParameterLocation.HEADER) and "If-Match" in case.headers:
         # Few edits would be made, were each to meet its version.
         case.headers["If-Match"] = CHOICE.choice(["*", "*", "*", '"1"'])
-    if isinstance(case.body, (dict, list)) and is_right(case, ParameterLocation.BODY):
+    if isinstance(case.body, dict) and is_right(case, ParameterLocation.BODY):
         case.body = real(case.body, False)
+        if case.operation.path.startswith("/api/v1/warehouses") and "path" in case.body:
+            case.body["path"] = INSTANCE.files
+        if case.operation.definition.raw["operationId"].startswith("create"):
+            # Names are another's already where an example is sent twice.
+            unique = {name: f"{case.body[name][:150]} {next(NUMBERS)}" for name in ("key", "name") if name in case.body}
+            case.body.update(unique)
 
 
 @schemathesis.hook

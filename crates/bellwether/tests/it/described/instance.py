@@ -68,6 +68,8 @@ class Instance:
         self.make("met", "/metrics", "createMetric")
         self.make("col", "/collections", "createCollection")
         self.make("sch", "/schedules", "createSchedule")
+        self.make("team", "/teams", "createTeam")
+        self.make("per", "/people", "createPerson")
         self.make("key", "/keys", "issueKey")
         self.make("ep", "/endpoints", "createEndpoint", url=self.receiver, events=[], filter={}, retry_schedule=[1])
         self.make("experiment", "/experiments", "createExperiment", assignments_end_date=None)
