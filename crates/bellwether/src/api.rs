@@ -12,6 +12,8 @@ mod deliveries;
 mod description;
 mod discovery;
 mod docs;
+#[cfg(test)]
+mod document;
 mod encryption_key;
 mod endpoints;
 mod events;

@@ -8,14 +8,6 @@
 
 mod answers;
 mod arguments;
-#[cfg(test)]
-mod document;
-#[cfg(test)]
-mod examples;
-#[cfg(test)]
-mod schemas;
-#[cfg(test)]
-mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 

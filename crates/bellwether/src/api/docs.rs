@@ -1,5 +1,5 @@
 //! The description of the API: for programs as it is (`/api/v1/openapi.json`), and for people as a page (`/api/docs`). It is a
-//! text in the program, docs/openapi.json; a test in `description` has it say what the handlers' signatures say. Open to all:
+//! text in the program, docs/openapi.json; a test in `document` has it say what the handlers' signatures say. Open to all:
 //! it tells nothing of what is stored.
 
 mod page;

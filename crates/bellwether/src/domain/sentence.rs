@@ -78,8 +78,12 @@ impl Sentence {
             "experiment.metric.updated" => metrics(&data),
             "experiment.status.updated" => moved(&data),
             "experiment.calculated_metrics.updated" => run(&data),
-            "webhook.ping" => ("This is a test. Webhooks from Bellwether arrive for the endpoint ".to_owned(), ".".to_owned()),
-            "webhook.endpoint.failing" => ("Webhooks to the endpoint ".to_owned(), format!(" are failing: {}.", reason(&data))),
+            "webhook.ping" => {
+                ("This is a test. Webhooks from Bellwether arrive for the endpoint ".to_owned(), ".".to_owned())
+            }
+            "webhook.endpoint.failing" => {
+                ("Webhooks to the endpoint ".to_owned(), format!(" are failing: {}.", reason(&data)))
+            }
             "webhook.endpoint.disabled" => ("The endpoint ".to_owned(), format!(" was disabled: {}.", reason(&data))),
             "webhook.endpoint.recovered" => ("Webhooks to the endpoint ".to_owned(), " arrive again.".to_owned()),
             other => (format!("{} happened to ", plain(other, LONGEST_NAME)), ".".to_owned()),
@@ -220,7 +224,8 @@ fn seconds(seconds: f64) -> String {
 
 /// Text that others wrote, as one line that stays within itself: cut, and without what breaks lines or turns their direction.
 fn plain(text: &str, longest: usize) -> String {
-    let is_turning = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_turning =
+        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let letters = text.chars().filter(|letter| !is_turning(*letter));
     let mut plain = String::new();
     for (i, letter) in letters.enumerate() {

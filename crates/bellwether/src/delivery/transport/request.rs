@@ -134,9 +134,7 @@ impl Template {
                 let signature = self.body.sign_data(message.data.as_bytes());
                 bellwether_webhook::body(message.event, message.data, &signature)
             }
-            Some(Sentences { chat, links }) => {
-                chat.body(&Sentence::of(message.event, message.data), links.as_deref())
-            }
+            Some(Sentences { chat, links }) => chat.body(&Sentence::of(message.event, message.data), links.as_deref()),
         };
         let signatures = self.signatures(message.id, now, body.as_bytes());
         Signed { message, timestamp: now.as_seconds(), signatures, body }

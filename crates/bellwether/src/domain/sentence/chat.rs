@@ -17,7 +17,8 @@ pub enum Chat {
 impl Chat {
     /// The body of the request. With `links`, the public URL, the subject can be clicked on.
     pub fn body(self, sentence: &Sentence, links: Option<&str>) -> String {
-        let link = links.zip(sentence.path.as_ref()).map(|(links, path)| format!("{}{path}", links.trim_end_matches('/')));
+        let link =
+            links.zip(sentence.path.as_ref()).map(|(links, path)| format!("{}{path}", links.trim_end_matches('/')));
         let Sentence { before, subject, after, .. } = sentence;
         let body = match self {
             Self::Slack => {
@@ -50,7 +51,10 @@ fn slack(text: &str) -> String {
 fn discord(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
-        if matches!(letter, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '[' | ']' | '(' | ')' | '#' | '@' | ':' | '-') {
+        if matches!(
+            letter,
+            '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '<' | '[' | ']' | '(' | ')' | '#' | '@' | ':' | '-'
+        ) {
             escaped.push('\\');
         }
         escaped.push(letter);

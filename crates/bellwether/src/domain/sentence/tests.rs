@@ -33,9 +33,12 @@ fn change(field: &str, from: Value, to: Value) -> Value {
 fn cases() -> Vec<(&'static str, &'static str, String)> {
     let key = json!({"type": "key", "id": "key_00000000000000000000000000", "name": "ci"});
     let edits = json!([
-        change("name", json!("Old"), json!("New")), change("traffic_allocation", json!(1.0), json!(0.5)),
-        change("tags", json!([]), json!(["web", "q1"])), change("owner", json!("ada"), json!("")),
-        change("variations", json!([]), json!([{"key": "a"}])), change("is_archived", json!(false), json!(true)),
+        change("name", json!("Old"), json!("New")),
+        change("traffic_allocation", json!(1.0), json!(0.5)),
+        change("tags", json!([]), json!(["web", "q1"])),
+        change("owner", json!("ada"), json!("")),
+        change("variations", json!([]), json!([{"key": "a"}])),
+        change("is_archived", json!(false), json!(true)),
     ]);
     let decision = json!([
         change("status", json!("running"), json!("concluded")),
@@ -46,20 +49,48 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         "experiment_key": HOSTILE, "actor": {"type": "person", "id": "per_00000000000000000000000000", "name": HOSTILE},
         "changes": [change("name", json!(HOSTILE.repeat(10)), json!("\u{5d0}\u{5d1} 💡"))],
     });
-    let endpoint = json!({"endpoint_id": "ep_0", "endpoint_description": "Rollout <prod>", "reason": "5 failures in a row."}).to_string();
+    let endpoint =
+        json!({"endpoint_id": "ep_0", "endpoint_description": "Rollout <prod>", "reason": "5 failures in a row."})
+            .to_string();
     vec![
         ("created", "experiment.configuration.updated", event(json!({"revision": 1}))),
         ("edited", "experiment.configuration.updated", event(json!({"actor": key, "changes": edits}))),
         ("edited, too long to tell", "experiment.configuration.updated", event(json!({"truncated": true}))),
         ("edited, hostile", "experiment.configuration.updated", event(hostile)),
-        ("metric added", "experiment.metric.updated", event(json!({"changes": [change("metrics", json!(null), metric("Revenue"))]}))),
-        ("metric removed", "experiment.metric.updated", event(json!({"changes": [change("metrics", metric("Revenue"), json!(null))]}))),
-        ("collection added", "experiment.metric.updated", event(json!({"changes": [change("collections", json!(null), metric("Guardrails"))]}))),
-        ("started by itself", "experiment.status.updated", event(json!({"actor": {"type": "system"}, "changes": [change("status", json!("draft"), json!("running"))]}))),
+        (
+            "metric added",
+            "experiment.metric.updated",
+            event(json!({"changes": [change("metrics", json!(null), metric("Revenue"))]})),
+        ),
+        (
+            "metric removed",
+            "experiment.metric.updated",
+            event(json!({"changes": [change("metrics", metric("Revenue"), json!(null))]})),
+        ),
+        (
+            "collection added",
+            "experiment.metric.updated",
+            event(json!({"changes": [change("collections", json!(null), metric("Guardrails"))]})),
+        ),
+        (
+            "started by itself",
+            "experiment.status.updated",
+            event(
+                json!({"actor": {"type": "system"}, "changes": [change("status", json!("draft"), json!("running"))]}),
+            ),
+        ),
         ("decided", "experiment.status.updated", event(json!({"changes": decision}))),
-        ("deleted", "experiment.status.updated", event(json!({"changes": [change("status", json!("draft"), json!("deleted"))]}))),
+        (
+            "deleted",
+            "experiment.status.updated",
+            event(json!({"changes": [change("status", json!("draft"), json!("deleted"))]})),
+        ),
         ("run", "experiment.calculated_metrics.updated", run("success", true, false, json!([]))),
-        ("run with troubles", "experiment.calculated_metrics.updated", run("success", false, true, json!(["late_facts", "mixed_subjects"]))),
+        (
+            "run with troubles",
+            "experiment.calculated_metrics.updated",
+            run("success", false, true, json!(["late_facts", "mixed_subjects"])),
+        ),
         ("failed run", "experiment.calculated_metrics.updated", run("failure", false, false, json!([]))),
         ("ping", "webhook.ping", json!({"endpoint_id": "ep_0"}).to_string()),
         ("failing", "webhook.endpoint.failing", endpoint.clone()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{GIVEN, SHOWN};
+use crate::api::description::{GIVEN, SHOWN};
 
 /// Goes through every schema there is, those within first.
 fn each(schema: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
@@ -32,8 +32,7 @@ pub fn clean(schema: &mut Value) {
 
 /// Comments speak of Rust's names.
 fn plain_words(text: &str) -> String {
-    let text = text.replace('\n', " ").replace("`None`", "`null`").replace("None of the values", "None of the values");
-    text.replace("[`", "`").replace("`]", "`").replace("Self::", "").replace("super::", "")
+    text.replace('\n', " ").replace("`None`", "`null`").replace("[`", "`").replace("`]", "`")
 }
 
 /// An enum whose words are explained is a list of constants; an enum of words, explained in one text, is read by more.
@@ -76,13 +75,36 @@ fn plain_numbers(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Whoever reads an answer passes over what it does not know: more may come.
-fn open_up(schema: &mut Value) {
+/// As answers have it: whoever reads one passes over what it does not know, for more may come; and what is left out where there
+/// is none is never null.
+fn as_answered(schema: &mut Value) {
     each(schema, &mut |fields| {
         if fields.get("additionalProperties") == Some(&json!(false)) {
             fields.shift_remove("additionalProperties");
         }
+        let needed = fields.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+        let properties = fields.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+        for (_, property) in properties.filter(|(name, _)| !needed.contains(&json!(name))) {
+            property.as_object_mut().into_iter().for_each(without_null);
+        }
     });
+}
+
+fn without_null(fields: &mut Map<String, Value>) {
+    if let Some(kinds) = fields.get_mut("type").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind != "null");
+        if let [only] = kinds.as_slice() {
+            fields["type"] = only.clone();
+        }
+    }
+    if let Some(kinds) = fields.get_mut("anyOf").and_then(Value::as_array_mut) {
+        kinds.retain(|kind| kind["type"] != "null");
+        if let [Value::Object(only)] = kinds.as_slice() {
+            let only = only.clone();
+            fields.shift_remove("anyOf");
+            fields.extend(only);
+        }
+    }
 }
 
 /// What references begin with, until every schema has its name.
@@ -112,7 +134,7 @@ impl Named {
             let one = |(name, mut schema)| {
                 clean(&mut schema);
                 if is_shown {
-                    open_up(&mut schema);
+                    as_answered(&mut schema);
                 }
                 (name, schema)
             };

@@ -1,19 +1,23 @@
 //! The document itself: every operation of the table of routes, the schemas, the problems, the webhooks. A test holds it against
 //! docs/openapi.json.
 
+mod examples;
+mod schemas;
+mod webhooks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::schemas::{Named, clean};
-use super::{GIVEN, Operation, SHOWN, Schemas, examples, webhooks};
+use super::description::{GIVEN, Operation, SHOWN, Schemas};
 use crate::api::problem::{FieldProblem, Kind, ProblemBody};
 use crate::api::routes::Endpoint;
 use crate::api::views::event::EventData;
 use crate::api::{V1, open_routes, root_routes, v1_routes};
 use crate::domain::key::Role;
+use schemas::{Named, clean};
 
 /// What each group of operations is about, by the first part of their paths.
 const TAGS: [(&str, &str); 21] = [
@@ -44,7 +48,7 @@ const DESCRIPTION: &str = "A registry of experiments that tells other systems, b
     Names are in snake_case, times in RFC 3339 and UTC. An empty body is read as `{}`; unknown fields are refused. Lists are \
     read page by page, until `next` is null. Errors are RFC 9457 problems, and have changed nothing.";
 
-fn schemas() -> Schemas {
+fn generators() -> Schemas {
     let at = |path: &'static str| {
         SchemaSettings::draft2020_12().with(|settings| {
             settings.definitions_path = path.into();
@@ -56,7 +60,7 @@ fn schemas() -> Schemas {
 
 /// The whole document.
 pub fn document() -> Value {
-    let mut schemas = schemas();
+    let mut schemas = generators();
     let endpoints = v1_routes().into_endpoints(V1).into_iter();
     let endpoints = endpoints.chain(root_routes().into_endpoints("")).chain(open_routes().into_endpoints(""));
     let (mut paths, mut problems, mut tags) = (Map::new(), BTreeSet::new(), BTreeSet::from(["webhooks"]));
