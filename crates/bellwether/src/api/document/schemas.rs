@@ -168,7 +168,13 @@ impl Named {
 fn differing(given: &BTreeMap<String, Value>, shown: &BTreeMap<String, Value>) -> BTreeSet<String> {
     let both = || given.iter().filter_map(|(name, schema)| Some((name, schema, shown.get(name)?)));
     let alike = |given: &Value, shown: &Value| {
-        given.to_string().replace(&reference(GIVEN), &reference(SHOWN)) == shown.to_string()
+        let mut given = given.clone();
+        each(&mut given, &mut |fields| {
+            if let Some(Value::String(target)) = fields.get_mut("$ref") {
+                *target = target.replace(&reference(GIVEN), &reference(SHOWN));
+            }
+        });
+        given == *shown
     };
     let mut differing: BTreeSet<String> =
         both().filter(|(_, given, shown)| !alike(given, shown)).map(|(name, ..)| name.clone()).collect();
