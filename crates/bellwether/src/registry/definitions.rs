@@ -326,6 +326,13 @@ impl Defined for FactSource {
             property.number = kept;
         }
         errors.finish()?;
+        self.number(tx)
+    }
+}
+
+impl FactSource {
+    /// Numbers the facts and properties that have none.
+    pub(super) fn number(&mut self, tx: &mut dyn Tx) -> Result<()> {
         for fact in self.facts.iter_mut().filter(|fact| fact.number.is_none()) {
             fact.number = Some(settings::next_number(tx, settings::FACTS)?);
         }

@@ -7,7 +7,7 @@ use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, 
 use crate::domain::id::ExperimentId;
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::Warehouse;
-use crate::store::{Tx, definition_list, experiment_list, settings};
+use crate::store::{Tx, definition_list, definitions, experiment_list, settings};
 
 /// Another text makes everything be filled in anew.
 const CURRENT: &str = "1";
@@ -25,6 +25,7 @@ impl Registry {
             after = self.command(move |_, tx| Ok(experiment_list::index(tx, last, EXPERIMENTS_A_TRANSACTION)?)).await?;
         }
         self.command(|_, tx| {
+            number_facts(tx)?;
             definition_list::index::<Entity>(tx)?;
             definition_list::index::<Warehouse>(tx)?;
             definition_list::index::<AssignmentSource>(tx)?;
@@ -37,4 +38,16 @@ impl Registry {
         })
         .await
     }
+}
+
+/// Gives numbers to facts and properties that were stored before there were any.
+fn number_facts(tx: &mut dyn Tx) -> Result<()> {
+    for mut source in definitions::all::<FactSource>(tx)? {
+        let before = source.body.clone();
+        source.body.number(tx)?;
+        if source.body != before {
+            definitions::update(tx, &source)?;
+        }
+    }
+    Ok(())
 }

@@ -224,3 +224,53 @@ fn links_are_made_beside_a_running_server() {
     let (_, log) = process.ended();
     assert!(!log.contains(token), "no link stands in the log");
 }
+
+/// Whatever is asked for, no secret stands in the log, however much it tells.
+#[test]
+fn the_log_tells_no_secret() {
+    let process = Process::with(&[("BELLWETHER_LOG", "trace"), ("BELLWETHER_ALLOW_NETWORKS", "127.0.0.0/8")]);
+    let ask = |method: &str, path: &str, headers: &str, body: &str| {
+        let mut request = TcpStream::connect(&process.address).unwrap();
+        let (address, length) = (&process.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\norigin: http://{address}\r\n{headers}\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        request.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        request.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let json = format!("authorization: Bearer {ADMIN_KEY}\r\ncontent-type: application/json\r\n");
+    let text = |answer: &str, name: &str| {
+        let (_, rest) = answer.split_once(&format!("\"{name}\":\"")).unwrap_or_else(|| panic!("{name}: {answer}"));
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let key = text(&ask("POST", "/api/v1/keys", &json, r#"{"name":"ci","role":"read"}"#), "key");
+    let hook = r#"{"url":"http://127.0.0.1:9/h?token=s3cret-in-url","headers":{"x-token":"s3cret-in-header"},"secret":"s3cret-of-my-own-text-0123456789"}"#;
+    let endpoint = text(&ask("POST", "/api/v1/endpoints", &json, hook), "id");
+    ask("POST", "/api/v1/experiments", &format!("{json}idempotency-key: k\r\n"), r#"{"key":"k","name":"K"}"#);
+    ask("POST", &format!("/api/v1/endpoints/{endpoint}/test"), &json, "");
+    let rotated = text(&ask("POST", &format!("/api/v1/endpoints/{endpoint}/rotate"), &json, ""), "secret");
+    ask("POST", "/api/v1/encryption_key/rotate", &json, "");
+    let person = text(&ask("POST", "/api/v1/people", &json, r#"{"name":"Ada","role":"read"}"#), "id");
+    let url = text(&ask("POST", &format!("/api/v1/people/{person}/login_links"), &json, "{}"), "url");
+    let token = url.split_once("token=").unwrap().1.to_owned();
+    ask("GET", &format!("/login?token={token}"), "", "");
+    let form = "content-type: application/x-www-form-urlencoded\r\n";
+    let answer = ask("POST", "/login", form, &format!("token={token}"));
+    let cookie = answer.split_once("bellwether_session=").unwrap().1.split(';').next().unwrap().to_owned();
+    ask("GET", "/api/v1/me", &format!("cookie: bellwether_session={cookie}\r\n"), "");
+    for wrong in ["bw_wrong-wrong-wrong-wrong-wrong-wrong", &key.replace("bw_", "bw_0")] {
+        ask("GET", "/api/v1/me", &format!("authorization: Bearer {wrong}\r\n"), "");
+    }
+    process.signal("TERM");
+    let (_, log) = process.ended();
+    assert!(log.contains("a person has logged in") && log.contains("a key was refused"), "the log tells what went on");
+    let of_the_key = key.rsplit('_').next().unwrap();
+    let own = ["s3cret-in-url", "s3cret-in-header", "s3cret-of-my-own-text-0123456789", ADMIN_KEY, "wrong-wrong"];
+    for secret in own.into_iter().chain([of_the_key, &rotated, &token, &cookie]) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} stands in the log");
+    }
+}
