@@ -8,6 +8,7 @@ use std::process::Command;
 
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::receiver::Receiver;
+use http::Method;
 use serde_json::Value;
 
 use crate::server::{ADMIN_KEY, Server};
@@ -64,6 +65,33 @@ async fn the_server_does_what_its_description_says() {
     let counts: BTreeMap<String, BTreeMap<String, u64>> =
         serde_json::from_slice(&std::fs::read(&counts).unwrap()).unwrap();
     check_counts(&counts);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_description_is_open_to_all_and_nothing_of_it_comes_from_elsewhere() {
+    let database = Database::sqlite();
+    let server = Server::start(&database).await;
+    let get = async |path: &str, headers: &[(&str, &str)]| server.raw(Method::GET, path, headers, "").await;
+    let document = get("/openapi.json", &[]).await;
+    assert_eq!(document.expect(200)["openapi"], "3.1.0");
+    assert_eq!(document.header("content-type"), "application/json");
+    let known = [("if-none-match", document.header("etag"))];
+    let again = get("/openapi.json", &known).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let page = get("//api/docs", &[]).await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self';"), "{policy}");
+    let html = String::from_utf8(page.body.to_vec()).unwrap();
+    for attribute in ["href=\"", "src=\""] {
+        for link in html.split(attribute).skip(1).filter_map(|rest| rest.split('"').next()) {
+            let is_here = link.starts_with('#') || get(&format!("//api/{link}"), &[]).await.status == 200;
+            assert!(is_here, "{link} leads elsewhere");
+        }
+    }
+    let refused = server.raw(Method::POST, "//api/docs", &[], "").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, "GET,HEAD"));
     server.stop().await;
 }
 
