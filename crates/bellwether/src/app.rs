@@ -5,6 +5,7 @@ pub mod folder;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::api::tls::ServerTls;
 use crate::config::Config;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
+use crate::domain::actor::Actor;
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
 use crate::domain::session::LINK_MINUTES;
@@ -86,7 +88,10 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let links = config.public_url.as_ref().map(ToString::to_string);
     let outbound = outbound.with_connections(descriptors.outbound).with_links(links.as_deref());
     let lock = folder::claim(&config.data)?;
-    let (registry, receivers) = open_registry(&config, clock, &outbound).await?;
+    let key_file = config.secret_key.is_none().then(|| config.data.join("secret.key"));
+    let (registry, receivers) = open_registry(&config, key_file, clock, &outbound).await?;
+    registry.finish_rotating().await?;
+    registry.index_lists().await?;
     let admin_key = first_key(&registry, &config).await?;
     let first_link = if admin_key.is_some() { first_link(&registry).await? } else { None };
     let listener = TcpListener::bind(config.listen).await.map_err(|error| StartError::Listen(config.listen, error))?;
@@ -143,6 +148,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
 /// The registry over the database, whose schema is brought up to date, with the key that its secrets are encrypted with.
 async fn open_registry(
     config: &Config,
+    key_file: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     outbound: &Outbound,
 ) -> Result<(Registry, HintReceivers), StartError> {
@@ -156,7 +162,6 @@ async fn open_registry(
         .map_err(|error| StoreError::Failed(error.to_string()))??;
     let vault = Arc::new(vault(config, &db, ids.as_ref()).await?);
     let (hints, receivers) = Hints::channel();
-    let key_file = config.secret_key.is_none().then(|| config.data.join("secret.key"));
     let setup = registry::Setup {
         db,
         vault,
@@ -186,7 +191,8 @@ pub async fn open_beside(config: &Config, clock: Arc<dyn Clock>) -> Result<Regis
         return Err(StartError::OtherSchema(newest_schema()));
     }
     let outbound = Outbound::from_settings(&config.outbound, config.addresses.clone(), clock.clone())?;
-    let (registry, _) = open_registry(config, clock, &outbound).await?;
+    // The file of keys is the server's to write.
+    let (registry, _) = open_registry(config, None, clock, &outbound).await?;
     Ok(registry)
 }
 
@@ -275,7 +281,7 @@ async fn first_key(registry: &Registry, config: &Config) -> Result<Option<String
 /// A link for the first person of a new installation.
 async fn first_link(registry: &Registry) -> Result<Option<String>, StartError> {
     let Some(person) = registry.first_person().await? else { return Ok(None) };
-    let (_, text) = registry.make_login_link(person, LINK_MINUTES).await?;
+    let (_, text) = registry.make_login_link(Actor::System, person, LINK_MINUTES).await?;
     Ok(Some(text))
 }
 

@@ -141,8 +141,6 @@ impl Registry {
             }),
         };
         registry.bind_to_key().await?;
-        registry.finish_rotating().await?;
-        registry.index_lists().await?;
         Ok(registry)
     }
 

@@ -40,6 +40,9 @@ CREATE INDEX sessions_person ON sessions (person_id, id);
 CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- What was changed is listed in order of time, whatever it was.
+ALTER TABLE definition_changes ALTER COLUMN definition_id TYPE TEXT COLLATE "C";
+ALTER TABLE endpoint_changes ALTER COLUMN endpoint_id TYPE TEXT COLLATE "C";
+ALTER TABLE endpoint_changes ALTER COLUMN id TYPE TEXT COLLATE "C";
 CREATE INDEX changes_by_time ON changes (occurred_at, experiment_id, revision);
 CREATE INDEX definition_changes_by_time ON definition_changes (occurred_at, definition_id, version);
 CREATE INDEX endpoint_changes_by_time ON endpoint_changes (occurred_at, id);

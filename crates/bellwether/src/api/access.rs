@@ -50,15 +50,14 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
             let actor = Actor::Key { id: key.id, name: key.name };
             Principal { role: key.role, actor, credential: Credential::Key(key.id) }
         }),
-        None if session_text(request.headers()).is_some() => {
+        None => {
+            let without = "no key was given; send the header 'Authorization: Bearer bw_…', or log in";
+            let text = session_text(&request).ok_or_else(|| unauthorized(without))?;
             // A browser sends its session along with whatever any site has it ask for.
             if !request.method().is_safe() {
                 check_origin(&api, &request)?;
             }
-            of_session(&api, request.headers()).await?
-        }
-        None => {
-            return Err(unauthorized("no key was given; send the header 'Authorization: Bearer bw_…', or log in"));
+            api.registry.authenticate_session(&text).await?
         }
     };
     let Some(principal) = principal else {
@@ -83,19 +82,13 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// What a session's cookie is called, over https and over http: a page that came by http cannot set the first.
 pub const SESSION_COOKIES: [&str; 2] = ["__Host-bellwether_session", "bellwether_session"];
 
-fn session_text(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let all: Vec<_> = pairs.collect();
-    SESSION_COOKIES.iter().find_map(|name| all.iter().find(|(given, _)| given == name).map(|(_, value)| *value))
-}
-
-/// Whose session the request shows, if it is in force.
-pub async fn of_session(api: &Shared, headers: &HeaderMap) -> Result<Option<Principal>, Problem> {
-    match session_text(headers) {
-        Some(text) => Ok(api.registry.authenticate_session(text).await?),
-        None => Ok(None),
-    }
+/// Of a request that came by https, the first alone counts: whoever can set the other may be on the way.
+pub fn session_text(request: &Request) -> Option<String> {
+    let is_https = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_https);
+    let name = if is_https { SESSION_COOKIES[0] } else { SESSION_COOKIES[1] };
+    let cookies = request.headers().get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(given, _)| *given == name).map(|(_, value)| value.to_owned())
 }
 
 /// A change that a browser asks for must come from a page of this server.

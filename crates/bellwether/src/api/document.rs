@@ -67,6 +67,9 @@ pub fn document() -> Value {
     for (path, endpoint, role) in endpoints {
         let mut operation = Operation::default();
         (endpoint.describe)(&mut operation, &mut schemas);
+        if role.is_some() && matches!(endpoint.method, Method::POST | Method::PATCH | Method::DELETE) {
+            describe_idempotency(&mut operation);
+        }
         operation.problems.extend(problems_of_all(&endpoint, role));
         operation.problems.extend(&endpoint.problems);
         problems.extend(operation.problems.iter().map(|kind| kind.status().as_u16()));
@@ -103,6 +106,15 @@ pub fn document() -> Value {
     });
     named.refer(&mut document);
     document
+}
+
+/// No handler knows of it: see `idempotency`.
+fn describe_idempotency(operation: &mut Operation) {
+    operation.may_answer([Kind::AnswerUnknown, Kind::IdempotencyKeyReused]);
+    let description = "A text of your own, such as a UUID: within 24 hours the same request with it is carried out once, and \
+                       answered as the first time.";
+    let schema = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"});
+    operation.describe_header("Idempotency-Key", description, schema);
 }
 
 /// What every operation of its kind may answer, whatever its handler takes.

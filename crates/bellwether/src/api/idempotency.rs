@@ -1,6 +1,8 @@
 //! `Idempotency-Key`: a client that has got no answer sends the same request again, and what it asked for happens once. What is
 //! refused changes nothing, and leaves the key free.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -46,7 +48,8 @@ pub async fn once(
     let (parts, body) = whole(Request::from_parts(parts, body)).await?;
     let mut digest = Sha256::new();
     let if_match = parts.headers.get(header::IF_MATCH).map(HeaderValue::as_bytes).unwrap_or_default();
-    for part in [parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), if_match, &body] {
+    let role = principal.role.as_str().as_bytes();
+    for part in [role, parts.method.as_str().as_bytes(), parts.uri.to_string().as_bytes(), if_match, &body] {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);
     }
@@ -65,9 +68,19 @@ pub async fn once(
         }
         None => {}
     }
-    let response = under(claim.clone(), next.run(Request::from_parts(parts, Body::from(body)))).await;
+    // It goes on though the client hangs up, so that its answer is there when it asks again.
+    let carrying_out = tokio::spawn(carry_out(api, claim, next, Request::from_parts(parts, Body::from(body))));
+    carrying_out.await.map_err(|error| {
+        tracing::error!(%error, "a request failed");
+        Problem::of(Kind::Internal, "the server failed on this request; its log says why")
+    })
+}
+
+/// Answers, and keeps the answer if anything was changed.
+async fn carry_out(api: Shared, claim: Arc<Claim>, next: Next, request: Request) -> Response {
+    let response = under(claim.clone(), next.run(request)).await;
     if !claim.is_carried_out() {
-        return Ok(response);
+        return response;
     }
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, LARGEST_ANSWER).await.unwrap_or_default();
@@ -82,7 +95,7 @@ pub async fn once(
     if let Err(error) = api.registry.keep_answer(&claim, &serde_json::to_vec(&answer).unwrap_or_default()).await {
         tracing::warn!(%error, "the answer to a request with an Idempotency-Key could not be kept");
     }
-    Ok(Response::from_parts(parts, Body::from(body)))
+    Response::from_parts(parts, Body::from(body))
 }
 
 fn key_of(value: &HeaderValue) -> Result<String, Refusal> {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Shared;
 use super::access::{self, SESSION_COOKIES};
+use super::body::whole;
 use super::peer::Peer;
 use super::problem::Problem;
 use crate::domain::actor::Credential;
@@ -19,8 +20,6 @@ const SCRIPT: &str = include_str!("login/submit.js");
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 /// Where somebody who was let in finds what there is; like all links here from where the page is, which a proxy may put deeper.
 const HOME: &str = "api/docs";
-/// A form with one field.
-const LARGEST_FORM: usize = 4096;
 
 /// What is open to all.
 pub fn routes() -> Router<Shared> {
@@ -88,9 +87,8 @@ fn refused() -> Response {
 async fn log_in(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     access::check_origin(&api, &request)?;
     let peer = request.extensions().get::<Peer>().copied();
-    let client =
-        request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-    let body = axum::body::to_bytes(request.into_body(), LARGEST_FORM).await.unwrap_or_default();
+    let (parts, body) = whole(request).await?;
+    let client = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
     let token = serde_urlencoded::from_bytes(&body).map(|Token { token }| token).unwrap_or_default();
     let Some((session, text)) = api.registry.log_in(&token, &client).await? else {
         api.guesses.note(peer).await;
@@ -106,7 +104,8 @@ async fn log_in(State(api): State<Shared>, request: Request) -> Result<Response,
 async fn log_out(State(api): State<Shared>, request: Request) -> Result<Response, Problem> {
     access::check_origin(&api, &request)?;
     let is_https = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_https);
-    if let Some(principal) = access::of_session(&api, request.headers()).await?
+    let text = access::session_text(&request).unwrap_or_default();
+    if let Some(principal) = api.registry.authenticate_session(&text).await?
         && let Credential::Session(id) = principal.credential
     {
         api.registry.end_session(&principal, id).await?;

@@ -124,8 +124,7 @@ pub async fn make_link(
     Ids(person_id): Ids<PersonId>,
     Body(request): Body<LinkRequest>,
 ) -> Answer<Created<Json<LoginLinkView>>> {
-    let (link, text) = api.registry.make_login_link(person_id, request.minutes).await?;
-    tracing::info!(person = %person_id, by = %principal.actor, "a login link was made");
+    let (link, text) = api.registry.make_login_link(principal.actor, person_id, request.minutes).await?;
     let url = format!("{}/login?token={text}", api.public_url);
     Ok(Created(Json(LoginLinkView { person_id, url, expires_at: link.expires_at })))
 }

@@ -106,7 +106,7 @@ async fn print_link(
     name: &str,
     minutes: u32,
 ) -> Result<(), String> {
-    let (link, text) = registry.make_login_link(person, minutes).await.map_err(|error| match error {
+    let (link, text) = registry.make_login_link(Actor::System, person, minutes).await.map_err(|error| match error {
         crate::registry::Error::Refused(Refusal::Invalid(errors)) => {
             errors.iter().map(|error| format!("--{}: {}", error.field, error.message)).collect::<Vec<_>>().join("; ")
         }

@@ -259,7 +259,7 @@ impl Configuration {
     /// What it is found by.
     pub fn words(&self) -> Words {
         let texts = [&self.key, &self.name, &self.owner, &self.team].into_iter().chain(&self.tags);
-        Words::of(texts.chain([&self.hypothesis]).map(String::as_str))
+        Words::of(texts.map(String::as_str)).and_of_long(&self.hypothesis)
     }
 
     /// What differs from `self` in `later`, field by field, in the order of the fields.

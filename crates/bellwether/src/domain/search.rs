@@ -7,7 +7,7 @@ use super::error::Refusal;
 
 /// Longer words are cut, so that an index can hold them.
 const LONGEST_WORD: usize = 32;
-/// Words of one thing; what comes later in its texts is not found.
+/// Words of one thing's long texts; what comes later in them is not found.
 const MOST_WORDS: usize = 200;
 /// Words that a search may give.
 const MOST_WANTED: usize = 10;
@@ -17,9 +17,20 @@ const MOST_WANTED: usize = 10;
 pub struct Words(BTreeSet<String>);
 
 impl Words {
-    /// The earlier a text stands, the surer all of its words are found.
     pub fn of<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
-        Self(texts.into_iter().flat_map(words_of).take(MOST_WORDS).collect())
+        Self(texts.into_iter().flat_map(words_of).collect())
+    }
+
+    /// Those of a long text too, as many as are kept of one.
+    pub fn and_of_long(mut self, text: &str) -> Self {
+        let mut added = 0;
+        for word in words_of(text) {
+            if added == MOST_WORDS {
+                break;
+            }
+            added += usize::from(self.0.insert(word));
+        }
+        self
     }
 
     /// All with a blank before each and one behind: a word begins wherever a blank stands.
@@ -58,7 +69,7 @@ pub struct Search {
 impl Search {
     /// What a user has typed, given as the parameter `name`.
     pub fn parse(name: &str, typed: &str) -> Result<Self, Refusal> {
-        let beginnings: BTreeSet<_> = words_of(typed).take(MOST_WANTED + 1).collect();
+        let beginnings: BTreeSet<_> = words_of(typed).collect();
         if beginnings.is_empty() || beginnings.len() > MOST_WANTED {
             let message =
                 format!("'{typed}' was given; from 1 to {MOST_WANTED} words are allowed, of letters or digits");

@@ -224,8 +224,7 @@ fn seconds(seconds: f64) -> String {
 
 /// Text that others wrote, as one line that stays within itself: cut, and without what breaks lines or turns their direction.
 fn plain(text: &str, longest: usize) -> String {
-    let is_turning =
-        |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_turning = |letter: char| matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let letters = text.chars().filter(|letter| !is_turning(*letter));
     let mut plain = String::new();
     for (i, letter) in letters.enumerate() {

@@ -37,9 +37,8 @@ impl Registry {
         let (from, to) = (self.vault().key_name(), name.clone());
         self.command(move |context, tx| {
             settings::set(tx, settings::SECRET_KEY_NAME, &to)?;
-            let before = changes::list_of_definition(tx, SUBJECT, 0, 1000)?;
             let change = Change {
-                revision: before.last().map_or(1, |last| last.revision + 1),
+                revision: changes::next_version_of_definition(tx, SUBJECT)?,
                 action: "rotated".to_owned(),
                 actor: actor.clone(),
                 occurred_at: context.setup.clock.now(),

@@ -50,7 +50,7 @@ impl Registry {
         let stored = key.clone();
         self.command(move |_, tx| {
             keys::insert(tx, &stored)?;
-            note_change(tx, &stored, 1, "created", &actor, now)
+            note_change(tx, &stored, "created", &actor, now)
         })
         .await?;
         Ok(IssuedKey { key, text })
@@ -101,9 +101,7 @@ impl Registry {
             }
             // The operator may bring back one that was there before, and was revoked or has expired.
             keys::put(tx, &key)?;
-            let before = changes::list_of_definition(tx, &key.id.to_string(), 0, 100)?;
-            let number = before.last().map_or(1, |last| last.revision + 1);
-            note_change(tx, &key, number, "created", &Actor::System, key.created_at)?;
+            note_change(tx, &key, "created", &Actor::System, key.created_at)?;
             Ok(true)
         })
         .await
@@ -121,9 +119,7 @@ impl Registry {
             {
                 return Err(refuse_last().into());
             }
-            let before = changes::list_of_definition(tx, &id.to_string(), 0, 100)?;
-            let number = before.last().map_or(1, |last| last.revision + 1);
-            note_change(tx, &key, number, "revoked", &actor, now)
+            note_change(tx, &key, "revoked", &actor, now)
         })
         .await?;
         self.known_keys().clear();
@@ -184,14 +180,14 @@ impl Registry {
 }
 
 /// Writes what was done to a key into its history, which the audit trail tells. Its text stands nowhere.
-fn note_change(tx: &mut dyn Tx, key: &ApiKey, number: i64, action: &str, actor: &Actor, now: Timestamp) -> Result<()> {
+fn note_change(tx: &mut dyn Tx, key: &ApiKey, action: &str, actor: &Actor, now: Timestamp) -> Result<()> {
     let is_made = action == "created";
     let change = |field: &str, value: serde_json::Value| {
         let (from, to) = if is_made { (json!(null), value) } else { (value, json!(null)) };
         FieldChange { field: field.to_owned(), from, to }
     };
     let change = Change {
-        revision: number,
+        revision: changes::next_version_of_definition(tx, &key.id.to_string())?,
         action: action.to_owned(),
         actor: actor.clone(),
         occurred_at: now,

@@ -4,16 +4,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::definitions::note_change;
 use super::{Completion, Defined, Registry, Result};
 use crate::domain::actor::{Actor, Credential, Principal};
+use crate::domain::change::Change;
+use crate::domain::clock::Timestamp;
+use crate::domain::configuration::FieldChange;
 use crate::domain::error::Refusal;
 use crate::domain::id::{LoginLinkId, PersonId, SessionId};
 use crate::domain::key::Role;
 use crate::domain::person::Person;
 use crate::domain::session::{self, LONGEST_REST, LoginLink, PresentedSession, Session};
 use crate::store::definitions::{self, Definition};
-use crate::store::{Tx, sessions};
+use crate::store::{Tx, changes, sessions};
 
 /// How long a session is taken for in force without a look at the database. What ends one here is seen at once.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
@@ -29,18 +34,42 @@ pub struct Known {
     person: Person,
 }
 
+impl Known {
+    fn admit(self, presented: &PresentedSession, now: Timestamp) -> Option<Principal> {
+        let Self { session, person } = self;
+        let actor = Actor::Person { id: session.person_id, name: person.name };
+        let principal = Principal { actor, role: person.role, credential: Credential::Session(session.id) };
+        session.admits(presented, now).then_some(principal)
+    }
+}
+
+/// Writes what became of a link into the audit trail, where its text does not stand.
+fn note_link(tx: &mut dyn Tx, link: &LoginLink, actor: &Actor, action: &str, at: Timestamp) -> Result<()> {
+    let id = link.id.to_string();
+    let change = Change {
+        revision: changes::next_version_of_definition(tx, &id)?,
+        action: action.to_owned(),
+        actor: actor.clone(),
+        occurred_at: at,
+        changes: vec![FieldChange { field: "person_id".to_owned(), from: json!(null), to: json!(link.person_id) }],
+        reason: String::new(),
+    };
+    Ok(changes::insert_of_definition(tx, &id, &change)?)
+}
+
 /// The person that a new installation has.
 const FIRST_PERSON: &str = "admin";
 
 impl Registry {
     /// A link that lets a person in once, and its text.
-    pub async fn make_login_link(&self, person: PersonId, minutes: u32) -> Result<(LoginLink, String)> {
+    pub async fn make_login_link(&self, actor: Actor, person: PersonId, minutes: u32) -> Result<(LoginLink, String)> {
         let (id, secret) = (LoginLinkId::of(self.ids().next()), self.ids().secret_bytes());
         let (link, text) = LoginLink::make(id, person, secret, self.clock().now(), minutes)?;
         let stored = link.clone();
         self.command(move |_, tx| {
             definitions::get::<Person>(tx, person)?.ok_or_else(|| Refusal::not_found(Person::KIND, person))?;
-            Ok(sessions::insert_link(tx, &stored)?)
+            sessions::insert_link(tx, &stored)?;
+            note_link(tx, &stored, &actor, "created", stored.created_at)
         })
         .await?;
         Ok((link, text))
@@ -73,6 +102,13 @@ impl Registry {
     pub async fn log_in(&self, text: &str, client: &str) -> Result<Option<(Session, String)>> {
         let Some(presented) = session::parse_link(text) else { return Ok(None) };
         let presented = Arc::new(presented);
+        // Whoever guesses keeps no change waiting.
+        let (looked_for, now) = (presented.id, self.clock().now());
+        let found: Result<Option<LoginLink>> =
+            self.db().read(move |tx: &mut dyn Tx| Ok(sessions::link(tx, looked_for)?)).await;
+        if !found?.is_some_and(|link| link.admits(&presented, now)) {
+            return Ok(None);
+        }
         let (id, secret, client) = (SessionId::of(self.ids().next()), self.ids().secret_bytes(), client.to_owned());
         self.command(move |context, tx| {
             let now = context.setup.clock.now();
@@ -83,6 +119,9 @@ impl Registry {
             }
             let (session, text) = Session::begin(id, link.person_id, secret, &client, now);
             sessions::insert(tx, &session)?;
+            let name = definitions::get::<Person>(tx, link.person_id)?.map(|person| person.body.name);
+            let actor = Actor::Person { id: link.person_id, name: name.unwrap_or_default() };
+            note_link(tx, &link, &actor, "used", now)?;
             Ok(Some((session, text)))
         })
         .await
@@ -91,25 +130,19 @@ impl Registry {
     /// Who shows this text of a session, if it is in force. Its use is noted once a minute at most.
     pub async fn authenticate_session(&self, text: &str) -> Result<Option<Principal>> {
         let Some(presented) = session::parse_session(text) else { return Ok(None) };
-        let known = match self.remembered_session(presented.id) {
-            Some(known) => Some(known),
-            None => self.look_up_session(presented.id).await?,
-        };
-        Ok(known.and_then(|known| self.admit(known, &presented)))
-    }
-
-    fn admit(&self, Known { session, person }: Known, presented: &PresentedSession) -> Option<Principal> {
         let now = self.clock().now();
-        if !session.admits(presented, now) {
-            return None;
+        if let Some(known) = self.remembered_session(presented.id) {
+            return Ok(known.admit(&presented, now));
         }
-        if now.since(session.last_used_at) >= USE_NOTED_EVERY {
-            let (db, id) = (self.db().clone(), session.id);
+        let Some(known) = self.look_up_session(presented.id).await? else { return Ok(None) };
+        let (id, last_used_at) = (known.session.id, known.session.last_used_at);
+        let principal = known.admit(&presented, now);
+        if principal.is_some() && now.since(last_used_at) >= USE_NOTED_EVERY {
+            let db = self.db().clone();
             // No request waits for this, and none fails by it.
             tokio::spawn(async move { db.write_outcomes(move |tx| sessions::note_use(tx, id, now)).await.ok() });
         }
-        let actor = Actor::Person { id: session.person_id, name: person.name };
-        Some(Principal { actor, role: person.role, credential: Credential::Session(session.id) })
+        Ok(principal)
     }
 
     /// Whether whoever was let in by this earlier would be let in now.

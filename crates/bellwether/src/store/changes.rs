@@ -143,6 +143,12 @@ pub fn insert_of_definition(tx: &mut dyn Tx, definition: &str, change: &Change) 
     .map(drop)
 }
 
+/// The version that the next change of it makes, whether or not it is there yet.
+pub fn next_version_of_definition(tx: &mut dyn Tx, definition: &str) -> Result<i64, StoreError> {
+    let sql = "SELECT COALESCE(MAX(version), 0) + 1 AS version FROM definition_changes WHERE definition_id = $1";
+    Ok(query_one(tx, "definition_changes", sql, params![definition], |row| row.get("version"))?.unwrap_or(1))
+}
+
 /// From version `after` on, oldest first. Also of definitions that were deleted.
 pub fn list_of_definition(
     tx: &mut dyn Tx,

@@ -52,7 +52,7 @@ pub struct Server {
 pub fn server(tx: &mut dyn Tx) -> Result<Option<Server>, StoreError> {
     let sql = "SELECT CAST(current_setting('server_version_num') AS BIGINT) AS version, CAST(current_user AS TEXT) AS role, \
                (SELECT CASE WHEN rolsuper THEN 1 ELSE 0 END FROM pg_roles WHERE rolname = current_user) AS is_superuser, \
-               (SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections, \
+               (SELECT CAST(SUM(numbackends) AS BIGINT) FROM pg_stat_database) AS connections, \
                CAST(current_setting('max_connections') AS BIGINT) \
                - CAST(current_setting('superuser_reserved_connections') AS BIGINT) AS most, \
                CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) AS clock";

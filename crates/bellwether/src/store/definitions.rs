@@ -40,8 +40,8 @@ pub trait Stored: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     fn name(&self) -> &str;
 
     /// What it is found by.
-    fn texts(&self) -> Vec<&str> {
-        vec![self.name()]
+    fn words(&self) -> Words {
+        Words::of([self.name()])
     }
 
     /// Columns beyond the common ones: what refers to other tables, and what is looked up.
@@ -165,7 +165,7 @@ pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError>
 pub(super) fn index_words<D: Stored>(tx: &mut dyn Tx, id: D::Id, body: Option<&D>) -> Result<(), StoreError> {
     let sql = format!("SELECT id, words FROM {} WHERE id = $1", D::TABLE);
     let before = query_one(tx, D::TABLE, &sql, &[id.into()], |row| Ok(Words::of([row.text("words")?])))?;
-    let (before, after) = (before.unwrap_or_default(), body.map(|body| Words::of(body.texts())).unwrap_or_default());
+    let (before, after) = (before.unwrap_or_default(), body.map(Stored::words).unwrap_or_default());
     if before == after {
         return Ok(());
     }
@@ -250,8 +250,8 @@ impl Stored for Team {
         &self.name
     }
 
-    fn texts(&self) -> Vec<&str> {
-        vec![&self.name, &self.description]
+    fn words(&self) -> Words {
+        Words::of([self.name()]).and_of_long(&self.description)
     }
 }
 
@@ -311,8 +311,8 @@ impl Stored for FactSource {
         &self.name
     }
 
-    fn texts(&self) -> Vec<&str> {
-        [&self.name].into_iter().chain(self.facts.iter().map(|fact| &fact.name)).map(String::as_str).collect()
+    fn words(&self) -> Words {
+        Words::of([&self.name].into_iter().chain(self.facts.iter().map(|fact| &fact.name)).map(String::as_str))
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {
@@ -360,8 +360,8 @@ impl Stored for Metric {
         &self.name
     }
 
-    fn texts(&self) -> Vec<&str> {
-        vec![&self.name, &self.description]
+    fn words(&self) -> Words {
+        Words::of([self.name()]).and_of_long(&self.description)
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {
@@ -399,8 +399,8 @@ impl Stored for Collection {
         &self.name
     }
 
-    fn texts(&self) -> Vec<&str> {
-        vec![&self.name, &self.description]
+    fn words(&self) -> Words {
+        Words::of([self.name()]).and_of_long(&self.description)
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {

@@ -75,6 +75,9 @@ def before_call(context, case, kwargs):
     if case.headers and is_right(case, ParameterLocation.HEADER) and "If-Match" in case.headers:
         # Few edits would be made, were each to meet its version.
         case.headers["If-Match"] = CHOICE.choice(["*", "*", "*", '"1"'])
+    if case.headers and is_right(case, ParameterLocation.HEADER) and "Idempotency-Key" in case.headers:
+        # Each request is another, and has a key of its own.
+        case.headers["Idempotency-Key"] = f"request {next(NUMBERS)}"
     if isinstance(case.body, dict) and is_right(case, ParameterLocation.BODY):
         case.body = real(case.body, False)
         if case.operation.path.startswith("/api/v1/warehouses") and "path" in case.body:
