@@ -201,16 +201,20 @@ async fn the_audit_trail_tells_who_changed_what(database: Database) {
     }
     let shown: Vec<_> =
         told.iter().map(|entry| (entry["subject"].as_str().unwrap(), entry["action"].as_str().unwrap())).collect();
+    let link = shown[4].0;
+    assert!(link.starts_with("ll_"), "{link}");
     let expected = [
         (&experiment["id"].to_string()[..], "created"),
         (endpoint["id"].as_str().unwrap(), "created"),
         (key_id, "revoked"),
         (key_id, "created"),
+        (link, "used"),
+        (link, "created"),
         (&ada, "created"),
     ];
-    assert_eq!(shown[..5], expected, "{told:#?}");
-    let actors: Vec<_> = told[..5].iter().map(|entry| entry["actor"]["type"].as_str().unwrap()).collect();
-    assert_eq!(actors, ["person", "person", "key", "person", "key"]);
+    assert_eq!(shown[..7], expected, "{told:#?}");
+    let actors: Vec<_> = told[..7].iter().map(|entry| entry["actor"]["type"].as_str().unwrap()).collect();
+    assert_eq!(actors, ["person", "person", "key", "person", "person", "key", "key"]);
     assert_eq!(told[3]["changes"][0], json!({"field": "name", "from": null, "to": "ci"}));
     let whole = Value::from(told).to_string();
     for secret in ["hidden-in-a-url", "a secret of one", key["key"].as_str().unwrap()] {
