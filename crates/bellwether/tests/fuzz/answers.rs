@@ -95,6 +95,9 @@ pub fn run(data: &[u8]) {
     });
 }
 
+/// Headers that have fewer bytes together are kept whole.
+const LEAST_CUT: usize = 3 * 1024;
+
 async fn ours(data: &[u8], piece: usize) -> Result<Answer, Failure> {
     let slot = Slots::of(1).take().await.expect("there is one");
     let mut connection = Connection::over(Box::new(Script::of(data, piece)), slot);
@@ -150,7 +153,12 @@ fn compare(ours: &Result<Answer, Failure>, theirs: &Result<(Answer, bool), hyper
     match (ours, theirs) {
         (Ok(ours), Ok((theirs, is_whole))) => {
             assert_eq!(ours.code, theirs.code);
-            assert_eq!(ours.headers, theirs.headers);
+            // Of many, we keep the first: they are shown, and decide nothing.
+            if theirs.headers.iter().map(String::len).sum::<usize>() < LEAST_CUT {
+                assert_eq!(ours.headers, theirs.headers);
+            } else {
+                assert!(ours.headers.iter().all(|header| theirs.headers.contains(header)), "{ours:?} and {theirs:?}");
+            }
             let length = ours.body.len().min(theirs.body.len());
             assert_eq!(ours.body[..length], theirs.body[..length]);
             // What is cut off, or framed wrongly, each may leave at another place.
