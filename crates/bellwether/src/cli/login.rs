@@ -11,7 +11,7 @@ use crate::domain::error::Refusal;
 use crate::domain::id::PersonId;
 use crate::domain::key::Role;
 use crate::domain::person::Person;
-use crate::domain::session::LINK_MINUTES;
+use crate::domain::session::{LINK_MINUTES, check_minutes};
 use crate::platform::clock::SystemClock;
 use crate::registry::Registry;
 use crate::store::definitions;
@@ -81,10 +81,12 @@ impl LoginLink {
 
 impl Invite {
     pub async fn run(self) -> Result<(), String> {
+        let minutes = self.installation.minutes.unwrap_or(INVITATION_MINUTES);
+        // Before anything is made.
+        check_minutes("--minutes", minutes).map_err(|error| error.to_string())?;
         let (config, registry) = self.installation.open().await?;
         let person = Person { name: self.name.clone(), role: self.role };
         let made = registry.define(Actor::System, person).await.map_err(|error| error.to_string())?;
-        let minutes = self.installation.minutes.unwrap_or(INVITATION_MINUTES);
         print_link(&config, &registry, made.id, &self.name, minutes).await
     }
 }

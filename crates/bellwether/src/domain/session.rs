@@ -19,6 +19,15 @@ const LONGEST_CLIENT: usize = 200;
 const LINK_KIND: &str = "bwl";
 const SESSION_KIND: &str = "bws";
 
+/// For how long a link may be in force; `field` is where it was given.
+pub fn check_minutes(field: &str, minutes: u32) -> Result<(), Refusal> {
+    if (1..=MOST_LINK_MINUTES).contains(&minutes) {
+        return Ok(());
+    }
+    let message = format!("{minutes} was given; from 1 to {MOST_LINK_MINUTES} (seven days) are allowed");
+    Err(Refusal::invalid(field, message))
+}
+
 /// A link that lets its person in, once.
 #[derive(Debug, Clone)]
 pub struct LoginLink {
@@ -61,10 +70,7 @@ impl LoginLink {
         now: Timestamp,
         minutes: u32,
     ) -> Result<(Self, String), Refusal> {
-        if !(1..=MOST_LINK_MINUTES).contains(&minutes) {
-            let message = format!("{minutes} was given; from 1 to {MOST_LINK_MINUTES} (seven days) are allowed");
-            return Err(Refusal::invalid("minutes", message));
-        }
+        check_minutes("minutes", minutes)?;
         let (text, hash) = token::issue(LINK_KIND, id.to_string().trim_start_matches(LoginLinkId::PREFIX), secret);
         let expires_at = now.plus(Duration::from_secs(u64::from(minutes) * 60));
         Ok((Self { id, person_id, hash, created_at: now, expires_at }, text))

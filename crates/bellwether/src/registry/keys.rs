@@ -14,6 +14,7 @@ use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, FieldErrors, Refusal};
 use crate::domain::id::KeyId;
 use crate::domain::key::{self, ApiKey, PresentedKey, Role};
+use crate::domain::person::name_of_actor;
 use crate::store::{Tx, changes, keys};
 
 /// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.
@@ -39,7 +40,7 @@ impl Registry {
     ) -> Result<IssuedKey> {
         let now = self.clock().now();
         let mut errors = FieldErrors::default();
-        errors.name("name", &name);
+        name_of_actor(&mut errors, &name);
         errors.check(expires_at.is_none_or(|expiry| expiry > now), "expires_at", || {
             format!("it must be later than now, {now}")
         });
