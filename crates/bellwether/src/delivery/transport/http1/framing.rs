@@ -80,13 +80,14 @@ fn coding<'h>(headers: &'h [httparse::Header<'h>]) -> Option<Result<&'h str, Bro
 
 /// `None`: none is told. Broken if nobody can tell how long the body is.
 fn length(headers: &[httparse::Header<'_>]) -> Result<Option<u64>, Broken> {
-    let mut lengths = tokens(headers, "content-length");
-    let Some(first) = lengths.next() else { return Ok(None) };
-    let is_number = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number || lengths.any(|other| other != first) {
-        return Err(Broken);
-    }
-    first.parse().map(Some).map_err(|_| Broken)
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|_| is_number).ok_or(Broken)
+    };
+    let mut lengths = tokens(headers, "content-length").map(number);
+    let Some(first) = lengths.next().transpose()? else { return Ok(None) };
+    // Told twice, it is the same number, however it is written.
+    if lengths.all(|other| other.is_ok_and(|other| other == first)) { Ok(Some(first)) } else { Err(Broken) }
 }
 
 impl Framing {

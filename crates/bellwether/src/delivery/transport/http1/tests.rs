@@ -47,6 +47,7 @@ fn the_end_of_a_body_is_where_it_is_said_to_be() {
     expect("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true);
     expect("HTTP/1.1 200 OK\r\n\r\nto the end", 200, "to the end", false);
     expect("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nto the end", 200, "to the end", false);
+    expect("HTTP/1.1 200 OK\r\nContent-Length: 2, 002\r\n\r\nok", 200, "ok", true);
     // A coding that cannot be one: nobody knows how what follows is framed.
     let odd = "HTTP/1.1 200 OK\r\nTransfer-Encoding: g\u{e9}, chunked\r\nContent-Length: 1\r\n\r\n";
     expect(&format!("{odd}2\r\nok"), 200, "2\r\nok", false);
