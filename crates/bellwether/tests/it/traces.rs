@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -173,16 +174,21 @@ async fn a_collector_gets_spans_of_requests_transactions_attempts_and_runs() {
     assert!(!text.contains(ADMIN_KEY));
 }
 
-/// A collector that is not there costs nothing but a line at the end.
+/// A collector that is not there costs nothing but a line in the log.
 #[test]
 fn a_collector_that_is_away_keeps_nobody_waiting() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let process = Process::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{address}"))]);
+    let mut request = std::net::TcpStream::connect(&process.address).unwrap();
+    request.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    request.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     process.signal("TERM");
     let (status, log) = process.ended();
-    assert!(status.success(), "{log}");
+    assert!(status.success() && log.contains("opentelemetry"), "{log}");
 }
 
 /// What the variables say wrongly is told before anything starts.
