@@ -2,6 +2,7 @@
 
 use super::{tokens, values};
 
+const TRANSFER_ENCODING: &str = "transfer-encoding";
 /// The longest line before a chunk, and all that may stand behind the last one.
 const LONGEST_LINE: usize = 4096;
 
@@ -34,7 +35,7 @@ pub struct Taken {
 }
 
 /// The body is not framed as it was said to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Broken;
 
 /// How a body is framed, and whether what is said about it can be trusted: where it cannot, nobody knows what comes next on
@@ -48,18 +49,17 @@ pub struct Framed {
 impl Framed {
     pub fn of(code: u16, is_http11: bool, headers: &[httparse::Header<'_>]) -> Self {
         let length = length(headers);
-        let coding = coding(headers);
-        let has_body = coding.is_some() || !matches!(length, Ok(None | Some(0)));
+        let is_chunked = is_chunked(headers);
+        let has_body = is_chunked.is_some() || !matches!(length, Ok(None | Some(0)));
         if matches!(code, 100..=199 | 204 | 304) {
             // It has no body whatever it says; who says otherwise may send one later. A 304 tells of another's.
             return Self { framing: None, is_trusted: code == 304 || !has_body };
         }
-        match (coding, length) {
-            (Some(coding), length) => {
-                let is_chunked = matches!(coding, Ok(last) if last.eq_ignore_ascii_case("chunked"));
+        match (is_chunked, length) {
+            (Some(is_chunked), length) => {
                 let framing = if is_chunked { Framing::Chunks(Chunk::Size) } else { Framing::ToTheEnd };
-                let is_trusted = is_http11 && coding.is_ok() && matches!(length, Ok(None));
-                Self { framing: Some(framing), is_trusted }
+                let is_known = values(headers, TRANSFER_ENCODING).all(<[u8]>::is_ascii);
+                Self { framing: Some(framing), is_trusted: is_http11 && is_known && matches!(length, Ok(None)) }
             }
             (None, Ok(None)) => Self { framing: Some(Framing::ToTheEnd), is_trusted: true },
             (None, Ok(Some(0))) => Self { framing: None, is_trusted: true },
@@ -69,13 +69,12 @@ impl Framed {
     }
 }
 
-/// The last coding of the body; `None`: none is told. Broken if one has a name that none can have: what its reader makes of the
-/// others differs from one to the next.
-fn coding<'h>(headers: &'h [httparse::Header<'h>]) -> Option<Result<&'h str, Broken>> {
-    if values(headers, "transfer-encoding").any(|value| !value.is_ascii()) {
-        return Some(Err(Broken));
-    }
-    tokens(headers, "transfer-encoding").last().map(Ok)
+/// Whether the last coding of the body is that in chunks; `None`: none is told. In a header that has other bytes than a coding's
+/// name can have, nobody finds one.
+fn is_chunked(headers: &[httparse::Header<'_>]) -> Option<bool> {
+    let last = values(headers, TRANSFER_ENCODING).last()?;
+    let coding = tokens(headers, TRANSFER_ENCODING).last();
+    Some(last.is_ascii() && coding.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")))
 }
 
 /// `None`: none is told. Broken if nobody can tell how long the body is.
