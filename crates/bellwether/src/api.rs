@@ -4,6 +4,7 @@
 mod acceptor;
 mod access;
 mod answer;
+mod assets;
 mod audit;
 mod body;
 mod connection;

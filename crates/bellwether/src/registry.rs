@@ -16,6 +16,7 @@ mod idempotency;
 mod indexing;
 mod keys;
 mod lanes;
+mod lately;
 pub mod lived;
 mod outcomes;
 pub mod persist;
@@ -26,6 +27,7 @@ mod rotation;
 mod runs;
 mod sessions;
 mod tally;
+mod trail;
 mod transitions;
 mod why;
 
@@ -40,7 +42,8 @@ use crate::domain::definition::Schedule;
 use crate::domain::endpoint::Sendable;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
-use crate::domain::id::{ExperimentId, Ids, NodeId};
+use crate::domain::id::{ExperimentId, Ids, KeyId, NodeId, SessionId};
+use crate::domain::key::ApiKey;
 use crate::domain::trusted_time::{Doubt, TrustedTime};
 use crate::platform::secret::Vault;
 use crate::store::lived::last_seen;
@@ -52,6 +55,7 @@ pub use endpoints::{EnableFrom, OnEndpoint};
 pub use hints::{DeliveryHint, HintReceivers, Hints, RunHint};
 pub use idempotency::{Claim, Earlier, under};
 pub use keys::IssuedKey;
+use lately::Lately;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
 pub use tally::Tally;
@@ -109,8 +113,8 @@ struct Context {
     /// Shared with what is done after a commit.
     tally: Arc<Tally>,
     subscriptions: Mutex<record::Subscriptions>,
-    known_keys: Mutex<keys::KnownKeys>,
-    known_sessions: sessions::KnownSessions,
+    known_keys: Lately<KeyId, ApiKey>,
+    known_sessions: Lately<SessionId, sessions::Known>,
     rotating: tokio::sync::Mutex<()>,
     lived: lived::Lived,
     looks: Arc<Semaphore>,
@@ -131,8 +135,8 @@ impl Registry {
                 hints,
                 tally: Arc::default(),
                 subscriptions: Mutex::default(),
-                known_keys: Mutex::default(),
-                known_sessions: sessions::KnownSessions::default(),
+                known_keys: Lately::default(),
+                known_sessions: Lately::default(),
                 rotating: tokio::sync::Mutex::default(),
                 lived: lived::Lived::default(),
                 looks: Arc::new(Semaphore::new(definitions::MOST_LOOKS)),

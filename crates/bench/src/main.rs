@@ -17,11 +17,12 @@ use bellwether_webhook::Secret;
 use clap::{Args, Parser, Subcommand};
 
 use report::Figure;
-use scenario::{changes, drain, fanout, idle, isolation, latency, lists, memory};
+use scenario::{changes, drain, fanout, idle, isolation, latency, lists, memory, pages};
 use stage::Place;
 
 /// What a whole report runs, in this order: the limit first, for the ratios.
-const REPORT: [&str; 9] = ["limit", "changes", "latency", "fanout", "drain", "isolation", "lists", "memory", "idle"];
+const REPORT: [&str; 10] =
+    ["limit", "changes", "latency", "fanout", "drain", "isolation", "lists", "pages", "memory", "idle"];
 
 #[derive(Parser)]
 struct Cli {
@@ -59,6 +60,8 @@ enum Command {
     Isolation(isolation::Isolation),
     /// What reading long lists costs deliveries
     Lists(lists::Lists),
+    /// What pages of many experiments cost, against few: filtered, searched and sorted
+    Pages(pages::Pages),
     /// Memory with many deliveries pending
     Memory(memory::Memory),
     /// Processor used while there is nothing to do
@@ -134,6 +137,7 @@ async fn measure(command: &Command, place: &Place, limit: Option<f64>) -> Result
         Command::Drain(drain) => drain.run(place, limit).await,
         Command::Isolation(isolation) => isolation.run(place).await,
         Command::Lists(lists) => lists.run(place).await,
+        Command::Pages(pages) => pages.run(place).await,
         Command::Memory(memory) => memory.run(place).await,
         Command::Idle(idle) => idle.run(place).await,
         Command::Receiver(_) | Command::Report { .. } => Err("a report is made of measurements".into()),

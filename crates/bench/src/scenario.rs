@@ -8,3 +8,4 @@ pub mod isolation;
 pub mod latency;
 pub mod lists;
 pub mod memory;
+pub mod pages;

@@ -8,13 +8,13 @@ mod schema;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sha2::{Digest, Sha256};
 
 use super::Shared;
 use super::answer::Document;
+use super::assets::{answer, asset, tag};
 use super::params::IfNoneMatch;
 use super::problem::{Kind, Problem};
 
@@ -29,27 +29,6 @@ pub fn routes() -> Router<Shared> {
         .route("/api/docs", get(shown))
         .route("/api/docs/style.css", get(|headers| asset(headers, "text/css; charset=utf-8", STYLE)))
         .route("/api/docs/filter.js", get(|headers| asset(headers, "text/javascript; charset=utf-8", SCRIPT)))
-}
-
-/// What stands in the program changes with it alone, and is sent once.
-fn tag(text: &str) -> String {
-    let digest = Sha256::digest(text);
-    format!("\"{}\"", digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
-}
-
-fn answer(is_known: bool, tag: String, content_type: &'static str, text: &'static str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, content_type.to_owned()),
-        (header::ETAG, tag),
-        (header::CACHE_CONTROL, "no-cache".to_owned()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-    ];
-    if is_known { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, text).into_response() }
-}
-
-async fn asset(headers: HeaderMap, content_type: &'static str, text: &'static str) -> Response {
-    let tag = tag(text);
-    answer(IfNoneMatch::of(&headers).names(&tag), tag, content_type, text)
 }
 
 static TAG: LazyLock<String> = LazyLock::new(|| tag(OPENAPI));

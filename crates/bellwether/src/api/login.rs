@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::Shared;
 use super::access::{self, SESSION_COOKIES};
+use super::assets::asset;
 use super::body::whole;
 use super::peer::Peer;
 use super::problem::Problem;
@@ -26,13 +27,8 @@ pub fn routes() -> Router<Shared> {
     Router::new()
         .route("/login", routing::get(page).post(log_in))
         .route("/logout", routing::post(log_out))
-        .route("/login/style.css", routing::get(|| asset("text/css; charset=utf-8", STYLE)))
-        .route("/login/submit.js", routing::get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
-}
-
-async fn asset(content_type: &'static str, text: &'static str) -> impl IntoResponse {
-    let headers = [(header::CONTENT_TYPE, content_type), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
-    (headers, [(header::CACHE_CONTROL, "max-age=3600")], text)
+        .route("/login/style.css", routing::get(|headers| asset(headers, "text/css; charset=utf-8", STYLE)))
+        .route("/login/submit.js", routing::get(|headers| asset(headers, "text/javascript; charset=utf-8", SCRIPT)))
 }
 
 fn html(status: StatusCode, content: &str) -> Response {
@@ -97,7 +93,7 @@ async fn log_in(State(api): State<Shared>, request: Request) -> Result<Response,
     tracing::info!(session = %session.id, person = %session.person_id, "a person has logged in");
     let is_https = peer.is_some_and(|peer| peer.is_https);
     let age = session.expires_at.since(session.created_at).as_secs();
-    Ok(see_home(cookie(is_https, &text, age)))
+    Ok(see_other(HOME, cookie(is_https, &text, age)))
 }
 
 /// Ends the browser's session.
@@ -117,10 +113,6 @@ async fn log_out(State(api): State<Shared>, request: Request) -> Result<Response
 fn cookie(is_https: bool, value: &str, age: u64) -> String {
     let (name, secure) = if is_https { (SESSION_COOKIES[0], "; Secure") } else { (SESSION_COOKIES[1], "") };
     format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}")
-}
-
-fn see_home(cookie: String) -> Response {
-    see_other(HOME, cookie)
 }
 
 fn see_other(place: &'static str, cookie: String) -> Response {

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::clock::Timestamp;
 use super::id::KeyId;
+use super::token;
 
 /// What a key may do; each role may also do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -105,9 +106,7 @@ impl ApiKey {
 
 /// The text to hand to a new key's holder, and the hash to keep. `secret` must come from a secure source.
 pub fn issue(id: KeyId, secret: [u8; 32]) -> (String, Vec<u8>) {
-    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    let hash = Sha256::digest(secret.as_bytes()).to_vec();
-    (format!("bw_{}_{secret}", id.to_string().trim_start_matches(KeyId::PREFIX)), hash)
+    token::issue(PREFIX.trim_end_matches('_'), id.to_string().trim_start_matches(KeyId::PREFIX), secret)
 }
 
 #[cfg(test)]

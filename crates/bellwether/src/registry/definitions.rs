@@ -177,7 +177,7 @@ fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
 }
 
 /// Writes what was done into the history of a definition, as it is after it.
-pub(super) fn note_change<D: Defined>(
+fn note_change<D: Defined>(
     tx: &mut dyn Tx,
     definition: &Definition<D>,
     actor: &Actor,
@@ -196,7 +196,7 @@ pub(super) fn note_change<D: Defined>(
 }
 
 /// What differs, field by field; `None` before it was there, and after.
-pub(super) fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
+fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
     let fields = |of: Option<&D>| match of.map(serde_json::to_value) {
         Some(Ok(Value::Object(fields))) => fields,
         _ => Map::new(),

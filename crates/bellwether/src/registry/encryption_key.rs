@@ -5,13 +5,12 @@
 
 use serde_json::json;
 
+use super::trail::{self, changed};
 use super::{Registry, Result};
 use crate::domain::actor::Actor;
-use crate::domain::change::Change;
-use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, Refusal};
 use crate::platform::secret::{add_to_file, keep_in_file};
-use crate::store::{StoreError, Tx, changes, endpoints, overview, settings};
+use crate::store::{StoreError, Tx, endpoints, overview, settings};
 
 /// What the history calls it.
 const SUBJECT: &str = "setting_encryption_key";
@@ -37,15 +36,8 @@ impl Registry {
         let (from, to) = (self.vault().key_name(), name.clone());
         self.command(move |context, tx| {
             settings::set(tx, settings::SECRET_KEY_NAME, &to)?;
-            let change = Change {
-                revision: changes::next_version_of_definition(tx, SUBJECT)?,
-                action: "rotated".to_owned(),
-                actor: actor.clone(),
-                occurred_at: context.setup.clock.now(),
-                changes: vec![FieldChange { field: "key_name".to_owned(), from: json!(from), to: json!(to) }],
-                reason: String::new(),
-            };
-            Ok(changes::insert_of_definition(tx, SUBJECT, &change)?)
+            let change = changed("key_name", json!(from), json!(to));
+            trail::note(tx, SUBJECT, "rotated", &actor, context.setup.clock.now(), vec![change])
         })
         .await?;
         self.vault().seal_with(&name).map_err(StoreError::from)?;

@@ -1,28 +1,21 @@
 //! Commands on API keys.
 
-use std::collections::HashMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde_json::json;
 
+use super::trail::{self, changed};
 use super::{Registry, Result};
 use crate::domain::actor::Actor;
-use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::FieldChange;
 use crate::domain::error::{Conflict, FieldErrors, Refusal};
 use crate::domain::id::KeyId;
 use crate::domain::key::{self, ApiKey, PresentedKey, Role};
 use crate::domain::person::name_of_actor;
-use crate::store::{Tx, changes, keys};
+use crate::store::{Tx, keys};
 
-/// How long a key is taken for in force without a look at the database. Revoking one here forgets all at once.
-const REMEMBERED_FOR: Duration = Duration::from_secs(1);
-const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
-
-/// Keys that were looked up lately, with when.
-pub type KnownKeys = HashMap<KeyId, (Duration, ApiKey)>;
+/// Of keys and sessions alike.
+pub(super) const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 
 /// A new key, and its text, which is kept nowhere.
 pub struct IssuedKey {
@@ -123,7 +116,7 @@ impl Registry {
             note_change(tx, &key, "revoked", &actor, now)
         })
         .await?;
-        self.known_keys().clear();
+        self.context.known_keys.forget_all();
         Ok(())
     }
 
@@ -131,7 +124,7 @@ impl Registry {
     pub async fn authenticate(&self, text: &str) -> Result<Option<ApiKey>> {
         let Some(presented) = PresentedKey::parse(text) else { return Ok(None) };
         let now = self.clock().now();
-        if let Some(key) = self.remembered(presented.id) {
+        if let Some(key) = self.context.known_keys.get(presented.id, self.clock().monotonic()) {
             return Ok(Some(key).filter(|key| key.admits(&presented, now)));
         }
         // Only the holder of the secret moves the time of the last use.
@@ -144,7 +137,7 @@ impl Registry {
 
     /// Whether a key that was let in earlier would be let in now.
     pub async fn is_key_in_force(&self, id: KeyId) -> Result<bool> {
-        let key = match self.remembered(id) {
+        let key = match self.context.known_keys.get(id, self.clock().monotonic()) {
             Some(key) => Some(key),
             None => self.look_up(id).await?,
         };
@@ -156,7 +149,7 @@ impl Registry {
         let looked_up_at = self.clock().monotonic();
         let key = self.db().read(move |tx: &mut dyn Tx| keys::get(tx, id)).await?;
         if let Some(key) = &key {
-            self.known_keys().insert(id, (looked_up_at, key.clone()));
+            self.context.known_keys.put(id, looked_up_at, key.clone());
         }
         Ok(key)
     }
@@ -166,40 +159,15 @@ impl Registry {
         let db = self.db().clone();
         tokio::spawn(async move { db.write_outcomes(move |tx| keys::note_use(tx, id, now)).await.ok() });
     }
-
-    fn remembered(&self, id: KeyId) -> Option<ApiKey> {
-        let now = self.clock().monotonic();
-        self.known_keys()
-            .get(&id)
-            .filter(|(at, _)| now.saturating_sub(*at) < REMEMBERED_FOR)
-            .map(|(_, key)| key.clone())
-    }
-
-    fn known_keys(&self) -> std::sync::MutexGuard<'_, KnownKeys> {
-        self.context.known_keys.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Writes what was done to a key into its history, which the audit trail tells. Its text stands nowhere.
+/// Writes what was done to a key into its history. Its text stands nowhere.
 fn note_change(tx: &mut dyn Tx, key: &ApiKey, action: &str, actor: &Actor, now: Timestamp) -> Result<()> {
+    let fields = [("name", json!(key.name)), ("role", json!(key.role)), ("expires_at", json!(key.expires_at))];
     let is_made = action == "created";
-    let change = |field: &str, value: serde_json::Value| {
-        let (from, to) = if is_made { (json!(null), value) } else { (value, json!(null)) };
-        FieldChange { field: field.to_owned(), from, to }
-    };
-    let change = Change {
-        revision: changes::next_version_of_definition(tx, &key.id.to_string())?,
-        action: action.to_owned(),
-        actor: actor.clone(),
-        occurred_at: now,
-        changes: vec![
-            change("name", json!(key.name)),
-            change("role", json!(key.role)),
-            change("expires_at", json!(key.expires_at)),
-        ],
-        reason: String::new(),
-    };
-    Ok(changes::insert_of_definition(tx, &key.id.to_string(), &change)?)
+    let change =
+        |(field, value)| if is_made { changed(field, json!(null), value) } else { changed(field, value, json!(null)) };
+    trail::note(tx, &key.id.to_string(), action, actor, now, fields.map(change).to_vec())
 }
 
 fn is_use_due(key: &ApiKey, now: Timestamp) -> bool {

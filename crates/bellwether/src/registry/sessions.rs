@@ -1,31 +1,20 @@
 //! How people are let in: login links that are used once, and the sessions that they begin.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::json;
 
-use super::definitions::note_change;
+use super::keys::USE_NOTED_EVERY;
+use super::trail::{self, changed};
 use super::{Completion, Defined, Registry, Result};
 use crate::domain::actor::{Actor, Credential, Principal};
-use crate::domain::change::Change;
 use crate::domain::clock::Timestamp;
-use crate::domain::configuration::FieldChange;
 use crate::domain::error::Refusal;
 use crate::domain::id::{LoginLinkId, PersonId, SessionId};
 use crate::domain::key::Role;
 use crate::domain::person::Person;
 use crate::domain::session::{self, LONGEST_REST, LoginLink, PresentedSession, Session};
-use crate::store::definitions::{self, Definition};
-use crate::store::{Tx, changes, sessions};
-
-/// How long a session is taken for in force without a look at the database. What ends one here is seen at once.
-const REMEMBERED_FOR: Duration = Duration::from_secs(1);
-const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
-
-/// Sessions that were looked up lately, with when.
-pub type KnownSessions = Arc<Mutex<HashMap<SessionId, (Duration, Known)>>>;
+use crate::store::{Tx, definitions, sessions};
 
 /// A session, and whose it is.
 #[derive(Debug, Clone)]
@@ -45,16 +34,8 @@ impl Known {
 
 /// Writes what became of a link into the audit trail, where its text does not stand.
 fn note_link(tx: &mut dyn Tx, link: &LoginLink, actor: &Actor, action: &str, at: Timestamp) -> Result<()> {
-    let id = link.id.to_string();
-    let change = Change {
-        revision: changes::next_version_of_definition(tx, &id)?,
-        action: action.to_owned(),
-        actor: actor.clone(),
-        occurred_at: at,
-        changes: vec![FieldChange { field: "person_id".to_owned(), from: json!(null), to: json!(link.person_id) }],
-        reason: String::new(),
-    };
-    Ok(changes::insert_of_definition(tx, &id, &change)?)
+    let whose = changed("person_id", json!(null), json!(link.person_id));
+    trail::note(tx, &link.id.to_string(), action, actor, at, vec![whose])
 }
 
 /// The person that a new installation has.
@@ -77,25 +58,11 @@ impl Registry {
 
     /// The person whom a new installation lets in first, where there is nobody yet.
     pub async fn first_person(&self) -> Result<Option<PersonId>> {
+        if !self.db().read(definitions::all::<Person>).await?.is_empty() {
+            return Ok(None);
+        }
         let person = Person { name: FIRST_PERSON.to_owned(), role: Role::Admin };
-        self.command(move |context, tx| {
-            if !definitions::all::<Person>(tx)?.is_empty() {
-                return Ok(None);
-            }
-            let (now, id) = (context.setup.clock.now(), PersonId::of(context.setup.ids.next()));
-            let number = definitions::next_number::<Person>(tx)?;
-            let made = Definition { id, number, body: person.clone(), version: 1, created_at: now, updated_at: now };
-            definitions::insert(tx, &made)?;
-            note_change(
-                tx,
-                &made,
-                &Actor::System,
-                "created",
-                super::definitions::changes_between(None, Some(&made.body)),
-            )?;
-            Ok(Some(id))
-        })
-        .await
+        Ok(Some(self.define(Actor::System, person).await?.id))
     }
 
     /// Uses a link up and begins a session: itself, and its text. `None`: the link is not in force, or was used.
@@ -131,7 +98,7 @@ impl Registry {
     pub async fn authenticate_session(&self, text: &str) -> Result<Option<Principal>> {
         let Some(presented) = session::parse_session(text) else { return Ok(None) };
         let now = self.clock().now();
-        if let Some(known) = self.remembered_session(presented.id) {
+        if let Some(known) = self.context.known_sessions.get(presented.id, self.clock().monotonic()) {
             return Ok(known.admit(&presented, now));
         }
         let Some(known) = self.look_up_session(presented.id).await? else { return Ok(None) };
@@ -150,7 +117,7 @@ impl Registry {
         match credential {
             Credential::Key(id) => self.is_key_in_force(id).await,
             Credential::Session(id) => {
-                let known = match self.remembered_session(id) {
+                let known = match self.context.known_sessions.get(id, self.clock().monotonic()) {
                     Some(known) => Some(known),
                     None => self.look_up_session(id).await?,
                 };
@@ -174,7 +141,7 @@ impl Registry {
             Ok(())
         })
         .await?;
-        self.known_sessions().clear();
+        self.context.known_sessions.forget_all();
         Ok(())
     }
 
@@ -194,19 +161,9 @@ impl Registry {
         let known: Result<Option<Known>> = self.db().read(look).await;
         let known = known?;
         if let Some(known) = &known {
-            self.known_sessions().insert(id, (looked_up_at, known.clone()));
+            self.context.known_sessions.put(id, looked_up_at, known.clone());
         }
         Ok(known)
-    }
-
-    fn remembered_session(&self, id: SessionId) -> Option<Known> {
-        let now = self.clock().monotonic();
-        let known = self.known_sessions().get(&id).cloned();
-        known.filter(|(at, _)| now.saturating_sub(*at) < REMEMBERED_FOR).map(|(_, known)| known)
-    }
-
-    fn known_sessions(&self) -> MutexGuard<'_, HashMap<SessionId, (Duration, Known)>> {
-        self.context.known_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -216,6 +173,6 @@ impl Defined for Person {
     /// What they may do now, their sessions may do now.
     fn changed(completion: &Completion<'_>, tx: &mut dyn Tx) {
         let known = completion.context.known_sessions.clone();
-        tx.after_commit(Box::new(move || known.lock().unwrap_or_else(PoisonError::into_inner).clear()));
+        tx.after_commit(Box::new(move || known.forget_all()));
     }
 }
