@@ -1,8 +1,12 @@
 //! The pages of one experiment, and what they have in common.
 
+pub mod actions;
 pub mod breakdown;
+pub mod configuration;
 pub mod history;
+pub mod metrics;
 pub mod overview;
+mod recipients;
 pub mod runs;
 pub mod time;
 pub mod traffic;
@@ -13,7 +17,7 @@ use super::failure::Failure;
 use super::page::{Moment, escaped};
 use super::visit::Visit;
 use crate::domain::configuration::Configuration;
-use crate::domain::id::{ExperimentId, RunId};
+use crate::domain::id::ExperimentId;
 use crate::domain::status::{Decision, DecisionOutcome, Status};
 
 /// An experiment as the API shows it.
@@ -26,11 +30,8 @@ pub struct Experiment {
     pub decision: Option<Decision>,
     pub version: i64,
     pub is_traffic_imbalance: bool,
-    pub results_run_id: Option<RunId>,
     pub results_updated_at: Option<Moment>,
     pub next_run_at: Option<Moment>,
-    pub status_changed_at: Moment,
-    pub created_at: Moment,
 }
 
 impl Experiment {

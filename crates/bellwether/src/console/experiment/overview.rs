@@ -3,8 +3,9 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
+use bellwether_webhook::EventType;
 
-use super::Experiment;
+use super::{Experiment, recipients};
 use crate::console::chart::interval::Scale;
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, escaped, filters, html};
@@ -22,6 +23,8 @@ struct Page<'a> {
     experiment: &'a Experiment,
     found: Option<Found<'a>>,
     decisions: Vec<&'a str>,
+    /// Whom a change of the status is told to.
+    recipients: String,
 }
 
 /// Results as the page shows them.
@@ -69,6 +72,7 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         tab: "results",
         experiment: &experiment,
         found: results.as_ref().map(|results| Found::of(&experiment, results)),
+        recipients: recipients::of(&visit, &experiment, EventType::StatusUpdated).await?,
         decisions: variations.map(|variation| variation.key.as_str()).collect(),
     };
     Ok(html(&visit.frame, page.render()))
