@@ -12,6 +12,7 @@ mod form;
 mod page;
 mod run;
 mod visit;
+mod webhooks;
 mod welcome;
 
 use axum::Router;
@@ -29,6 +30,7 @@ pub fn routes(api: Router) -> Router {
         .route("/", get(|| to("experiments")))
         .merge(experiment_routes())
         .merge(definition_routes())
+        .merge(webhook_routes())
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api)
@@ -77,4 +79,23 @@ fn definition_routes() -> Router<Router> {
             "/definitions/assignment_sources/{id}/found",
             get(definitions::found::show).post(definitions::found::change),
         )
+}
+
+fn webhook_routes() -> Router<Router> {
+    use webhooks::{actions, deliveries, delivery, endpoint, endpoints, event, events};
+    Router::new()
+        .route("/endpoints", get(endpoints::list))
+        .route("/new/endpoint", get(endpoint::new).post(endpoint::create))
+        .route("/endpoints/{id}", get(endpoint::show).post(endpoint::save))
+        .route("/endpoints/{id}/test", post(endpoint::test))
+        .route("/endpoints/{id}/rotate", post(actions::rotate))
+        .route("/endpoints/{id}/delete", post(actions::delete))
+        .route("/endpoints/{id}/{action}", post(actions::endpoint))
+        .route("/endpoints/{id}/recoveries/{recovery}/stop", post(actions::stop_recovery))
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(event::show))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(delivery::show))
+        .route("/deliveries/{id}/resend", post(actions::resend))
+        .route("/deliveries/{id}/cancel", post(actions::cancel))
 }

@@ -21,6 +21,8 @@ pub struct Input {
     pub label: &'static str,
     pub hint: &'static str,
     pub kind: Kind,
+    /// For those who look for it.
+    pub is_more: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +45,7 @@ pub enum Kind {
 }
 
 pub fn input(name: impl Into<String>, label: &'static str, hint: &'static str, kind: Kind) -> Input {
-    Input { name: name.into(), label, hint, kind }
+    Input { name: name.into(), label, hint, kind, is_more: false }
 }
 
 pub fn choice<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Kind {
@@ -51,6 +53,15 @@ pub fn choice<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Kind {
 }
 
 impl Input {
+    /// Of its text area.
+    pub fn lines(&self) -> u32 {
+        if self.kind == Kind::Json { 3 } else { 10 }
+    }
+
+    pub fn more(self) -> Self {
+        Self { is_more: true, ..self }
+    }
+
     pub fn is(&self, kind: &str) -> bool {
         match self.kind {
             Kind::Text | Kind::Optional | Kind::Words => kind == "text",
@@ -60,6 +71,11 @@ impl Input {
             Kind::Flag => kind == "flag",
             Kind::Choice(_) => kind == "choice",
         }
+    }
+
+    /// The item of a list that it is a part of, like `facts[1]`.
+    fn row(&self) -> Option<&str> {
+        self.name.find(']').map(|end| &self.name[..=end])
     }
 
     pub fn choices(&self) -> &[(String, String)] {
@@ -127,8 +143,28 @@ impl Form {
         (0..).map(of_row).take_while(|row| !row.is_empty()).collect()
     }
 
+    /// All that is not only for those who look for it, with what belongs to one item of a list together.
+    pub fn groups(&self) -> Vec<Vec<&Input>> {
+        let mut groups: Vec<Vec<&Input>> = Vec::new();
+        for input in self.inputs.iter().filter(|input| !input.is_more) {
+            match groups.last_mut() {
+                Some(group) if input.row().is_some() && group[0].row() == input.row() => group.push(input),
+                _ => groups.push(vec![input]),
+            }
+        }
+        groups
+    }
+
+    pub fn has_more(&self) -> bool {
+        self.inputs.iter().any(|input| input.is_more)
+    }
+
     pub fn has_error_in(&self, field: &str) -> bool {
         self.errors.iter().any(|error| error.field.starts_with(field))
+    }
+
+    pub fn has_error_in_more(&self) -> bool {
+        self.inputs.iter().any(|input| input.is_more && self.error(input).is_some())
     }
 
     pub fn value(&self, input: &Input) -> String {

@@ -26,7 +26,6 @@ const V1: &str = "/api/v1";
 pub struct Visit {
     api: Api,
     pub frame: Frame,
-    pub role: Role,
 }
 
 /// The API with somebody's session.
@@ -49,12 +48,6 @@ struct Problem {
     errors: Vec<FieldProblem>,
 }
 
-/// An answer with the version that it is of.
-pub struct Versioned<T> {
-    pub view: T,
-    pub etag: Option<HeaderValue>,
-}
-
 impl FromRequestParts<Router> for Visit {
     type Rejection = Failure;
 
@@ -67,27 +60,23 @@ impl FromRequestParts<Router> for Visit {
         extensions.remove::<axum::extract::MatchedPath>();
         let mut frame = Frame::of(parts.uri.path(), &parts.headers);
         let api = Api { routes: api.clone(), headers: headers.collect(), extensions };
-        let me: Versioned<Me> = api.ask(Method::GET, "/me", None, None).await.map_err(|reason| reason.on(&frame))?;
-        let Me { actor, role } = me.view;
+        let me: Me = api.ask(Method::GET, "/me", None, None).await.map_err(|reason| reason.on(&frame))?;
+        let Me { actor, role } = me;
         frame.visitor = Some((actor.to_string(), role));
-        Ok(Self { api, frame, role })
+        Ok(Self { api, frame })
     }
 }
 
 impl Visit {
     /// What the API shows at a path below `/api/v1`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        Ok(self.get_versioned(path).await?.view)
-    }
-
-    pub async fn get_versioned<T: DeserializeOwned>(&self, path: &str) -> Result<Versioned<T>, Failure> {
         self.api.ask(Method::GET, path, None, None).await.map_err(|reason| reason.on(&self.frame))
     }
 
     /// The same, or that it is not there.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         match self.api.ask(Method::GET, path, None, None).await {
-            Ok(found) => Ok(Some(found.view)),
+            Ok(found) => Ok(Some(found)),
             Err(reason) if reason.status == StatusCode::NOT_FOUND => Ok(None),
             Err(reason) => Err(reason.on(&self.frame)),
         }
@@ -96,7 +85,7 @@ impl Visit {
     /// The same, or that the visitor's role is too low for it.
     pub async fn find_allowed<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         match self.api.ask(Method::GET, path, None, None).await {
-            Ok(found) => Ok(Some(found.view)),
+            Ok(found) => Ok(Some(found)),
             Err(reason) if matches!(reason.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => Ok(None),
             Err(reason) => Err(reason.on(&self.frame)),
         }
@@ -104,7 +93,7 @@ impl Visit {
 
     /// Has the API change something; why it does not, is for the page to tell.
     pub async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Value) -> Result<T, Reason> {
-        Ok(self.api.ask(method, path, Some(body), None).await?.view)
+        self.api.ask(method, path, Some(body), None).await
     }
 
     /// The same, of what was read at this version.
@@ -116,7 +105,7 @@ impl Visit {
         version: &str,
     ) -> Result<T, Reason> {
         let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| !version.is_empty());
-        Ok(self.api.ask(method, path, Some(body), tag).await?.view)
+        self.api.ask(method, path, Some(body), tag).await
     }
 
     /// Another page, relative to this one, which tells what was done.
@@ -154,7 +143,7 @@ impl Api {
         path: &str,
         body: Option<Value>,
         if_match: Option<HeaderValue>,
-    ) -> Result<Versioned<T>, Reason> {
+    ) -> Result<T, Reason> {
         let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
         let mut request = Request::new(content);
         *request.method_mut() = method;
@@ -164,7 +153,7 @@ impl Api {
         request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
         *request.extensions_mut() = self.extensions.clone();
         let Ok(response) = self.routes.clone().oneshot(request).await;
-        let (status, etag) = (response.status(), response.headers().get(header::ETAG).cloned());
+        let status = response.status();
         let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
         let content = content.to_bytes();
         if !status.is_success() {
@@ -173,7 +162,6 @@ impl Api {
             return Err(Reason { status, detail: problem.detail, errors: problem.errors });
         }
         let content: &[u8] = if content.is_empty() { b"null" } else { &content };
-        let view = serde_json::from_slice(content).map_err(|error| Reason::failed(&format!("{path}: {error}")))?;
-        Ok(Versioned { view, etag })
+        serde_json::from_slice(content).map_err(|error| Reason::failed(&format!("{path}: {error}")))
     }
 }

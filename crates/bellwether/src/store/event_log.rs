@@ -28,6 +28,8 @@ pub struct Selection {
     pub experiment: Option<ExperimentId>,
     /// Names of types; empty means all.
     pub types: Vec<String>,
+    /// Towards the beginning: `after` is the place that is come from.
+    pub is_newest_first: bool,
     pub limit: u32,
 }
 
@@ -38,15 +40,22 @@ impl Selection {
     /// How far a page looks: behind this there may be more, though it is not full.
     pub fn reach(&self) -> i64 {
         let is_bounded = !self.types.is_empty() && self.experiment.is_none();
-        if is_bounded { self.after.saturating_add(MOST_EXAMINED) } else { i64::MAX }
+        match (is_bounded, self.is_newest_first) {
+            (true, false) => self.after.saturating_add(MOST_EXAMINED),
+            (true, true) => self.after.saturating_sub(MOST_EXAMINED).max(0),
+            (false, false) => i64::MAX,
+            (false, true) => 0,
+        }
     }
 }
 
-/// Numbered events after a cursor, in the log's order, each with its number.
+/// Numbered events after a cursor, in the log's order or against it, each with its number.
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
     let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
     // Events about endpoints are numbered too, but stand in no log.
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1 AND experiment_id <> {NO_EXPERIMENT}");
+    let (behind, within, order) = if selection.is_newest_first { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
+    let mut sql =
+        format!("SELECT {COLUMNS} FROM events WHERE sequence {behind} $1 AND experiment_id <> {NO_EXPERIMENT}");
     // Only what is asked for stands in the statement, so that the indexes serve.
     if let Some(experiment) = selection.experiment {
         values.push(experiment.into());
@@ -56,9 +65,9 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
         values.push(format!(",{},", selection.types.join(",")).into());
         sql += &format!(" AND ${} LIKE '%,' || type || ',%'", values.len());
         values.push(selection.reach().into());
-        sql += &format!(" AND sequence <= ${}", values.len());
+        sql += &format!(" AND sequence {within} ${}", values.len());
     }
-    sql += " ORDER BY sequence LIMIT $2";
+    sql += &format!(" ORDER BY sequence {order} LIMIT $2");
     query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
 }
 

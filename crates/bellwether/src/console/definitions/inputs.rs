@@ -173,6 +173,24 @@ struct Fact {
     name: String,
 }
 
+/// What else an aggregation may say.
+const NUMERATOR: [(&str, &str); 6] = [
+    ("filters", "Filters"),
+    ("timeframe", "Timeframe"),
+    ("winsorization", "Winsorization"),
+    ("threshold", "Threshold"),
+    ("conversion_threshold_days", "Conversion within days"),
+    ("retention_threshold_days", "Retention from day"),
+];
+const DENOMINATOR: [(&str, &str); 6] = [
+    ("filters", "Filters of the denominator"),
+    ("timeframe", "Timeframe of the denominator"),
+    ("winsorization", "Winsorization of the denominator"),
+    ("threshold", "Threshold of the denominator"),
+    ("conversion_threshold_days", "Conversion of the denominator within days"),
+    ("retention_threshold_days", "Retention of the denominator from day"),
+];
+
 async fn metric(visit: &Visit, name: Input, description: Input) -> Result<Vec<Input>, Failure> {
     let sources: List<Source> = visit.get("/fact_sources?limit=250&sort=name").await?;
     let facts = sources.items.iter().flat_map(|source| {
@@ -198,29 +216,24 @@ async fn metric(visit: &Visit, name: Input, description: Input) -> Result<Vec<In
         input("entity_id", "Entity", "", named(visit, "entities", "choose").await?),
         input("kind", "Kind", "", kinds),
     ];
-    for (part, fact, operation) in [
-        ("numerator", "Fact", "What of a subject's facts"),
-        ("denominator", "Fact of the denominator", "What of those facts"),
+    for (part, fact, operation, more) in [
+        ("numerator", "Fact", "What of a subject's facts", NUMERATOR),
+        ("denominator", "Fact of the denominator", "What of those facts", DENOMINATOR),
     ] {
-        let more = [
-            ("filters", "Filters"),
-            ("timeframe", "Timeframe"),
-            ("winsorization", "Winsorization"),
-            ("threshold", "Threshold"),
-        ];
         inputs.push(input(format!("{part}.fact_id"), fact, "", facts.clone()));
         inputs.push(input(format!("{part}.operation"), operation, "", operations.clone()));
-        let of_more = more
-            .into_iter()
-            .map(|(field, label)| input(format!("{part}.{field}"), label, "JSON as in the API.", Kind::Json));
-        inputs.extend(of_more);
-        inputs.push(input(format!("{part}.conversion_threshold_days"), "Conversion within days", "", Kind::Number));
-        inputs.push(input(format!("{part}.retention_threshold_days"), "Retention from day", "", Kind::Number));
+        let more = more.map(|(field, label)| match field {
+            "conversion_threshold_days" | "retention_threshold_days" => {
+                input(format!("{part}.{field}"), label, "", Kind::Number).more()
+            }
+            _ => input(format!("{part}.{field}"), label, "JSON as in the API.", Kind::Json).more(),
+        });
+        inputs.extend(more);
     }
     let changes = choice([("", "as the fact says"), ("increase", "higher is better"), ("decrease", "lower is better")]);
     inputs.extend([
-        input("percentile", "Percentile", "JSON as in the API.", Kind::Json),
-        input("funnel", "Funnel", "JSON as in the API.", Kind::Json),
+        input("percentile", "Percentile", "JSON as in the API.", Kind::Json).more(),
+        input("funnel", "Funnel", "JSON as in the API.", Kind::Json).more(),
         input("desired_change", "Desired change", "", changes),
         input("display", "Shown as", "", choice([("decimal", "number"), ("percent", "percent")])),
         input("minimum_detectable_effect", "Smallest lift that matters", "Relative, like 0.02.", Kind::Number),

@@ -62,9 +62,8 @@ pub fn value(inputs: &[Input], fields: &Fields) -> Value {
 
 /// Whether nothing was filled in of a list's item that an input is of. Boxes and choices say something at all times.
 fn is_empty_row(input: &Input, inputs: &[Input], fields: &Fields) -> bool {
-    let Some(end) = input.name.find(']') else { return false };
-    let row = &input.name[..=end];
-    let is_of_row = |other: &&Input| other.name.starts_with(row);
+    let Some(row) = input.row() else { return false };
+    let is_of_row = |other: &&Input| other.row() == Some(row);
     let is_filled = |other: &Input| {
         !matches!(other.kind, Kind::Flag | Kind::Choice(_)) && !fields.text(&other.name).trim().is_empty()
     };
