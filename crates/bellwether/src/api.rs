@@ -66,7 +66,7 @@ use crate::registry::Registry;
 pub use acceptor::Entrance;
 pub use body::parse as parse_json;
 pub use occupancy::Bounds;
-pub use peer::TrustedProxies;
+pub use peer::{Peer, TrustedProxies};
 use problem::{Kind, Problem};
 pub use routes::Route;
 use routes::{Routes, admin, delete, get, guarded, open, patch, post, put, read, write};

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde::Deserialize;
@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::failure::{Failure, FieldProblem, Reason};
 use super::page::{Frame, Notice};
+use crate::api::Peer;
 use crate::domain::actor::Actor;
 use crate::domain::key::Role;
 
@@ -32,7 +33,7 @@ pub struct Visit {
 struct Api {
     routes: Router,
     headers: HeaderMap,
-    extensions: Extensions,
+    peer: Option<Peer>,
 }
 
 #[derive(Deserialize)]
@@ -55,11 +56,9 @@ impl FromRequestParts<Router> for Visit {
         let given = |name: &&str| parts.headers.get(*name).map(|value| (name.to_owned().to_owned(), value.clone()));
         let headers = PASSED_ON.iter().filter_map(given);
         let headers = headers.filter_map(|(name, value)| Some((header::HeaderName::try_from(name).ok()?, value)));
-        // What the outer router has found out about its own path is not the API's.
-        let mut extensions = parts.extensions.clone();
-        extensions.remove::<axum::extract::MatchedPath>();
+        let peer = parts.extensions.get::<Peer>().copied();
         let mut frame = Frame::of(parts.uri.path(), &parts.headers);
-        let api = Api { routes: api.clone(), headers: headers.collect(), extensions };
+        let api = Api { routes: api.clone(), headers: headers.collect(), peer };
         let me: Me = api.ask(Method::GET, "/me", None, None).await.map_err(|reason| reason.on(&frame))?;
         let Me { actor, role } = me;
         frame.visitor = Some((actor.to_string(), role));
@@ -151,7 +150,7 @@ impl Api {
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
-        *request.extensions_mut() = self.extensions.clone();
+        self.peer.map(|peer| request.extensions_mut().insert(peer));
         let Ok(response) = self.routes.clone().oneshot(request).await;
         let status = response.status();
         let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
