@@ -2,6 +2,7 @@
 //! browser's own session: it knows nothing, and changes nothing, in a second way. Every page works without script; a script
 //! keeps it up to date. One file for each kind of page below.
 
+mod administration;
 mod assets;
 mod chart;
 mod definitions;
@@ -31,6 +32,7 @@ pub fn routes(api: Router) -> Router {
         .merge(experiment_routes())
         .merge(definition_routes())
         .merge(webhook_routes())
+        .merge(administration_routes())
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api)
@@ -98,4 +100,15 @@ fn webhook_routes() -> Router<Router> {
         .route("/deliveries/{id}", get(delivery::show))
         .route("/deliveries/{id}/resend", post(actions::resend))
         .route("/deliveries/{id}/cancel", post(actions::cancel))
+}
+
+fn administration_routes() -> Router<Router> {
+    use administration::{audit, keys, people};
+    Router::new()
+        .route("/administration", get(|| to("administration/people")))
+        .route("/administration/people", get(people::list).post(people::invite))
+        .route("/administration/people/{id}/{action}", post(people::change))
+        .route("/administration/keys", get(keys::list).post(keys::issue))
+        .route("/administration/keys/{id}/revoke", post(keys::revoke))
+        .route("/administration/audit", get(audit::list))
 }
