@@ -4,7 +4,7 @@
 mod acceptor;
 mod access;
 mod answer;
-mod assets;
+pub mod assets;
 mod audit;
 mod body;
 mod connection;
@@ -89,6 +89,8 @@ pub struct Parts {
     pub entrance: Entrance,
     pub links: Option<String>,
     pub max_upload_bytes: u64,
+    /// Makes the pages for people, of the whole API.
+    pub pages: fn(Router) -> Router,
 }
 
 /// The same, and what handlers share among themselves.
@@ -116,7 +118,7 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, max_upload_bytes } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, max_upload_bytes, pages } = parts;
     let api = Api {
         registry,
         queries,
@@ -133,7 +135,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
-    acceptor::serve(listener, routes(Arc::new(api)), entrance, bounds, stopping).await;
+    let routes = routes(Arc::new(api));
+    acceptor::serve(listener, pages(routes.clone()).merge(routes), entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use crate::api;
 use crate::api::tls::ServerTls;
 use crate::config::Config;
+use crate::console;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
 use crate::domain::actor::Actor;
@@ -136,6 +137,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         monitor,
         permit,
         max_upload_bytes: config.max_upload_bytes,
+        pages: console::routes,
         entrance,
         links,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),

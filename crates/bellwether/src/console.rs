@@ -1,0 +1,58 @@
+//! The console: pages for people, made by the server. It asks the API as every client does, within the process and with the
+//! browser's own session: it knows nothing, and changes nothing, in a second way. Every page works without script; a script
+//! keeps it up to date. One file for each kind of page below.
+
+mod assets;
+mod chart;
+mod experiment;
+mod experiments;
+mod failure;
+mod form;
+mod page;
+mod run;
+mod visit;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+/// Of forms; the API looks at what they say once more.
+const LARGEST_FORM: usize = 1024 * 1024;
+
+/// The pages, over the whole API.
+pub fn routes(api: Router) -> Router {
+    Router::new()
+        .route("/", get(home))
+        .merge(experiment_routes())
+        .merge(assets::routes())
+        .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .with_state(api)
+}
+
+/// Links are relative everywhere: a proxy may put the console deeper.
+async fn home() -> Response {
+    (StatusCode::SEE_OTHER, HeaderMap::from_iter([(header::LOCATION, header::HeaderValue::from_static("experiments"))]))
+        .into_response()
+}
+
+fn experiment_routes() -> Router<Router> {
+    Router::new()
+        .route("/experiments", get(experiments::list))
+        .route("/new/experiment", get(experiment::configuration::new).post(experiment::configuration::create))
+        .route("/experiments/{id}", get(experiment::overview::show))
+        .route("/experiments/{id}/configuration", get(experiment::configuration::show).post(experiment::configuration::save))
+        .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
+        .route("/experiments/{id}/start", post(experiment::actions::start))
+        .route("/experiments/{id}/decide", post(experiment::actions::decide))
+        .route("/experiments/{id}/reopen", post(experiment::actions::reopen))
+        .route("/experiments/{id}/archive", post(experiment::actions::archive))
+        .route("/experiments/{id}/delete", post(experiment::actions::delete))
+        .route("/experiments/{id}/time", get(experiment::time::show))
+        .route("/experiments/{id}/traffic", get(experiment::traffic::show))
+        .route("/experiments/{id}/history", get(experiment::history::show))
+        .route("/experiments/{id}/runs", get(experiment::runs::list).post(experiment::runs::request))
+        .route("/runs/{id}", get(run::show))
+        .route("/runs/{id}/cancel", post(run::cancel))
+}
