@@ -4,6 +4,7 @@
 
 mod assets;
 mod chart;
+mod definitions;
 mod experiment;
 mod experiments;
 mod failure;
@@ -11,10 +12,11 @@ mod form;
 mod page;
 mod run;
 mod visit;
+mod welcome;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
@@ -24,17 +26,17 @@ const LARGEST_FORM: usize = 1024 * 1024;
 /// The pages, over the whole API.
 pub fn routes(api: Router) -> Router {
     Router::new()
-        .route("/", get(home))
+        .route("/", get(|| to("experiments")))
         .merge(experiment_routes())
+        .merge(definition_routes())
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api)
 }
 
 /// Links are relative everywhere: a proxy may put the console deeper.
-async fn home() -> Response {
-    (StatusCode::SEE_OTHER, HeaderMap::from_iter([(header::LOCATION, header::HeaderValue::from_static("experiments"))]))
-        .into_response()
+async fn to(place: &'static str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
 }
 
 fn experiment_routes() -> Router<Router> {
@@ -42,7 +44,10 @@ fn experiment_routes() -> Router<Router> {
         .route("/experiments", get(experiments::list))
         .route("/new/experiment", get(experiment::configuration::new).post(experiment::configuration::create))
         .route("/experiments/{id}", get(experiment::overview::show))
-        .route("/experiments/{id}/configuration", get(experiment::configuration::show).post(experiment::configuration::save))
+        .route(
+            "/experiments/{id}/configuration",
+            get(experiment::configuration::show).post(experiment::configuration::save),
+        )
         .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
         .route("/experiments/{id}/start", post(experiment::actions::start))
         .route("/experiments/{id}/decide", post(experiment::actions::decide))
@@ -55,4 +60,21 @@ fn experiment_routes() -> Router<Router> {
         .route("/experiments/{id}/runs", get(experiment::runs::list).post(experiment::runs::request))
         .route("/runs/{id}", get(run::show))
         .route("/runs/{id}/cancel", post(run::cancel))
+}
+
+/// `new` stands apart, lest it be taken for an id.
+fn definition_routes() -> Router<Router> {
+    Router::new()
+        .route("/welcome", get(welcome::show).post(welcome::begin))
+        .route("/definitions", get(|| to("definitions/metrics")))
+        .route("/new/{kind}", get(definitions::new).post(definitions::create))
+        .route("/definitions/{kind}", get(definitions::list))
+        .route("/definitions/{kind}/{id}", get(definitions::show).post(definitions::save))
+        .route("/definitions/{kind}/{id}/delete", post(definitions::delete))
+        .route("/definitions/{kind}/{id}/rows", get(definitions::rows::show))
+        .route("/definitions/warehouses/{id}/tables", get(definitions::tables::show))
+        .route(
+            "/definitions/assignment_sources/{id}/found",
+            get(definitions::found::show).post(definitions::found::change),
+        )
 }

@@ -85,7 +85,8 @@ pub fn html(frame: &Frame, page: askama::Result<String>) -> Response {
         Ok(page) => page,
         Err(error) => {
             tracing::error!(%error, "a page of the console cannot be made");
-            return (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be made; the server's log says why").into_response();
+            return (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be made; the server's log says why")
+                .into_response();
         }
     };
     let headers = [

@@ -102,6 +102,7 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
 }
 
 pub async fn cancel(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
-    let outcome: Result<Value, _> = visit.send(Method::POST, &format!("/runs/{}/cancel", escaped(&id)), json!({})).await;
+    let outcome: Result<Value, _> =
+        visit.send(Method::POST, &format!("/runs/{}/cancel", escaped(&id)), json!({})).await;
     visit.told(&format!("../{}", escaped(&id)), outcome, "The run is asked to stop.")
 }

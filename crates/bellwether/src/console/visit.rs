@@ -125,7 +125,12 @@ impl Visit {
     }
 
     /// The outcome of a button: the page to see next tells it, whichever way it went.
-    pub fn told<T>(&self, place: &str, outcome: Result<T, Reason>, said: impl Into<String>) -> Result<Response, Failure> {
+    pub fn told<T>(
+        &self,
+        place: &str,
+        outcome: Result<T, Reason>,
+        said: impl Into<String>,
+    ) -> Result<Response, Failure> {
         match outcome {
             Ok(_) => Ok(self.see(place, said)),
             Err(reason) if reason.status == StatusCode::UNAUTHORIZED => Err(reason.on(&self.frame)),

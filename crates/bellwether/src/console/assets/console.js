@@ -23,6 +23,23 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 
+// Files go to the API as they are.
+for (const form of document.querySelectorAll("form[data-upload]")) {
+  const told = form.querySelector("[role=status]");
+  const put = async (file) => {
+    if (!file) return;
+    told.textContent = `${file.name} is on its way`;
+    const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
+    const said = await answer?.json().catch(() => null);
+    told.textContent = answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`;
+    if (answer?.ok) refresh();
+  };
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.querySelector("input").addEventListener("change", (event) => put(event.target.files[0]));
+  form.addEventListener("dragover", (event) => event.preventDefault());
+  form.addEventListener("drop", (event) => { event.preventDefault(); put(event.dataTransfer.files[0]); });
+}
+
 // What somebody is writing in is left as it is.
 function isInUse(part) {
   if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return true;

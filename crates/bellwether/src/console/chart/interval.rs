@@ -38,7 +38,13 @@ impl Scale {
         let mut svg = format!("<svg class=\"chart\" viewBox=\"0 0 {WIDTH} 18\" aria-hidden=\"true\">");
         for tick in &all {
             let (x, label) = (self.x(*tick), percent_tick(*tick, &all));
-            let anchor = if x < 20.0 { "start" } else if x > WIDTH - 20.0 { "end" } else { "middle" };
+            let anchor = if x < 20.0 {
+                "start"
+            } else if x > WIDTH - 20.0 {
+                "end"
+            } else {
+                "middle"
+            };
             // Writing to text does not fail.
             let _ = write!(svg, "<text x=\"{x:.1}\" y=\"13\" text-anchor=\"{anchor}\">{label}</text>");
         }
@@ -46,7 +52,14 @@ impl Scale {
     }
 
     /// One row: where the lift is, how sure that is, where zero is, and where a guardrail breaks.
-    pub fn row(&self, about: &str, lift: f64, interval: [f64; 2], verdict: Option<Verdict>, cutoff: Option<f64>) -> String {
+    pub fn row(
+        &self,
+        about: &str,
+        lift: f64,
+        interval: [f64; 2],
+        verdict: Option<Verdict>,
+        cutoff: Option<f64>,
+    ) -> String {
         let class = match verdict {
             Some(Verdict::Better) => "better",
             Some(Verdict::Worse) => "worse",
@@ -76,7 +89,8 @@ impl Scale {
                 );
             }
         }
-        let _ = write!(svg, "<circle class=\"point {class}\" cx=\"{:.1}\" cy=\"{middle}\" r=\"6\"/></svg>", self.x(lift));
+        let _ =
+            write!(svg, "<circle class=\"point {class}\" cx=\"{:.1}\" cy=\"{middle}\" r=\"6\"/></svg>", self.x(lift));
         svg
     }
 }

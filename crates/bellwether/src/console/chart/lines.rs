@@ -84,12 +84,14 @@ impl Chart<'_> {
     /// Zero is always in sight. The first days are often wild: what is far beyond the last intervals is cut.
     fn area(&self) -> Area {
         let last = self.lines.iter().filter_map(|line| line.points.last());
-        let reach = |point: &Point| point.interval.unwrap_or([point.value; 2]).map(f64::abs).into_iter().fold(0.0, f64::max);
+        let reach =
+            |point: &Point| point.interval.unwrap_or([point.value; 2]).map(f64::abs).into_iter().fold(0.0, f64::max);
         let most = last.map(reach).fold(0.0, f64::max) * 3.0;
         let most = if most > 0.0 { most } else { f64::MAX };
         let all = self.lines.iter().flat_map(|line| &line.points);
         let ends = all.flat_map(|point| point.interval.unwrap_or([point.value; 2])).filter(|end| end.is_finite());
-        let (low, high) = ends.fold((0.0f64, 0.0f64), |(low, high), end| (low.min(end.max(-most)), high.max(end.min(most))));
+        let (low, high) =
+            ends.fold((0.0f64, 0.0f64), |(low, high), end| (low.min(end.max(-most)), high.max(end.min(most))));
         let room = ((high - low) * 0.05).max(1e-9);
         let low = if low < 0.0 { low - room } else { 0.0 };
         Area { low, high: high + room, last_day: (self.day_count.max(2) - 1) as f64 }
@@ -171,11 +173,13 @@ mod tests {
     use super::*;
 
     fn chart(lines: Vec<Line>) -> String {
-        Chart { title: "t", about: "a", days: ["2026-03-01", "2026-03-03"], day_count: 3, is_percent: true, lines }.draw()
+        Chart { title: "t", about: "a", days: ["2026-03-01", "2026-03-03"], day_count: 3, is_percent: true, lines }
+            .draw()
     }
 
     fn line(name: &str, values: &[f64]) -> Line {
-        let point = |(day, value): (usize, &f64)| Point { day, value: *value, interval: Some([value - 0.1, value + 0.1]) };
+        let point =
+            |(day, value): (usize, &f64)| Point { day, value: *value, interval: Some([value - 0.1, value + 0.1]) };
         Line { name: name.to_owned(), style: 1, points: values.iter().enumerate().map(point).collect() }
     }
 

@@ -22,12 +22,14 @@ async fn act(
     let path = format!("/experiments/{}/{action}", escaped(id));
     let outcome: Result<Value, _> = visit.send_at(Method::POST, &path, body, &fields.text("version")).await;
     let warnings = outcome.as_ref().ok().and_then(|shown| shown["warnings"].as_array().cloned()).unwrap_or_default();
-    let warnings: String = warnings.iter().filter_map(Value::as_str).map(|warning| format!(" Mind: {warning}.")).collect();
+    let warnings: String =
+        warnings.iter().filter_map(Value::as_str).map(|warning| format!(" Mind: {warning}.")).collect();
     visit.told(&format!("../{}", escaped(id)), outcome, format!("{said}{warnings}"))
 }
 
 pub async fn start(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
-    act(&visit, &id, "start", json!({}), &fields, "The experiment runs now; experiment.status.updated is on its way.").await
+    act(&visit, &id, "start", json!({}), &fields, "The experiment runs now; experiment.status.updated is on its way.")
+        .await
 }
 
 pub async fn decide(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
@@ -40,7 +42,15 @@ pub async fn decide(visit: Visit, Path(id): Path<String>, fields: Fields) -> Res
 }
 
 pub async fn reopen(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
-    act(&visit, &id, "reopen", json!({}), &fields, "The decision is taken back; experiment.status.updated is on its way.").await
+    act(
+        &visit,
+        &id,
+        "reopen",
+        json!({}),
+        &fields,
+        "The decision is taken back; experiment.status.updated is on its way.",
+    )
+    .await
 }
 
 pub async fn archive(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
@@ -48,7 +58,11 @@ pub async fn archive(visit: Visit, Path(id): Path<String>, fields: Fields) -> Re
     let path = format!("/experiments/{}", escaped(&id));
     let edit = json!({ "is_archived": is_archived });
     let outcome: Result<Value, _> = visit.send_at(Method::PATCH, &path, edit, &fields.text("version")).await;
-    let said = if is_archived { "Put away: it is in no list, and nothing happens to it by itself." } else { "It is back in the lists." };
+    let said = if is_archived {
+        "Put away: it is in no list, and nothing happens to it by itself."
+    } else {
+        "It is back in the lists."
+    };
     visit.told(&format!("../{}", escaped(&id)), outcome, said)
 }
 

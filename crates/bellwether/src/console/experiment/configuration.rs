@@ -66,9 +66,24 @@ async fn inputs(visit: &Visit, variations: usize) -> Result<Vec<Input>, Failure>
         input("tags", "Tags", "With commas between.", Kind::Words),
         input("entity_id", "Entity", "What is assigned: users, devices, households.", entities),
         input("assignment_source_id", "Assignment source", "", sources),
-        input("entry_point.fact_source_id", "Subjects count from", "Their first row in a fact source, where that is not the assignment.", entry_points),
-        input("traffic_allocation", "Traffic allocation", "The share of subjects that take part: above 0 and at most 1.", Kind::Number),
-        input("assignments_start_date", "Assignments start", "A day like 2026-03-01, or a time like 2026-03-01T09:30:00Z.", Kind::Optional),
+        input(
+            "entry_point.fact_source_id",
+            "Subjects count from",
+            "Their first row in a fact source, where that is not the assignment.",
+            entry_points,
+        ),
+        input(
+            "traffic_allocation",
+            "Traffic allocation",
+            "The share of subjects that take part: above 0 and at most 1.",
+            Kind::Number,
+        ),
+        input(
+            "assignments_start_date",
+            "Assignments start",
+            "A day like 2026-03-01, or a time like 2026-03-01T09:30:00Z.",
+            Kind::Optional,
+        ),
         input("assignments_end_date", "Assignments end", "A bare day is included whole.", Kind::Optional),
         input("events_end_date", "Facts end", "", Kind::Optional),
         input("schedule_id", "Schedule of runs", "", schedules),
@@ -96,11 +111,21 @@ fn plan() -> Vec<Input> {
         input("analysis_plan.confidence_level", "Confidence level", "Between 0.5 and 0.9999.", Kind::Number),
         input("analysis_plan.correction", "Correction for many comparisons", "", corrections),
         input("analysis_plan.primary_weight", "The primary metric's share in it", "", Kind::Number),
-        input("analysis_plan.prior_sd", "Standard deviation of the prior", "Of the lift, before anything was seen; Bayesian only.", Kind::Number),
+        input(
+            "analysis_plan.prior_sd",
+            "Standard deviation of the prior",
+            "Of the lift, before anything was seen; Bayesian only.",
+            Kind::Number,
+        ),
         input("analysis_plan.cuped", "CUPED: take out the noise that is known from before", "", Kind::Flag),
         input("analysis_plan.minimum_days", "At least so many days", "", Kind::Number),
         input("analysis_plan.minimum_subjects", "At least so many subjects", "", Kind::Number),
-        input("analysis_plan.precision", "Enough is known at this half width", "Of the interval around the lift, like 0.02.", Kind::Number),
+        input(
+            "analysis_plan.precision",
+            "Enough is known at this half width",
+            "Of the interval around the lift, like 0.02.",
+            Kind::Number,
+        ),
     ]
 }
 

@@ -99,7 +99,12 @@ pub async fn change(visit: Visit, Path(id): Path<String>, fields: Fields) -> Res
             let body = json!({ "is_guardrail": fields.text("is_guardrail") == "true" });
             (Method::PATCH, format!("{base}/metrics/{metric}"), body, "It is set.")
         }
-        _ => (Method::PATCH, format!("{base}/metrics/{metric}"), json!({ "is_primary": true }), "It is the primary metric now."),
+        _ => (
+            Method::PATCH,
+            format!("{base}/metrics/{metric}"),
+            json!({ "is_primary": true }),
+            "It is the primary metric now.",
+        ),
     };
     let outcome: Result<Value, _> = visit.send(method, &path, body).await;
     visit.told("metrics", outcome, said)

@@ -49,7 +49,8 @@ pub async fn list(visit: Visit, Path(id): Path<String>, Query(from): Query<From>
 pub async fn request(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let mode = fields.given("mode").unwrap_or("incremental");
     let asked = json!({ "mode": mode, "history": fields.is_on("history") });
-    let outcome: Result<Value, _> = visit.send(Method::POST, &format!("/experiments/{}/runs", escaped(&id)), asked).await;
+    let outcome: Result<Value, _> =
+        visit.send(Method::POST, &format!("/experiments/{}/runs", escaped(&id)), asked).await;
     let said = match &outcome {
         Ok(run) if run["is_joined"] == true => "A run was open already; this is it.",
         _ => "A run was asked for.",

@@ -74,7 +74,8 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
 impl Metric {
     fn of(experiment: &Experiment, points: &[Point], id: MetricId, name: &str) -> Self {
         let of_day = |point: &'_ Point| point.metrics.iter().find(|metric| metric.metric_id == id).cloned();
-        let days: Vec<_> = points.iter().enumerate().filter_map(|(day, point)| Some((day, point, of_day(point)?))).collect();
+        let days: Vec<_> =
+            points.iter().enumerate().filter_map(|(day, point)| Some((day, point, of_day(point)?))).collect();
         let treatments = experiment.configuration.active_variations().filter(|variation| !variation.is_control);
         let lines = treatments.map(|variation| {
             let found = days.iter().filter_map(|(day, _, metric)| {

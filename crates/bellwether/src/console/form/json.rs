@@ -34,7 +34,9 @@ pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
     };
     let text = match (&input.kind, value) {
         (_, Value::Null) => return None,
-        (Kind::Flag, value) => return value.as_bool().filter(|is_on| *is_on).map(|_| (input.name.clone(), "on".to_owned())),
+        (Kind::Flag, value) => {
+            return value.as_bool().filter(|is_on| *is_on).map(|_| (input.name.clone(), "on".to_owned()));
+        }
         (Kind::Words, _) => words(", "),
         (Kind::Lines, _) => words("\n"),
         (Kind::Json, value) => serde_json::to_string_pretty(value).unwrap_or_default(),
@@ -165,7 +167,8 @@ mod tests {
 
     #[test]
     fn rows_without_anything_are_left_out_and_what_is_no_number_is_sent_as_it_is() {
-        let fields = [("name", "x\r\ny"), ("plan.level", "many"), ("variations[0].key", ""), ("variations[2].key", "b")];
+        let fields =
+            [("name", "x\r\ny"), ("plan.level", "many"), ("variations[0].key", ""), ("variations[2].key", "b")];
         let fields = Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
         let sent = Form::filled(inputs(), fields).to_json();
         assert_eq!(
