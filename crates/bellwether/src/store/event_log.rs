@@ -3,8 +3,9 @@
 
 use super::events::{COLUMNS, decode};
 use super::{StoreError, Tx, Value, query_as, query_one, settings};
+use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, NO_EXPERIMENT};
-use crate::domain::id::ExperimentId;
+use crate::domain::id::{EventId, ExperimentId};
 use crate::params;
 
 /// The highest number of the log that is gone.
@@ -76,6 +77,22 @@ pub fn end(tx: &mut dyn Tx) -> Result<i64, StoreError> {
     let sql = "SELECT MAX(sequence) AS sequence FROM events";
     let last: Option<i64> = query_one(tx, "events", sql, &[], |row| row.get("sequence"))?.flatten();
     Ok(last.unwrap_or(0).max(pruned_to(tx)?))
+}
+
+/// Events whose numbers need not follow the order of time: those that had none for a while, and then got theirs at once.
+const MOST_OUT_OF_ORDER: u32 = 10_000;
+
+/// The cursor behind which all stands that happened at `since` or later, and of what happened earlier only what got its
+/// number later.
+pub fn before(tx: &mut dyn Tx, since: Timestamp) -> Result<i64, StoreError> {
+    let sql = "SELECT MIN(sequence) AS sequence FROM \
+               (SELECT sequence FROM events WHERE id >= $1 ORDER BY id LIMIT $2) happened";
+    let values = params![EventId::first_at(since), MOST_OUT_OF_ORDER];
+    let first: Option<i64> = query_one(tx, "events", sql, values, |row| row.get("sequence"))?.flatten();
+    match first {
+        Some(first) => Ok((first - 1).max(pruned_to(tx)?)),
+        None => end(tx),
+    }
 }
 
 /// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many. Every node may
