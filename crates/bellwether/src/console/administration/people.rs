@@ -17,7 +17,7 @@ use crate::console::visit::Visit;
 #[template(path = "console/administration/people.html")]
 struct Page<'a> {
     frame: &'a Frame,
-    tabs: [&'static str; 3],
+    tabs: [&'static str; 4],
     tab: &'static str,
     people: Vec<Person>,
     next: Option<String>,
