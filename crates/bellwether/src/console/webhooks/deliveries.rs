@@ -38,6 +38,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The page of something pending looks again every so often: what comes of it is no event.
+    pub fn is_pending(&self) -> bool {
+        self.state == "pending"
+    }
+
     /// Its colour, which the word says as well.
     pub fn class(&self) -> &str {
         match self.state.as_str() {
@@ -95,6 +100,10 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    fn has_pending(&self) -> bool {
+        self.deliveries.iter().any(Delivery::is_pending)
+    }
+
     fn name_of<'b>(&'b self, endpoint: &'b str) -> &'b str {
         self.endpoints.iter().find(|(id, _)| id == endpoint).map_or(endpoint, |(_, name)| name)
     }

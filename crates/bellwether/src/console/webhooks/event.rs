@@ -55,6 +55,12 @@ struct Page<'a> {
     is_cut: bool,
 }
 
+impl Page<'_> {
+    fn has_pending(&self) -> bool {
+        self.answers.iter().flat_map(|(_, why)| &why.deliveries).any(Delivery::is_pending)
+    }
+}
+
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let event: Event = visit.get(&format!("/events/{}", escaped(&id))).await?;
     let mut all = endpoints(&visit).await?;
