@@ -36,6 +36,7 @@ mod sessions;
 mod sources;
 mod stream;
 mod streams;
+mod system;
 mod tables;
 mod telemetry;
 pub mod tls;
@@ -71,6 +72,7 @@ use problem::{Kind, Problem};
 pub use routes::Route;
 use routes::{Routes, admin, delete, get, guarded, open, patch, post, put, read, write};
 use sources::Tried;
+pub use system::Installation;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -89,6 +91,7 @@ pub struct Parts {
     pub entrance: Entrance,
     pub links: Option<String>,
     pub max_upload_bytes: u64,
+    pub installation: Installation,
     /// Makes the pages for people, of the whole API.
     pub pages: fn(Router) -> Router,
 }
@@ -110,6 +113,7 @@ struct Api {
     requests: Semaphore,
     uploads: Semaphore,
     max_upload_bytes: u64,
+    installation: Installation,
     guesses: access::Guesses,
     looks: telemetry::Looks,
 }
@@ -118,7 +122,19 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, max_upload_bytes, pages } = parts;
+    let Parts {
+        registry,
+        queries,
+        pings,
+        monitor,
+        permit,
+        bounds,
+        entrance,
+        links,
+        max_upload_bytes,
+        installation,
+        pages,
+    } = parts;
     let api = Api {
         registry,
         queries,
@@ -132,6 +148,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         requests: Semaphore::new(bounds.requests),
         uploads: uploads::places(bounds.requests),
         max_upload_bytes,
+        installation,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
@@ -350,6 +367,9 @@ fn people_routes() -> Routes {
     let link = post(sessions::make_link).named("makeLoginLink", "Make a link that lets a person in, once");
     let audit = get(audit::list).named("listAudit", "List who changed what of anything, the latest first");
     let key = get(encryption_key::get).named("showEncryptionKey", "Name the key that secrets are encrypted with");
+    let system = get(system::show).named("showSystem", "Tell how the installation fares");
+    let checks =
+        get(system::checks).named("listChecks", "Look for what is wrong with the installation, as 'doctor' does");
     let rotate = post(encryption_key::rotate)
         .named("rotateEncryptionKey", "Encrypt all secrets with another key, while everything goes on");
     let router = Routes::default()
@@ -361,7 +381,9 @@ fn people_routes() -> Routes {
         .route("/sessions", read(sessions))
         .route("/sessions/{id}", read(end))
         .route("/people/{id}/login_links", admin(link))
-        .route("/audit", admin(audit));
+        .route("/audit", admin(audit))
+        .route("/system", admin(system))
+        .route("/system/checks", admin(checks));
     definition::<Person>(router, "people", "People", Role::Admin)
 }
 

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::console;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
+use crate::doctor;
 use crate::domain::actor::Actor;
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
@@ -137,6 +138,11 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         monitor,
         permit,
         max_upload_bytes: config.max_upload_bytes,
+        installation: api::Installation {
+            retention_days: config.retention_days,
+            started_at: registry.clock().now(),
+            subject: subject(config.clone()),
+        },
         pages: console::routes,
         entrance,
         links,
@@ -213,6 +219,19 @@ pub fn public_url(config: &Config, mut address: SocketAddr) -> String {
         _ => {}
     }
     origin(config.tls.is_some(), address)
+}
+
+/// What `doctor` looks at.
+pub fn subject(config: Config) -> doctor::Subject {
+    doctor::Subject {
+        location: location(&config),
+        data: config.data,
+        secret_key: config.secret_key,
+        files_roots: config.files_roots,
+        outbound: config.outbound,
+        addresses: config.addresses,
+        clock: Arc::new(SystemClock::start()),
+    }
 }
 
 /// Where the state lies.

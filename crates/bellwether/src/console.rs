@@ -10,8 +10,8 @@ mod experiment;
 mod experiments;
 mod failure;
 mod form;
+mod me;
 mod page;
-mod run;
 mod visit;
 mod webhooks;
 mod welcome;
@@ -33,6 +33,8 @@ pub fn routes(api: Router) -> Router {
         .merge(definition_routes())
         .merge(webhook_routes())
         .merge(administration_routes())
+        .route("/me", get(me::show))
+        .route("/me/sessions/{id}/end", post(me::end))
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api)
@@ -62,8 +64,8 @@ fn experiment_routes() -> Router<Router> {
         .route("/experiments/{id}/traffic", get(experiment::traffic::show))
         .route("/experiments/{id}/history", get(experiment::history::show))
         .route("/experiments/{id}/runs", get(experiment::runs::list).post(experiment::runs::request))
-        .route("/runs/{id}", get(run::show))
-        .route("/runs/{id}/cancel", post(run::cancel))
+        .route("/runs/{id}", get(experiment::run::show))
+        .route("/runs/{id}/cancel", post(experiment::run::cancel))
 }
 
 /// `new` stands apart, lest it be taken for an id.
@@ -103,7 +105,7 @@ fn webhook_routes() -> Router<Router> {
 }
 
 fn administration_routes() -> Router<Router> {
-    use administration::{audit, keys, people};
+    use administration::{audit, keys, people, system};
     Router::new()
         .route("/administration", get(|| to("administration/people")))
         .route("/administration/people", get(people::list).post(people::invite))
@@ -111,4 +113,5 @@ fn administration_routes() -> Router<Router> {
         .route("/administration/keys", get(keys::list).post(keys::issue))
         .route("/administration/keys/{id}/revoke", post(keys::revoke))
         .route("/administration/audit", get(audit::list))
+        .route("/administration/system", get(system::show))
 }

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod keys;
 pub mod people;
+pub mod system;
 
 use axum::http::Method;
 use axum::response::Response;
@@ -13,7 +14,7 @@ use super::page::escaped;
 use super::visit::Visit;
 
 /// The tabs, which are called as their pages are.
-const TABS: [&str; 3] = ["people", "keys", "audit"];
+const TABS: [&str; 4] = ["people", "keys", "audit", "system"];
 
 /// Has something deleted whose list stands at `back`.
 async fn delete(visit: &Visit, kind: &str, id: &str, back: &str, said: &str) -> Result<Response, Failure> {

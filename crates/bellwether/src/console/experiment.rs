@@ -7,6 +7,7 @@ pub mod history;
 pub mod metrics;
 pub mod overview;
 mod recipients;
+pub mod run;
 pub mod runs;
 pub mod time;
 pub mod traffic;
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use super::failure::Failure;
 use super::page::{Moment, escaped};
 use super::visit::Visit;
-use crate::domain::configuration::Configuration;
+use crate::domain::configuration::{Bound, Configuration};
 use crate::domain::id::ExperimentId;
 use crate::domain::status::{Decision, DecisionOutcome, Status};
 
@@ -57,7 +58,11 @@ impl Experiment {
 
     pub fn dates(&self) -> String {
         let Configuration { assignments_start_date, assignments_end_date, .. } = &self.configuration;
-        match (assignments_start_date, assignments_end_date) {
+        let day = |bound: Bound| match bound {
+            Bound::Day(day) => day,
+            Bound::Moment(at) => at.date(),
+        };
+        match (assignments_start_date.map(day), assignments_end_date.map(day)) {
             (Some(start), Some(end)) => format!("{start} to {end}"),
             (Some(start), None) => format!("since {start}"),
             (None, Some(end)) => format!("until {end}"),

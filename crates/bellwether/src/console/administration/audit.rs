@@ -15,7 +15,7 @@ use crate::console::visit::Visit;
 #[template(path = "console/administration/audit.html")]
 struct Page<'a> {
     frame: &'a Frame,
-    tabs: [&'static str; 3],
+    tabs: [&'static str; 4],
     tab: &'static str,
     entries: Vec<Trace>,
     next: Option<String>,
@@ -29,7 +29,7 @@ struct Trace {
 }
 
 /// What each kind of id begins with, and where the page of such a thing is.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 11] = [
     ("ep_", "endpoints/"),
     ("met_", "definitions/metrics/"),
     ("col_", "definitions/collections/"),
@@ -38,6 +38,9 @@ const PLACES: [(&str, &str); 8] = [
     ("wh_", "definitions/warehouses/"),
     ("ent_", "definitions/entities/"),
     ("sch_", "definitions/schedules/"),
+    ("team_", "definitions/teams/"),
+    ("evt_", "events/"),
+    ("dlv_", "deliveries/"),
 ];
 
 impl Trace {

@@ -17,7 +17,7 @@ use crate::console::visit::Visit;
 #[template(path = "console/administration/keys.html")]
 struct Page<'a> {
     frame: &'a Frame,
-    tabs: [&'static str; 3],
+    tabs: [&'static str; 4],
     tab: &'static str,
     keys: Vec<Key>,
     next: Option<String>,

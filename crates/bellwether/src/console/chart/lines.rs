@@ -8,7 +8,7 @@ use crate::domain::figure;
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 150.0;
+const RIGHT: f64 = 200.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 /// The least distance of two names, one above the other.

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Experiment;
+use super::run::Run;
 use crate::console::failure::Failure;
 use crate::console::form::Fields;
 use crate::console::page::{Frame, List, escaped, filters, html};
-use crate::console::run::Run;
 use crate::console::visit::Visit;
 
 #[derive(Template)]

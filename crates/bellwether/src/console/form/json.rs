@@ -137,8 +137,8 @@ fn without_gaps(value: Value) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Form, input};
     use super::*;
+    use crate::console::form::{Form, input};
 
     fn inputs() -> Vec<Input> {
         let mut inputs = vec![

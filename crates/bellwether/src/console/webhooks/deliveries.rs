@@ -6,9 +6,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use super::TABS;
-use super::endpoints::Listed;
+use super::views::{Delivery, endpoints};
 use crate::console::failure::Failure;
-use crate::console::page::{Frame, List, Moment, html};
+use crate::console::page::{Frame, List, html};
 use crate::console::visit::Visit;
 
 const STATES: [(&str, &str); 5] = [
@@ -18,49 +18,6 @@ const STATES: [(&str, &str); 5] = [
     ("exhausted", "exhausted: given up"),
     ("cancelled", "cancelled"),
 ];
-
-/// A delivery as the API shows it.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Delivery {
-    pub id: String,
-    pub event_id: String,
-    pub endpoint_id: String,
-    pub experiment_id: u64,
-    pub revision: i64,
-    pub state: String,
-    pub reason: Option<String>,
-    pub origin: String,
-    pub attempt_count: u32,
-    pub failure_count: u32,
-    pub due_at: Option<Moment>,
-    pub created_at: Moment,
-    pub ended_at: Option<Moment>,
-}
-
-impl Delivery {
-    /// The page of something pending looks again every so often: what comes of it is no event.
-    pub fn is_pending(&self) -> bool {
-        self.state == "pending"
-    }
-
-    /// Its colour, which the word says as well.
-    pub fn class(&self) -> &str {
-        match self.state.as_str() {
-            "exhausted" => "bad",
-            "pending" if self.failure_count > 0 => "warn",
-            state => state,
-        }
-    }
-
-    pub fn word(&self) -> String {
-        match self.state.as_str() {
-            "delivered" => "✓ delivered".to_owned(),
-            "exhausted" => "✕ exhausted".to_owned(),
-            "pending" if self.failure_count > 0 => "↻ to be sent again".to_owned(),
-            other => other.to_owned(),
-        }
-    }
-}
 
 #[derive(Debug, Default, Clone, Deserialize, Serialize)]
 #[serde(default)]
@@ -107,12 +64,6 @@ impl Page<'_> {
     fn name_of<'b>(&'b self, endpoint: &'b str) -> &'b str {
         self.endpoints.iter().find(|(id, _)| id == endpoint).map_or(endpoint, |(_, name)| name)
     }
-}
-
-/// All endpoints, by their descriptions or addresses.
-pub async fn endpoints(visit: &Visit) -> Result<Vec<(String, String)>, Failure> {
-    let found: List<Listed> = visit.get("/endpoints?limit=250").await?;
-    Ok(found.items.into_iter().map(|listed| (listed.id.clone(), listed.name().to_owned())).collect())
 }
 
 pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response, Failure> {

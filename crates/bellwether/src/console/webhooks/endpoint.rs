@@ -8,11 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::TABS;
-use super::deliveries::Delivery;
-use super::delivery::Attempt;
 use super::endpoints::Health;
 use super::settings;
 use super::snippets::SNIPPETS;
+use super::views::{Attempt, Delivery};
 use crate::console::experiment::history::{Entry, value};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form};

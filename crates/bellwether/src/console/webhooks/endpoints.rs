@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::TABS;
-use super::deliveries::Delivery;
+use super::views::{Delivery, Listed};
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
 use crate::console::visit::Visit;
@@ -27,26 +27,6 @@ struct Page<'a> {
 impl Page<'_> {
     fn has_pending(&self) -> bool {
         self.rows.iter().filter_map(|row| row.health.as_ref()).any(|health| health.pending > 0)
-    }
-}
-
-/// An endpoint as the API lists it.
-#[derive(Deserialize)]
-pub struct Listed {
-    pub id: String,
-    #[serde(default)]
-    url: String,
-    #[serde(default)]
-    description: String,
-    #[serde(default)]
-    format: String,
-    unreadable: Option<String>,
-}
-
-impl Listed {
-    /// What people call it.
-    pub fn name(&self) -> &str {
-        [&self.description, &self.url, &self.id].into_iter().find(|text| !text.is_empty()).map_or("", String::as_str)
     }
 }
 

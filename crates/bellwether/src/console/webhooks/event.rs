@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::TABS;
-use super::deliveries::{Delivery, endpoints};
+use super::views::{Why, endpoints};
 use crate::console::experiment::history::{Entry, value};
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
@@ -33,14 +33,6 @@ impl Event {
     pub fn sentence(&self) -> String {
         Sentence::of(&self.event, self.data.get()).to_string()
     }
-}
-
-/// What became of an event for an endpoint.
-#[derive(Deserialize)]
-pub struct Why {
-    pub endpoint_id: String,
-    pub detail: String,
-    pub deliveries: Vec<Delivery>,
 }
 
 #[derive(Template)]

@@ -7,10 +7,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::experiment::{Experiment, in_words};
-use super::failure::Failure;
-use super::page::{Frame, Moment, escaped, filters, html};
-use super::visit::Visit;
+use super::{Experiment, in_words};
+use crate::console::failure::Failure;
+use crate::console::page::{Frame, Moment, escaped, filters, html};
+use crate::console::visit::Visit;
 use crate::domain::actor::Actor;
 use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::run::{Mode, RunState};
