@@ -44,13 +44,25 @@ document.addEventListener("drop", (event) => {
   put(uploadOf(event), event.dataTransfer.files[0]);
 });
 
+// Whether somebody has changed a field since it came.
+function isChanged(field) {
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+  return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+}
+
 // What somebody is writing in is left as it is.
 function isInUse(part) {
-  if (part.contains(document.activeElement) && document.activeElement.matches("input:not([type=file]), textarea, select")) return true;
-  return [...part.querySelectorAll("input:not([type=file]), textarea, select")].some((field) =>
-    field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
-      : field.tagName === "SELECT" ? [...field.options].some((option) => option.selected !== option.defaultSelected)
-        : field.value !== field.defaultValue);
+  const fields = [...part.querySelectorAll("input:not([type=file]), textarea, select")];
+  return fields.some((field) => field === document.activeElement || isChanged(field));
+}
+
+// A form for files stays the same one, with what it says of the last file.
+function keepForms(before, after) {
+  for (const form of after.querySelectorAll("form[data-upload]")) {
+    const same = before.querySelector(`form[data-upload="${CSS.escape(form.dataset.upload)}"]`);
+    if (same) form.replaceWith(same);
+  }
 }
 
 function keepOpen(before, after) {
@@ -77,6 +89,7 @@ async function refresh() {
     if (!fresh || isInUse(part) || fresh.outerHTML === sources.get(part)) continue;
     const source = fresh.outerHTML;
     keepOpen(part, fresh);
+    keepForms(part, fresh);
     localTimes(fresh);
     fresh.classList.add("fresh");
     part.replaceWith(fresh);
