@@ -17,6 +17,7 @@ mod docs;
 mod document;
 mod encryption_key;
 mod endpoints;
+mod eppo;
 mod events;
 mod experiments;
 mod health;
@@ -155,6 +156,11 @@ pub fn table() -> Vec<Route> {
     v1_routes().into_table(V1).into_iter().chain(root_routes().into_table("")).collect()
 }
 
+/// Every route of Eppo's API. The description and the table of docs/api.md do not tell of them: docs/eppo.md does.
+pub fn eppo_table() -> Vec<Route> {
+    eppo::routes().into_table(eppo::BASE)
+}
+
 /// Every route there is.
 fn routes(api: Shared) -> Router {
     let check = || middleware::from_fn_with_state(api.clone(), access::check);
@@ -171,6 +177,7 @@ fn routes(api: Shared) -> Router {
         .merge(login::routes())
         .merge(docs::routes())
         .nest(V1, v1)
+        .merge(eppo::router(&api))
         .merge(root_routes().into_router().route_layer(check()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)

@@ -154,6 +154,17 @@ pub fn all<D: Stored>(tx: &mut dyn Tx) -> Result<Vec<Definition<D>>, StoreError>
     query_as(tx, D::TABLE, &sql, &[], decode)
 }
 
+pub fn of_number<D: Stored>(tx: &mut dyn Tx, number: i64) -> Result<Option<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE number = $1", D::TABLE);
+    query_one(tx, D::TABLE, &sql, params![number], decode)
+}
+
+/// Which numbers those of a kind have.
+pub fn numbers<D: Stored>(tx: &mut dyn Tx) -> Result<Vec<(D::Id, i64)>, StoreError> {
+    let sql = format!("SELECT id, number FROM {} ORDER BY id", D::TABLE);
+    query_as(tx, D::TABLE, &sql, &[], |row| Ok((row.get("id")?, row.get("number")?)))
+}
+
 /// `false` if there is none. Fails with [`StoreError::Reference`] while something refers to it.
 pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError> {
     D::delete_parts(tx, id)?;
