@@ -57,6 +57,7 @@ use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
+use crate::domain::id::WarehouseId;
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::domain::person::Person;
@@ -90,6 +91,7 @@ pub struct Parts {
     pub entrance: Entrance,
     pub links: Option<String>,
     pub max_upload_bytes: u64,
+    pub default_warehouse_id: Option<WarehouseId>,
 }
 
 /// The same, and what handlers share among themselves.
@@ -109,6 +111,7 @@ struct Api {
     requests: Semaphore,
     uploads: Semaphore,
     max_upload_bytes: u64,
+    default_warehouse_id: Option<WarehouseId>,
     guesses: access::Guesses,
     looks: telemetry::Looks,
 }
@@ -117,7 +120,7 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, max_upload_bytes } = parts;
+    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, .. } = parts;
     let api = Api {
         registry,
         queries,
@@ -130,7 +133,8 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
         uploads: uploads::places(bounds.requests),
-        max_upload_bytes,
+        max_upload_bytes: parts.max_upload_bytes,
+        default_warehouse_id: parts.default_warehouse_id,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };

@@ -24,7 +24,7 @@ use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
 use crate::domain::session::LINK_MINUTES;
 use crate::maintenance::nodes::Node;
-use crate::maintenance::{due, lived, log, recovery, retention, sequencer};
+use crate::maintenance::{due, lived, log, metric_syncs, recovery, retention, sequencer};
 use crate::pipeline::{self, AdHocQueries, Pipeline};
 use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
@@ -115,6 +115,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let mut workers = vec![
         watched(node.run(stopping.clone())),
         watched(recovery::run(registry.clone(), receivers.recovery, stopping.clone())),
+        watched(metric_syncs::run(registry.clone(), receivers.metric_sync, stopping.clone())),
         watched(retention::run(registry.clone(), keep, stopping.clone())),
         watched_task(delivery.start(stopping.clone())),
         watched(pipeline.run(stopping.clone())),
@@ -136,6 +137,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         monitor,
         permit,
         max_upload_bytes: config.max_upload_bytes,
+        default_warehouse_id: config.default_warehouse_id,
         entrance,
         links,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),

@@ -11,11 +11,14 @@ mod experiment_form;
 mod experiment_view;
 mod experiments;
 mod facts;
+mod files;
 mod kind_forms;
 mod metric_form;
 mod metrics;
 mod numbers;
 mod query;
+mod sync;
+mod translation;
 mod words;
 
 use axum::Router;
@@ -24,7 +27,7 @@ use axum::middleware;
 use axum::routing::MethodFilter;
 
 use super::problem::{Kind, Problem};
-use super::routes::{Guarded, Routes, Unnamed, read, undescribed, write};
+use super::routes::{Guarded, Routes, Unnamed, admin, read, undescribed, write};
 use super::{Shared, admit, idempotency, method_not_allowed};
 
 /// Where it stands: with this as a host, clients add `/api/v1` themselves.
@@ -59,12 +62,19 @@ pub fn routes() -> Routes {
     let collections = get(metrics::collections).named("eppoListCollections", "List collections of metrics");
     let entities = get(definitions::entities).named("eppoListEntities", "List entities");
     let assignments = get(definitions::assignments).named("eppoListAssignments", "List assignment sources");
+    let whole = post(sync::whole).named("eppoSyncMetrics", "Sync metrics, and answer when that has ended");
+    let begin = post(sync::begin).named("eppoBeginMetricSync", "Sync metrics, and answer at once");
+    let sync = get(sync::get).named("eppoGetMetricSync", "Show how a metric sync stands");
     Routes::default()
         .both("/experiments", read(list).and(write(create)))
         .both("/experiments/{id}", read(one))
         .both("/metrics", read(metrics).and(write(create_metric)))
         .both("/metrics/{id}", read(metric).and(write(edit_metric)))
         .both("/metrics/collections", read(collections))
+        // They write SQL.
+        .both("/metrics/sync", admin(whole))
+        .both("/metrics/sync/async", admin(begin))
+        .both("/metrics/sync/{id}", read(sync))
         .both("/definitions/entities", read(entities))
         .both("/definitions/assignments", read(assignments))
 }

@@ -1,6 +1,7 @@
 //! A metric as Eppo's clients write and read it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::aggregation_form::{AggregationForm, FilterForm, Named};
 use super::facts::Facts;
@@ -11,6 +12,7 @@ use crate::domain::clock::Timestamp;
 use crate::domain::definition::DesiredChange;
 use crate::domain::error::{FieldErrors, Refusal};
 use crate::domain::id::{EntityId, FactId, TeamId};
+use crate::domain::input;
 use crate::domain::metric::{Display, Metric, MetricKind};
 use crate::store::definitions::Definition;
 
@@ -73,6 +75,9 @@ pub struct MetricView {
     denominator: Option<AggregationForm>,
     percentile: Option<PercentileForm>,
     funnel_aggregation: Option<FunnelForm>,
+    /// Whether a metric sync keeps it, and from where.
+    is_certified: bool,
+    reference_url: Option<String>,
     created_date: Timestamp,
     updated_date: Timestamp,
 }
@@ -108,7 +113,15 @@ impl Named for Facts {
     }
 }
 
+/// What is shown of a metric and is nobody's to give: clients write back what they have read.
+const SHOWN_ALONE: [&str; 5] = ["id", "is_certified", "reference_url", "created_date", "updated_date"];
+
 impl MetricForm {
+    pub fn of(mut fields: Map<String, Value>) -> Result<Self, Refusal> {
+        SHOWN_ALONE.iter().for_each(|name| drop(fields.shift_remove(*name)));
+        input::read(fields)
+    }
+
     /// The whole metric: what the form says, over what there is.
     pub fn read(self, terms: &Terms, before: Option<&Metric>) -> Result<Metric, Refusal> {
         let mut errors = FieldErrors::default();
@@ -160,6 +173,7 @@ impl MetricForm {
             minimum_detectable_effect: None,
             is_guardrail: false,
             guardrail_cutoff: None,
+            managed_by: None,
         }
     }
 
@@ -254,6 +268,8 @@ impl MetricView {
             denominator: metric.denominator.as_ref().map(side),
             percentile: metric.percentile.as_ref().map(|percentile| PercentileForm::of(percentile, facts)),
             funnel_aggregation: metric.funnel.as_ref().map(|funnel| FunnelForm::of(funnel, facts)),
+            is_certified: metric.managed_by.is_some(),
+            reference_url: metric.managed_by.as_ref().and_then(|managed| managed.reference_url.clone()),
             created_date: definition.created_at,
             updated_date: definition.updated_at,
         }

@@ -12,7 +12,7 @@ use super::numbers::Numbered;
 use super::query::Query;
 use super::words::{in_eppos_words, renamed};
 use crate::api::answer::Answer;
-use crate::api::body::Body;
+use crate::api::body::Fields;
 use crate::api::problem::Problem;
 use crate::api::{Api, Shared};
 use crate::domain::actor::Principal;
@@ -80,10 +80,10 @@ pub async fn get(State(api): State<Shared>, Path(id): Path<String>) -> Answer<Js
 pub async fn create(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
-    Body(form): Body<MetricForm>,
+    Fields { fields, .. }: Fields<MetricForm>,
 ) -> Answer<(StatusCode, Json<MetricView>)> {
     let terms = api.read(Terms::load).await?;
-    let metric = form.read(&terms, None)?;
+    let metric = MetricForm::of(fields)?.read(&terms, None)?;
     metric.validate().map_err(in_eppos_words)?;
     let made = api.registry.define(actor, metric).await.map_err(renamed)?;
     Ok((StatusCode::CREATED, Json(MetricView::of(&made, &terms))))
@@ -93,10 +93,10 @@ pub async fn edit(
     State(api): State<Shared>,
     Principal { actor, .. }: Principal,
     Path(id): Path<String>,
-    Body(form): Body<MetricForm>,
+    Fields { fields, .. }: Fields<MetricForm>,
 ) -> Answer<Json<MetricView>> {
     let (before, terms) = api.metric(&id).await?;
-    let metric = form.read(&terms, Some(&before.body))?;
+    let metric = MetricForm::of(fields)?.read(&terms, Some(&before.body))?;
     metric.validate().map_err(in_eppos_words)?;
     let Ok(Value::Object(fields)) = serde_json::to_value(&metric) else {
         return Err(Refusal::invalid("body", "it cannot be written").into());

@@ -1,14 +1,16 @@
 //! Eppo's API over real HTTP: what programs that were written for it send, and what they get.
 
 mod editing;
+mod package;
 mod reading;
 mod rollout;
+mod syncing;
 
 use bellwether_testkit::databases::Database;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::server::{ADMIN_KEY, Answer, Definitions, Server};
+use crate::server::{ADMIN_KEY, Answer, Definitions, Server, config};
 
 /// As a program that knows Eppo's API alone; `path` is below /eppo/api/v1.
 pub async fn ask(server: &Server, method: Method, path: &str, body: Value) -> Answer {
@@ -44,4 +46,42 @@ async fn running(database: &Database) -> (Server, Definitions, i64) {
     let id = server.experiment(body).await;
     server.post(&format!("/experiments/{id}/start"), Value::Null).await.expect(200);
     (server, definitions, id)
+}
+
+/// A server with definitions whose warehouse is the one that synced sources lie in; its folder has the table `orders`.
+async fn syncable(database: &Database) -> (Server, Definitions) {
+    let server = Server::start(database).await;
+    let definitions = Definitions::make(&server, database).await;
+    let warehouse = server.get("/warehouses").await["items"][0]["id"].as_str().unwrap().to_owned();
+    server.stop().await;
+    let orders = "user_id,at,amount,country\nu1,2026-03-02T10:00:00Z,7,de\nu2,2026-03-02T10:00:00Z,9,fr\n";
+    std::fs::write(database.folder().join("files/orders.csv"), orders).unwrap();
+    (restarted(database, &warehouse).await, definitions)
+}
+
+async fn restarted(database: &Database, warehouse: &str) -> Server {
+    let default_warehouse_id = Some(warehouse.parse().unwrap());
+    Server::with(bellwether::config::Config { default_warehouse_id, ..config(database) }).await
+}
+
+/// What a folder of files declares.
+fn payload(tag: &str, metrics: Value) -> Value {
+    json!({
+        "sync_tag": tag, "reference_url": "https://git.example/metrics",
+        "fact_sources": [{
+            "name": "Purchases", "sql": "SELECT * FROM orders", "timestamp_column": "at",
+            "entities": [{"entity_name": "user", "column": "user_id"}],
+            "facts": [
+                {"name": "Spent", "column": "amount", "description": "What was paid", "desired_change": "increase"},
+                {"name": "Bought", "column": null},
+            ],
+            "properties": [{"name": "Country", "column": "country", "description": "", "include_experiment_computation": false}],
+            "always_full_refresh": true,
+        }],
+        "metrics": metrics,
+    })
+}
+
+fn sum(name: &str) -> Value {
+    json!({"name": name, "entity": "user", "numerator": {"fact_name": "Spent", "operation": "sum"}})
 }
