@@ -55,6 +55,10 @@ pub fn routes() -> Routes {
     let list = get(experiments::list).named("eppoListExperiments", "List experiments");
     let one = get(experiments::get).named("eppoGetExperiment", "Show an experiment");
     let create = post(experiments::create).named("eppoCreateExperiment", "Make a draft of an experiment");
+    let edit = put(experiments::edit).named("eppoEditExperiment", "Edit an experiment's configuration");
+    let delete_one = delete(experiments::delete).named("eppoDeleteExperiment", "Delete an experiment");
+    let update = post(experiments::update_results).named("eppoUpdateResults", "Have results computed anew");
+    let teams = get(definitions::teams).named("eppoListTeams", "List teams");
     let metrics = get(metrics::list).named("eppoListMetrics", "List metrics");
     let metric = get(metrics::get).named("eppoGetMetric", "Show a metric");
     let create_metric = post(metrics::create).named("eppoCreateMetric", "Define a metric");
@@ -67,7 +71,9 @@ pub fn routes() -> Routes {
     let sync = get(sync::get).named("eppoGetMetricSync", "Show how a metric sync stands");
     Routes::default()
         .both("/experiments", read(list).and(write(create)))
-        .both("/experiments/{id}", read(one))
+        .both("/experiments/{id}", read(one).and(write(edit.and(delete_one))))
+        .both("/experiment-results/update/{id}", write(update))
+        .both("/teams", read(teams))
         .both("/metrics", read(metrics).and(write(create_metric)))
         .both("/metrics/{id}", read(metric).and(write(edit_metric)))
         .both("/metrics/collections", read(collections))
@@ -96,6 +102,10 @@ fn post<H: axum::handler::Handler<T, Shared>, T: 'static>(handler: H) -> Unnamed
 
 fn put<H: axum::handler::Handler<T, Shared>, T: 'static>(handler: H) -> Unnamed {
     undescribed(Method::PUT, MethodFilter::PUT, handler)
+}
+
+fn delete<H: axum::handler::Handler<T, Shared>, T: 'static>(handler: H) -> Unnamed {
+    undescribed(Method::DELETE, MethodFilter::DELETE, handler)
 }
 
 /// The same as a router, below its base.

@@ -1,4 +1,4 @@
-//! What experiments are made of, as Eppo's clients list it: entities, assignment sources.
+//! What experiments are made of, and whose they are, as Eppo's clients list it: entities, assignment sources, teams.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use super::numbers::Numbered;
 use super::query::Query;
 use crate::api::Shared;
 use crate::api::answer::Answer;
-use crate::domain::definition::{AssignmentSource, Entity};
+use crate::domain::definition::{AssignmentSource, Entity, Team};
 use crate::store::definitions;
 
 #[derive(Debug, Serialize)]
@@ -51,6 +51,23 @@ pub async fn assignments(State(api): State<Shared>, query: Query) -> Answer<Json
             entity_id: entities.number(entity_id),
             entity_join_column_name: columns.subject,
         }
+    };
+    Ok(Json(slice.of(all.into_iter().map(view))))
+}
+
+#[derive(Debug, Serialize)]
+pub struct TeamView {
+    id: i64,
+    name: String,
+    description: String,
+}
+
+pub async fn teams(State(api): State<Shared>, query: Query) -> Answer<Json<Vec<TeamView>>> {
+    let slice = query.slice_or_all()?;
+    let all = api.read(|tx| Ok(definitions::all::<Team>(tx)?)).await?;
+    let view = |team: definitions::Definition<Team>| {
+        let Team { name, description } = team.body;
+        TeamView { id: team.number, name, description }
     };
     Ok(Json(slice.of(all.into_iter().map(view))))
 }

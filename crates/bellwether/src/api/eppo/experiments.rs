@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use serde::Serialize;
 
 use super::experiment_form::ExperimentForm;
 use super::experiment_view::{ExperimentView, Shown, asked_status};
@@ -17,8 +18,9 @@ use crate::api::{Api, Shared};
 use crate::domain::actor::Principal;
 use crate::domain::error::Refusal;
 use crate::domain::experiment::Experiment;
-use crate::domain::id::ExperimentId;
+use crate::domain::id::{ExperimentId, RunId};
 use crate::domain::results::Results;
+use crate::domain::run::{Asked, Mode, RunState};
 use crate::domain::sort::{Sort, SortBy};
 use crate::domain::status::Status;
 use crate::registry;
@@ -33,6 +35,8 @@ struct Wanted {
 }
 
 impl Wanted {
+    const NOTHING_MORE: Self = Self { results: false, cuped: false };
+
     fn of(query: &Query) -> Result<Self, Refusal> {
         let cuped = query.is_true("with_full_cuped_data")?;
         let results = query.is_true("includeResults")? || query.is_true("with_calculated_metrics")?;
@@ -115,13 +119,56 @@ pub async fn create(
     Body(form): Body<ExperimentForm>,
 ) -> Answer<(StatusCode, Json<ExperimentView>)> {
     let numbers = api.read(|tx| Ok(Numbers::load(tx)?)).await?;
-    let fields = form.read(&numbers)?;
+    let fields = form.read_new(&numbers)?;
     let given = api.registry.read_new_experiment(fields).await.map_err(renamed)?;
     let made = api.registry.create_experiment(actor, given).await.map_err(renamed)?;
-    let wanted = Wanted { results: false, cuped: false };
     // It may have become more than it was made as: guardrails are attached, and what is due by date begins.
-    let Json(view) = api.shown(made.id, wanted, true).await?;
+    let Json(view) = api.shown(made.id, Wanted::NOTHING_MORE, true).await?;
     Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// Edits what is given of the configuration.
+pub async fn edit(
+    State(api): State<Shared>,
+    Principal { actor, .. }: Principal,
+    Path(id): Path<String>,
+    Body(form): Body<ExperimentForm>,
+) -> Answer<Json<ExperimentView>> {
+    let (id, numbers) = (number(&id)?, api.read(|tx| Ok(Numbers::load(tx)?)).await?);
+    let fields = form.read_edit(&numbers)?;
+    api.registry.edit_experiment(actor, id, fields, None).await.map_err(renamed)?;
+    api.shown(id, Wanted::NOTHING_MORE, true).await
+}
+
+/// Shows what was deleted, for clients read JSON in any case.
+pub async fn delete(
+    State(api): State<Shared>,
+    Principal { actor, .. }: Principal,
+    Path(id): Path<String>,
+) -> Answer<Json<ExperimentView>> {
+    let id = number(&id)?;
+    api.registry.delete_experiment(actor, id, None).await?;
+    api.shown(id, Wanted::NOTHING_MORE, true).await
+}
+
+#[derive(Debug, Serialize)]
+pub struct UpdateView {
+    experiment_id: ExperimentId,
+    run_id: RunId,
+    status: RunState,
+}
+
+/// Has results computed anew: a run, or one that was open already.
+pub async fn update_results(
+    State(api): State<Shared>,
+    Principal { actor, .. }: Principal,
+    Path(id): Path<String>,
+    query: Query,
+) -> Answer<(StatusCode, Json<UpdateView>)> {
+    let experiment_id = number(&id)?;
+    let mode = if query.is_true("full_refresh")? { Mode::Full } else { Mode::default() };
+    let run = api.registry.request_run(actor, experiment_id, Asked { mode, fills_history: false }).await?.run;
+    Ok((StatusCode::ACCEPTED, Json(UpdateView { experiment_id, run_id: run.id, status: run.state })))
 }
 
 /// The number of an experiment in a path.

@@ -70,6 +70,40 @@ async fn an_experiment_is_made_as_a_draft(database: Database) {
     server.stop().await;
 }
 
+async fn an_experiment_is_edited_and_deleted(database: Database) {
+    let (server, _, id) = running(&database).await;
+    let path = format!("/experiments/{id}");
+    let variations = json!([{"variant_key": "control", "is_control": true}, {"variant_key": "blue"}]);
+    let body = json!({"name": "New", "tags": ["q2"], "assignments_end_date": "2099-01-01", "variations": variations});
+    let edited = ask(&server, Method::PUT, &path, body.clone()).await.expect(200);
+    assert_eq!(
+        (&edited["name"], &edited["tags"], &edited["status"]),
+        (&json!("New"), &json!(["q2"]), &json!("Running"))
+    );
+    assert_eq!(edited["variations"][1]["variant_key"], "blue");
+    let kept = get(&server, &path).await;
+    assert_eq!(
+        (&kept["experiment_key"], &kept["entity_id"]),
+        (&json!("checkout-cta"), &json!(1)),
+        "not named, not edited"
+    );
+    for (body, field) in [
+        (json!({"metrics": []}), "metrics"),
+        (json!({"status": "Concluded"}), "status"),
+        (json!({"experiment_key": "other"}), "experiment_key"),
+        (json!({"entity_id": 9}), "entity_id"),
+        (json!({"assignments_end_date": "2020-01-01"}), "assignments_end_date"),
+    ] {
+        let told = ask(&server, Method::PUT, &path, body).await.expect(422);
+        assert_eq!(told["errors"][0]["field"], field, "{told}");
+    }
+    let gone = ask(&server, Method::DELETE, &format!("{path}/"), Value::Null).await.expect(200);
+    assert_eq!((&gone["id"], &gone["is_deleted"]), (&json!(id), &json!(true)));
+    ask(&server, Method::DELETE, &path, Value::Null).await.expect(404);
+    ask(&server, Method::PUT, &path, body).await.expect(404);
+    server.stop().await;
+}
+
 async fn metric(server: &Server, body: Value) -> Value {
     ask(server, Method::POST, "/metrics", body).await.expect(201)
 }
@@ -190,6 +224,7 @@ async fn an_edit_keeps_what_it_does_not_say(database: Database) {
 
 on_both!(
     an_experiment_is_made_as_a_draft,
+    an_experiment_is_edited_and_deleted,
     metrics_of_every_kind_are_made_and_edited,
     an_edit_keeps_what_it_does_not_say,
 );

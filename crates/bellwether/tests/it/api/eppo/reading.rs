@@ -80,6 +80,8 @@ async fn lists_are_filtered_as_eppos(database: Database) {
     assert_eq!(get(&server, &format!("/experiments/{gone}?allow_deleted=true")).await["is_deleted"], true);
     assert_eq!(get(&server, &format!("/experiments/{gone}?allow_delete=1")).await["experiment_key"], "gone");
     ask(&server, Method::GET, &format!("/experiments/{gone}"), Value::Null).await.expect(404);
+    server.make("/teams", json!({"name": "Growth"})).await;
+    assert_eq!(get(&server, "/teams").await, json!([{"id": 1, "name": "Growth", "description": ""}]));
     assert_eq!(get(&server, "/definitions/entities").await, json!([{"id": 1, "name": "user"}]));
     let source = json!([{
         "id": 1, "name": "assignments", "sql": "SELECT * FROM assignments", "experiment_key_column": "experiment",
@@ -126,7 +128,7 @@ async fn what_cannot_be_read_is_refused_in_a_sentence(database: Database) {
         assert_eq!(told["statusCode"], status, "{path}");
         assert!(told["message"].as_str().unwrap().contains(says) && told["error"].is_string(), "{path}: {told}");
     }
-    ask(&server, Method::DELETE, "/experiments/1", Value::Null).await.expect(405);
+    ask(&server, Method::PATCH, "/experiments/1", Value::Null).await.expect(405);
     server.stop().await;
 }
 
