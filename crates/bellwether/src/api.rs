@@ -4,7 +4,7 @@
 mod acceptor;
 mod access;
 mod answer;
-mod assets;
+pub mod assets;
 mod audit;
 mod body;
 mod connection;
@@ -37,6 +37,7 @@ mod sessions;
 mod sources;
 mod stream;
 mod streams;
+mod system;
 mod tables;
 mod telemetry;
 pub mod tls;
@@ -68,11 +69,12 @@ use crate::registry::Registry;
 pub use acceptor::Entrance;
 pub use body::parse as parse_json;
 pub use occupancy::Bounds;
-pub use peer::TrustedProxies;
+pub use peer::{Peer, TrustedProxies};
 use problem::{Kind, Problem};
 pub use routes::Route;
 use routes::{Routes, admin, delete, get, guarded, open, patch, post, put, read, write};
 use sources::Tried;
+pub use system::Installation;
 
 /// The largest request body, in bytes.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -92,6 +94,9 @@ pub struct Parts {
     pub links: Option<String>,
     pub max_upload_bytes: u64,
     pub default_warehouse_id: Option<WarehouseId>,
+    pub installation: Installation,
+    /// Makes the pages for people, of the whole API.
+    pub pages: fn(Router) -> Router,
 }
 
 /// The same, and what handlers share among themselves.
@@ -112,6 +117,7 @@ struct Api {
     uploads: Semaphore,
     max_upload_bytes: u64,
     default_warehouse_id: Option<WarehouseId>,
+    installation: Installation,
     guesses: access::Guesses,
     looks: telemetry::Looks,
 }
@@ -120,7 +126,20 @@ type Shared = Arc<Api>;
 
 /// Answers on `listener` until `stopping` turns true and what is under way is answered.
 pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receiver<bool>) {
-    let Parts { registry, queries, pings, monitor, permit, bounds, entrance, links, .. } = parts;
+    let Parts {
+        registry,
+        queries,
+        pings,
+        monitor,
+        permit,
+        bounds,
+        entrance,
+        links,
+        max_upload_bytes,
+        default_warehouse_id,
+        installation,
+        pages,
+    } = parts;
     let api = Api {
         registry,
         queries,
@@ -133,12 +152,14 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         streams: streams::Streams::within(bounds),
         requests: Semaphore::new(bounds.requests),
         uploads: uploads::places(bounds.requests),
-        max_upload_bytes: parts.max_upload_bytes,
-        default_warehouse_id: parts.default_warehouse_id,
+        max_upload_bytes,
+        default_warehouse_id,
+        installation,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
-    acceptor::serve(listener, routes(Arc::new(api)), entrance, bounds, stopping).await;
+    let routes = routes(Arc::new(api));
+    acceptor::serve(listener, pages(routes.clone()).merge(routes), entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.
@@ -358,6 +379,9 @@ fn people_routes() -> Routes {
     let link = post(sessions::make_link).named("makeLoginLink", "Make a link that lets a person in, once");
     let audit = get(audit::list).named("listAudit", "List who changed what of anything, the latest first");
     let key = get(encryption_key::get).named("showEncryptionKey", "Name the key that secrets are encrypted with");
+    let system = get(system::show).named("showSystem", "Tell how the installation fares");
+    let checks =
+        get(system::checks).named("listChecks", "Look for what is wrong with the installation, as 'doctor' does");
     let rotate = post(encryption_key::rotate)
         .named("rotateEncryptionKey", "Encrypt all secrets with another key, while everything goes on");
     let router = Routes::default()
@@ -369,7 +393,9 @@ fn people_routes() -> Routes {
         .route("/sessions", read(sessions))
         .route("/sessions/{id}", read(end))
         .route("/people/{id}/login_links", admin(link))
-        .route("/audit", admin(audit));
+        .route("/audit", admin(audit))
+        .route("/system", admin(system))
+        .route("/system/checks", admin(checks));
     definition::<Person>(router, "people", "People", Role::Admin)
 }
 

@@ -17,8 +17,10 @@ use tokio::task::JoinHandle;
 use crate::api;
 use crate::api::tls::ServerTls;
 use crate::config::Config;
+use crate::console;
 use crate::delivery::transport::outbound::{Outbound, OutboundError};
 use crate::delivery::{Delivery, Pings};
+use crate::doctor;
 use crate::domain::actor::Actor;
 use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
@@ -138,6 +140,12 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         permit,
         max_upload_bytes: config.max_upload_bytes,
         default_warehouse_id: config.default_warehouse_id,
+        installation: api::Installation {
+            retention_days: config.retention_days,
+            started_at: registry.clock().now(),
+            subject: subject(config.clone()),
+        },
+        pages: console::routes,
         entrance,
         links,
         bounds: api::Bounds::of(config.max_connections.unwrap_or(usize::MAX).min(descriptors.inbound)),
@@ -213,6 +221,19 @@ pub fn public_url(config: &Config, mut address: SocketAddr) -> String {
         _ => {}
     }
     origin(config.tls.is_some(), address)
+}
+
+/// What `doctor` looks at.
+pub fn subject(config: Config) -> doctor::Subject {
+    doctor::Subject {
+        location: location(&config),
+        data: config.data,
+        secret_key: config.secret_key,
+        files_roots: config.files_roots,
+        outbound: config.outbound,
+        addresses: config.addresses,
+        clock: Arc::new(SystemClock::start()),
+    }
 }
 
 /// Where the state lies.

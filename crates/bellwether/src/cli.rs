@@ -4,6 +4,7 @@ mod api_client;
 mod backup;
 mod demo;
 mod doctor;
+mod forwarding;
 mod listen;
 mod login;
 mod progress_bar;

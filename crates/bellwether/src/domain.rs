@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod experiment;
+pub mod figure;
 pub mod filter;
 pub mod funnel;
 pub mod health;

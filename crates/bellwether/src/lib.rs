@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod pipeline;
 
 pub mod api;
+pub mod console;
 pub mod doctor;
 
 pub mod app;

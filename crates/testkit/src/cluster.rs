@@ -3,9 +3,11 @@
 //! Every process that needs it holds a shared lock on one file for as long as it lives. The first one starts the server,
 //! in a temporary folder and on a unix socket there, and leaves a watcher behind. The watcher takes the same lock alone:
 //! it gets it when the last process has ended, however that ended, and then stops the server and removes the folder.
+//! Where the server itself was killed, say for want of memory, the next process starts another, and says how it ended.
 
 use std::fs::File;
 use std::io::{Read, Seek};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,7 +40,7 @@ fn scratch() -> PathBuf {
 /// Where the server's sockets are. Starts it if it does not run.
 pub fn socket_folder() -> &'static Path {
     static SHARED: OnceLock<(PathBuf, File)> = OnceLock::new();
-    &SHARED.get_or_init(join).0
+    &SHARED.get_or_init(|| join("postgres")).0
 }
 
 /// A server that one test may restart. It ends with the process.
@@ -86,21 +88,35 @@ fn run(owner: Option<&str>, program: &Path, folder: &Path, arguments: &[&str]) {
     succeed(command.args(arguments).arg("-D").arg(folder.join("data")).current_dir(folder).env("LC_ALL", "C.UTF-8"));
 }
 
-fn join() -> (PathBuf, File) {
+/// The shared server of this name.
+fn join(name: &str) -> (PathBuf, File) {
     let place = scratch();
     std::fs::create_dir_all(&place).expect("the target folder can be written to");
-    let in_use = place.join("postgres.in-use");
+    let file = |kind: &str| place.join(format!("{name}.{kind}"));
+    let in_use = file("in-use");
     let held = File::create(&in_use).expect("the lock file can be made");
     held.lock_shared().expect("the lock can be shared");
-    let starting = File::create(place.join("postgres.starting")).expect("the lock file can be made");
+    let starting = File::create(file("starting")).expect("the lock file can be made");
     starting.lock().expect("the lock can be taken");
-    let note = place.join("postgres.folder");
-    let folder = std::fs::read_to_string(&note).map(PathBuf::from).unwrap_or_else(|_| {
+    let note = file("folder");
+    let noted = std::fs::read_to_string(&note).ok().map(PathBuf::from);
+    let folder = noted.filter(|folder| listens(folder)).unwrap_or_else(|| {
         let folder = start(&in_use, &note, "");
         std::fs::write(&note, folder.to_str().expect("the folder has a printable name")).expect("the note is written");
         folder
     });
     (folder, held)
+}
+
+/// Whether the server in this folder lives.
+fn listens(folder: &Path) -> bool {
+    let Err(error) = UnixStream::connect(folder.join(".s.PGSQL.5432")) else { return true };
+    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let last: Vec<&str> = log.lines().rev().take(10).collect();
+    eprintln!(
+        "the tests' PostgreSQL is gone ({error}), another is started; its last words, the latest first: {last:#?}"
+    );
+    false
 }
 
 /// PostgreSQL refuses to run as root, so then it runs as `postgres`.
@@ -160,5 +176,25 @@ fn succeed(command: &mut Command) {
         let mut said = String::new();
         output.rewind().and_then(|()| output.read_to_string(&mut said)).expect("the output can be read");
         panic!("{command:?} failed with {status}: {said}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_killed_is_replaced() {
+        let (killed, _held) = join("postgres.killed");
+        assert_eq!(join("postgres.killed").0, killed, "as long as it lives");
+        let pid = std::fs::read_to_string(killed.join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        assert!(Command::new("sh").arg("-c").arg(format!("kill -KILL {pid}")).status().unwrap().success());
+        while UnixStream::connect(killed.join(".s.PGSQL.5432")).is_ok() {
+            std::thread::yield_now();
+        }
+        let (next, _held) = join("postgres.killed");
+        assert_ne!(next, killed);
+        assert!(listens(&next));
     }
 }

@@ -37,6 +37,9 @@ pub struct Listing {
     /// Those in this state.
     #[schemars(with = "Option<DeliveryState>")]
     state: Option<String>,
+    /// Whether the list begins with those made last; only of all, or of what is delivered.
+    #[serde(default)]
+    newest: bool,
 }
 
 /// All in order of their ids; those in a state other than delivered in the order in which they are sent, which is that of
@@ -51,6 +54,11 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     let (state, limit) = (state.transpose()?, check_limit(listing.limit)?);
     let endpoint: Option<EndpointId> = listing.endpoint.as_deref().map(parse_id).transpose()?;
     let id = |delivery: &Delivery| delivery.id.to_string();
+    let is_queued = state.is_some_and(|state| state != DeliveryState::Delivered);
+    if listing.newest && (is_queued || listing.event.is_some()) {
+        let reason = "it was given with another state than 'delivered', or with an event, whose lists have an order of their own; leave it out";
+        return Err(Refusal::invalid("newest", reason).into());
+    }
     if let Some(event) = listing.event.as_deref().map(parse_id).transpose()? {
         let after = cursor::<DeliveryId>(&listing.after)?;
         let mut found = api.read(move |tx| Ok(deliveries::list_of_event(tx, event)?)).await?;
@@ -71,7 +79,8 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
         return Ok(Page::of(&found, limit, position, DeliveryView::of));
     }
     let after = cursor(&listing.after)?;
-    let selection = deliveries::Selection { after, endpoint, is_delivered: state.is_some(), limit };
+    let (is_delivered, is_newest_first) = (state.is_some(), listing.newest);
+    let selection = deliveries::Selection { after, endpoint, is_delivered, is_newest_first, limit };
     let page = api.read(move |tx| Ok(deliveries::list(tx, &selection)?)).await?;
     let next = page.next.map(|id| id.to_string());
     Ok(Json(Page { items: page.found.iter().map(DeliveryView::of).collect(), next }))

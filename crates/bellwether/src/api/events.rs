@@ -13,7 +13,7 @@ use super::views::event::EventView;
 use super::views::why::WhyView;
 use super::{Api, Shared};
 use crate::domain::error::Refusal;
-use crate::domain::event::Format;
+use crate::domain::event::{Event, Format};
 use crate::domain::id::{EndpointId, EventId, ExperimentId};
 use crate::domain::topic::Topic;
 use crate::store::{event_log, events};
@@ -37,6 +37,9 @@ pub struct Listing {
     /// How `data` is written.
     #[serde(default)]
     format: Format,
+    /// Whether the log is gone through from its end, towards its beginning.
+    #[serde(default)]
+    newest: bool,
 }
 
 /// Which events of the log are asked for.
@@ -60,7 +63,8 @@ impl Pick {
     }
 
     pub fn after(self, cursor: i64, limit: u32) -> event_log::Selection {
-        event_log::Selection { after: cursor, experiment: self.experiment, types: self.types, limit }
+        let Self { experiment, types } = self;
+        event_log::Selection { after: cursor, experiment, types, is_newest_first: false, limit }
     }
 }
 
@@ -84,10 +88,16 @@ pub fn gone(after: i64, pruned_to: i64, end: i64) -> Option<Problem> {
     Some(Problem::of(Kind::CursorGone, detail))
 }
 
-/// The log in its order. `next` is always given: the place to go on from, now or later.
+/// The log in its order. `next` is always given: the place to go on from, now or later. From its end on, `next` is not given
+/// where the beginning is reached.
 pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -> Answer<Json<Page<EventView>>> {
     let pick = Pick::read(&api, listing.experiment.as_deref(), &listing.types).await?;
-    let after = log_cursor(&listing.after)?.unwrap_or(0);
+    let given = log_cursor(&listing.after)?;
+    if listing.newest {
+        let (before, limit) = (given.unwrap_or(i64::MAX), check_limit(listing.limit)?);
+        return newest(&api, pick.after(before, limit), listing.format).await;
+    }
+    let after = given.unwrap_or(0);
     let selection = pick.after(after, check_limit(listing.limit)?);
     let (reach, limit) = (selection.reach(), selection.limit as usize);
     let (found, end, pruned_to) = api
@@ -99,11 +109,28 @@ pub async fn list(State(api): State<Shared>, Params(listing): Params<Listing>) -
     let last = found.last().map_or(after, |(cursor, _)| *cursor);
     // All that was looked at is behind, though little of it was asked for.
     let next = if found.len() < limit && reach < end { reach } else { last }.to_string();
-    let items = found
-        .iter()
-        .map(|(cursor, event)| EventView::of(event, Some(*cursor), listing.format))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Json(Page { items, next: Some(next) }))
+    page(&found, Some(next), listing.format)
+}
+
+fn page(found: &[(i64, Event)], next: Option<String>, format: Format) -> Answer<Json<Page<EventView>>> {
+    let items = found.iter().map(|(cursor, event)| EventView::of(event, Some(*cursor), format));
+    Ok(Json(Page { items: items.collect::<Result<Vec<_>, _>>()?, next }))
+}
+
+async fn newest(api: &Api, mut selection: event_log::Selection, format: Format) -> Answer<Json<Page<EventView>>> {
+    selection.is_newest_first = true;
+    let limit = selection.limit as usize;
+    let (found, reach) = api
+        .read(move |tx| {
+            // From the end of the log as it is now, what is looked at is bounded.
+            let mut selection = selection.clone();
+            selection.after = selection.after.min(event_log::end(tx)?.saturating_add(1));
+            Ok((event_log::list(tx, &selection)?, selection.reach()))
+        })
+        .await?;
+    let last = found.last().map_or(0, |(cursor, _)| *cursor);
+    let next = if found.len() < limit { reach } else { last };
+    page(&found, (next > 1).then(|| next.to_string()), format)
 }
 
 pub async fn get(State(api): State<Shared>, Ids(id): Ids<EventId>) -> Answer<Json<EventView>> {

@@ -20,7 +20,7 @@ const STYLE: &str = include_str!("login/style.css");
 const SCRIPT: &str = include_str!("login/submit.js");
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 /// Where somebody who was let in finds what there is; like all links here from where the page is, which a proxy may put deeper.
-const HOME: &str = "api/docs";
+const HOME: &str = "experiments";
 
 /// What is open to all.
 pub fn routes() -> Router<Shared> {

@@ -18,8 +18,11 @@ use super::streams::{
 };
 use super::views::event::EventView;
 use crate::domain::actor::{Credential, Principal};
+use crate::domain::clock::Timestamp;
+use crate::domain::error::Refusal;
 use crate::domain::event::Format;
 use crate::domain::topic::Topic;
+use crate::store::Tx;
 use crate::store::event_log::{self, Selection};
 
 const PAGE: u32 = 50;
@@ -32,6 +35,8 @@ pub struct Listing {
     /// The cursor of an event; `0` is the beginning of the log.
     #[serde(default)]
     after: String,
+    /// Where no cursor is given: begins with what has happened since.
+    since: Option<Timestamp>,
     /// Names of events, with commas between; empty means all.
     #[serde(default)]
     #[schemars(with = "Vec<Topic>")]
@@ -43,7 +48,7 @@ pub struct Listing {
     format: Format,
 }
 
-/// Begins behind the header `Last-Event-ID`, else behind `after`, else at the end of the log.
+/// Begins behind the header `Last-Event-ID`, else behind `after`, else at `since`, else at the end of the log.
 pub async fn follow(
     State(api): State<Shared>,
     Principal { credential, .. }: Principal,
@@ -55,12 +60,25 @@ pub async fn follow(
         Some(cursor) => Some(cursor),
         None => log_cursor(&listing.after)?,
     };
+    if let Some(since) = listing.since.filter(|since| *since > api.registry.clock().now()) {
+        let message = format!("{since} was given, which is ahead; give a time in the past");
+        return Err(Refusal::invalid("since", message).into());
+    }
     let permit = api.open_stream(credential)?;
     // Before the end of the log is looked up, so that nothing falls between the two.
     let mut grown = api.registry.hints().follow_log();
     grown.mark_changed();
-    let (end, pruned_to) = api.read(|tx| Ok((event_log::end(tx)?, event_log::pruned_to(tx)?))).await?;
-    let position = after.unwrap_or(end);
+    let since = listing.since;
+    let begin = move |tx: &mut dyn Tx, end| match (after, since) {
+        (Some(after), _) => Ok(after),
+        (None, Some(since)) => event_log::before(tx, since),
+        (None, None) => Ok(end),
+    };
+    let looked_up = api.read(move |tx| {
+        let end = event_log::end(tx)?;
+        Ok((begin(tx, end)?, event_log::pruned_to(tx)?, end))
+    });
+    let (position, pruned_to, end) = looked_up.await?;
     if let Some(problem) = gone(position, pruned_to, end) {
         return Err(problem);
     }

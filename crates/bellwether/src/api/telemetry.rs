@@ -34,11 +34,11 @@ const LANE_STATES: [&str; 4] = ["sending", "paused", "failing", "disabled"];
 #[derive(Default)]
 pub struct Looks(Mutex<Option<(Duration, Arc<Overview>)>>);
 
-struct Overview {
-    backlogs: Vec<Backlog>,
-    lanes: Vec<(EndpointState, Health)>,
-    runs: Vec<(RunState, u64)>,
-    nodes: u64,
+pub struct Overview {
+    pub backlogs: Vec<Backlog>,
+    pub lanes: Vec<(EndpointState, Health)>,
+    pub runs: Vec<(RunState, u64)>,
+    pub nodes: u64,
 }
 
 pub async fn expose(State(api): State<Shared>) -> Answer<MetricsText> {
@@ -68,7 +68,7 @@ impl IntoResponse for MetricsText {
 
 impl Api {
     /// What the database says, at most a few seconds old; nothing if it does not answer.
-    async fn look(&self) -> Option<Arc<Overview>> {
+    pub async fn look(&self) -> Option<Arc<Overview>> {
         let mut last = self.looks.0.lock().await;
         let now = self.registry.clock().monotonic();
         if let Some((_, overview)) = last.as_ref().filter(|(at, _)| now.saturating_sub(*at) < KEPT_FOR) {

@@ -3,6 +3,7 @@
 //! It is a user like any other: all it asks of the server goes through the public API.
 
 mod arrivals;
+mod life;
 mod server;
 mod story;
 mod tables;
@@ -26,6 +27,7 @@ use crate::domain::id::{self, Ids};
 use crate::platform::clock::SystemClock;
 use crate::platform::ids::RandomIds;
 use arrivals::{Arrivals, STORY};
+use life::Life;
 use story::Story;
 
 /// For all of the story: it takes seconds.
@@ -75,14 +77,29 @@ impl Demo {
             _ = tokio::signal::ctrl_c() => Err("interrupted before the end".to_owned()),
         };
         if let (Ok(experiment), false) = (&shown, self.exit) {
-            say(stage.invitation(*experiment));
+            say(stage.invitation(*experiment, server.login_link()));
+            let life = live(&stage.server, &admin_key, *experiment);
             // Not being able to wait for it is as good a reason to end as its coming.
-            let _ = tokio::signal::ctrl_c().await;
+            tokio::select! {
+                () = life => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
         }
         server.stop().await;
         receiver.stop().await;
         shown.map(drop)
     }
+}
+
+/// Has things go on. Where they cannot, the demo stays up all the same.
+async fn live(server: &str, admin_key: &str, trial: u64) {
+    let api = ApiClient::with_key(server, admin_key);
+    let life = Life { api: &api, trial };
+    let lived = async { life.go_on(&life.begin().await?).await };
+    if let Err(error) = lived.await {
+        say(format_args!("nothing more happens by itself: {error}"));
+    }
+    std::future::pending().await
 }
 
 /// Prints each delivery as it comes, and keeps it for the judgement at the end.
@@ -130,10 +147,13 @@ impl Stage<'_> {
         told.map(|(experiment, _)| experiment)
     }
 
-    fn invitation(&self, experiment: u64) -> String {
+    fn invitation(&self, experiment: u64, login_link: Option<&str>) -> String {
         let key_file = self.folder.path().join("admin-key");
+        let link = login_link
+            .map(|link| format!("\nSee it all in a browser, by this link, once within ten minutes:\n  {link}\n"));
+        let link = link.unwrap_or_default();
         format!(
-            "\nThe API stays up at {server}/api/v1 until Ctrl-C. Its key lies in the data folder, {folder}:\n  \
+            "{link}\nA change is made every few seconds. The API stays up at {server}/api/v1 until Ctrl-C. Its key lies in the data folder, {folder}:\n  \
              curl -H \"Authorization: Bearer $(cat {key})\" {server}/api/v1/experiments/{experiment}/results",
             server = self.server,
             folder = self.folder.path().display(),

@@ -2,16 +2,14 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde_json::json;
 
 use crate::api::tls::ServerTls;
 use crate::app;
 use crate::config::{Config, Given, is_unknown};
-use crate::doctor::{self, Subject};
+use crate::doctor;
 use crate::domain::check::{Check, Verdict};
-use crate::platform::clock::SystemClock;
 
 /// Look for what is wrong with an installation, and say what to do; nothing is changed, whether a server runs or not
 #[derive(clap::Args)]
@@ -57,16 +55,7 @@ impl Doctor {
 
 async fn examine(config: Config) -> Vec<Check> {
     let mut checks = vec![configuration(), tls(&config)];
-    let subject = Subject {
-        location: app::location(&config),
-        data: config.data,
-        secret_key: config.secret_key,
-        files_roots: config.files_roots,
-        outbound: config.outbound,
-        addresses: config.addresses,
-        clock: Arc::new(SystemClock::start()),
-    };
-    checks.extend(doctor::examine(subject).await);
+    checks.extend(doctor::examine(app::subject(config)).await);
     checks
 }
 

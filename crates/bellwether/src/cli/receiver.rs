@@ -16,7 +16,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode};
-use bellwether_webhook::{Event, Secret, Verifier, VerifyError, header, verify_body_signature};
+use bellwether_webhook::{Event, MetaData, Secret, Verifier, VerifyError, header, verify_body_signature};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -239,18 +239,29 @@ impl Received {
     }
 }
 
+/// An event in a few words: its name, the experiment's number and key, and how the run ended, if it tells of one.
+pub fn write_event(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    (id, key): (u64, &str),
+    run: Option<&MetaData>,
+) -> fmt::Result {
+    write!(f, "{name:37}  {key:?} ({id})")?;
+    if let Some(run) = run {
+        let imbalance = if run.is_traffic_imbalance { ", traffic imbalance" } else { "" };
+        write!(f, "  run: {}{imbalance}", run.status.as_str())?;
+    }
+    Ok(())
+}
+
 /// One line: when, what, of whom, which attempt, what was answered, and whether it verified.
 impl fmt::Display for Received {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}  ", self.at.to_jiff().strftime("%H:%M:%S%.3f"))?;
         match &self.by_headers {
             Ok(Event::Experiment(event)) => {
-                let (id, key) = (event.experiment_id, &event.experiment_key);
-                write!(f, "{:37}  {key:?} ({id})", event.event_type)?;
-                if let Some(run) = &event.meta_data {
-                    let imbalance = if run.is_traffic_imbalance { ", traffic imbalance" } else { "" };
-                    write!(f, "  run: {}{imbalance}", run.status.as_str())?;
-                }
+                let experiment = (event.experiment_id, event.experiment_key.as_str());
+                write_event(f, event.event_type.as_str(), experiment, event.meta_data.as_ref())?;
             }
             Ok(Event::Other { event, .. }) => write!(f, "{event:37?}")?,
             Err(_) => write!(f, "{:37}", "(not verified)")?,

@@ -97,7 +97,7 @@ impl Given {
 }
 
 /// Variables beside the settings: those of other commands.
-const OTHER_VARIABLES: [&str; 2] = ["BELLWETHER_LOG", "BELLWETHER_SECRET"];
+const OTHER_VARIABLES: [&str; 4] = ["BELLWETHER_KEY", "BELLWETHER_LOG", "BELLWETHER_SECRET", "BELLWETHER_URL"];
 
 /// Whether a variable called like ours means nothing, and so is a mistake: nobody asks for it.
 pub fn is_unknown(variable: &str) -> bool {

@@ -35,9 +35,10 @@ pub async fn examine(outbound: &Outbound, contents: Option<&Contents>) -> Vec<Ch
 }
 
 async fn endpoints(outbound: &Outbound, contents: &Contents) -> Check {
-    let vetting = stream::iter(contents.enabled()).map(|endpoint| async move {
-        let vetted = reach::vet(outbound, &endpoint.settings.url).await;
-        vetted.map_err(|reason| format!("{}: {reason}", endpoint.id))
+    let enabled: Vec<_> = contents.enabled().map(|endpoint| (endpoint.id, endpoint.settings.url.clone())).collect();
+    let vetting = stream::iter(enabled).map(|(id, url)| async move {
+        let vetted = reach::vet(outbound, &url).await;
+        vetted.map_err(|reason| format!("{id}: {reason}"))
     });
     let vetted: Vec<Result<(), String>> = vetting.buffered(AT_ONCE).collect().await;
     let count = vetted.len();

@@ -1,9 +1,10 @@
 //! What a look at an installation finds, as `doctor` tells it: whether it is well, and what to do where it is not. Pure data; how
 //! it is found out stands in `doctor`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Check {
     /// What was looked at; stable.
     pub name: &'static str,
@@ -13,8 +14,9 @@ pub struct Check {
     pub advice: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "CheckVerdict")]
 pub enum Verdict {
     Ok,
     /// It works, and may not go on doing so.

@@ -5,6 +5,8 @@ mod chat;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -94,6 +96,13 @@ impl Sentence {
             None => plain(&data.experiment_key, LONGEST_NAME),
         };
         Self { before, subject, after, path: data.experiment_id.map(|id| format!("/experiments/{id}")) }
+    }
+}
+
+impl fmt::Display for Sentence {
+    /// Without any service's marks.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.before, self.subject, self.after)
     }
 }
 

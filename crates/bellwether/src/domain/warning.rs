@@ -1,5 +1,7 @@
 //! What a run warns of: the figures are there, but something about the data may make them mean less than they seem to.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +71,13 @@ impl WarningName {
         Self::WeightsChanged,
         Self::NobodyEntered,
     ];
+}
+
+impl fmt::Display for WarningName {
+    /// As it is stored and told.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 impl Warning {

@@ -3,6 +3,7 @@
 use super::inference::Inference;
 use crate::domain::clock::Timestamp;
 use crate::domain::definition::DesiredChange;
+use crate::domain::figure::percent;
 use crate::domain::results::{MetricResult, Traffic, VariationResult};
 use crate::domain::verdict::{ExperimentVerdict, GuardrailState, Verdict};
 
@@ -107,15 +108,6 @@ fn guardrails(metrics: &[MetricResult]) -> Vec<String> {
         sentences.push("All guardrails hold".to_owned());
     }
     sentences
-}
-
-/// A lift as a percentage, with the digits that an interval of this width justifies: two of its half.
-fn percent(lift: f64, width: f64) -> String {
-    let half = (width * 50.0).abs();
-    let digits = if half > 0.0 { (1.0 - half.log10().floor()).clamp(0.0, 6.0) } else { 6.0 };
-    let text = format!("{:.*} %", digits as usize, lift * 100.0);
-    let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
-    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -159,13 +159,15 @@ pub fn owed_among(tx: &mut dyn Tx, endpoint: EndpointId, events: &[EventId]) -> 
     Ok(owed)
 }
 
-/// What to list, in order of ids.
+/// What to list, in order of ids: of their making.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     pub after: Option<DeliveryId>,
     pub endpoint: Option<EndpointId>,
     /// Those that are delivered, and no others.
     pub is_delivered: bool,
+    /// From the last one on, towards the first.
+    pub is_newest_first: bool,
     pub limit: u32,
 }
 
@@ -186,7 +188,7 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Listed, StoreError
     let size = if selection.is_delivered { EXAMINED_AT_ONCE } else { selection.limit };
     let (mut found, mut next, mut examined) = (Vec::new(), selection.after, 0);
     while examined < MOST_EXAMINED {
-        let part = list_all(tx, next, selection.endpoint, size)?;
+        let part = list_all(tx, next, selection, size)?;
         let is_end = part.len() < size as usize;
         for delivery in part {
             next = Some(delivery.id);
@@ -208,17 +210,21 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Listed, StoreError
 fn list_all(
     tx: &mut dyn Tx,
     after: Option<DeliveryId>,
-    endpoint: Option<EndpointId>,
+    selection: &Selection,
     limit: u32,
 ) -> Result<Vec<Delivery>, StoreError> {
-    let mut values = params![after.unwrap_or(DeliveryId::of(0)), limit].to_vec();
-    let mut sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id > $1");
+    let (start, behind, order) = match selection.is_newest_first {
+        true => (u128::MAX, "<", "DESC"),
+        false => (0, ">", "ASC"),
+    };
+    let mut values = params![after.unwrap_or(DeliveryId::of(start)), limit].to_vec();
+    let mut sql = format!("SELECT {COLUMNS} FROM {SOURCE} WHERE d.id {behind} $1");
     // Only what is asked for stands in the statement, so that the indexes serve.
-    if let Some(endpoint) = endpoint {
+    if let Some(endpoint) = selection.endpoint {
         values.push(endpoint.into());
         sql += " AND d.lane = (SELECT number FROM lanes WHERE endpoint_id = $3)";
     }
-    sql += " ORDER BY d.id LIMIT $2";
+    sql += &format!(" ORDER BY d.id {order} LIMIT $2");
     query_as(tx, "deliveries", &sql, &values, decode)
 }
 

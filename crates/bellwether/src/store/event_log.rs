@@ -3,8 +3,9 @@
 
 use super::events::{COLUMNS, decode};
 use super::{StoreError, Tx, Value, query_as, query_one, settings};
+use crate::domain::clock::Timestamp;
 use crate::domain::event::{Event, NO_EXPERIMENT};
-use crate::domain::id::ExperimentId;
+use crate::domain::id::{EventId, ExperimentId};
 use crate::params;
 
 /// The highest number of the log that is gone.
@@ -28,6 +29,8 @@ pub struct Selection {
     pub experiment: Option<ExperimentId>,
     /// Names of types; empty means all.
     pub types: Vec<String>,
+    /// Towards the beginning: `after` is the place that is come from.
+    pub is_newest_first: bool,
     pub limit: u32,
 }
 
@@ -38,15 +41,22 @@ impl Selection {
     /// How far a page looks: behind this there may be more, though it is not full.
     pub fn reach(&self) -> i64 {
         let is_bounded = !self.types.is_empty() && self.experiment.is_none();
-        if is_bounded { self.after.saturating_add(MOST_EXAMINED) } else { i64::MAX }
+        match (is_bounded, self.is_newest_first) {
+            (true, false) => self.after.saturating_add(MOST_EXAMINED),
+            (true, true) => self.after.saturating_sub(MOST_EXAMINED).max(0),
+            (false, false) => i64::MAX,
+            (false, true) => 0,
+        }
     }
 }
 
-/// Numbered events after a cursor, in the log's order, each with its number.
+/// Numbered events after a cursor, in the log's order or against it, each with its number.
 pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>, StoreError> {
     let mut values = vec![Value::from(selection.after), Value::from(selection.limit)];
     // Events about endpoints are numbered too, but stand in no log.
-    let mut sql = format!("SELECT {COLUMNS} FROM events WHERE sequence > $1 AND experiment_id <> {NO_EXPERIMENT}");
+    let (behind, within, order) = if selection.is_newest_first { ("<", ">=", "DESC") } else { (">", "<=", "ASC") };
+    let mut sql =
+        format!("SELECT {COLUMNS} FROM events WHERE sequence {behind} $1 AND experiment_id <> {NO_EXPERIMENT}");
     // Only what is asked for stands in the statement, so that the indexes serve.
     if let Some(experiment) = selection.experiment {
         values.push(experiment.into());
@@ -56,9 +66,9 @@ pub fn list(tx: &mut dyn Tx, selection: &Selection) -> Result<Vec<(i64, Event)>,
         values.push(format!(",{},", selection.types.join(",")).into());
         sql += &format!(" AND ${} LIKE '%,' || type || ',%'", values.len());
         values.push(selection.reach().into());
-        sql += &format!(" AND sequence <= ${}", values.len());
+        sql += &format!(" AND sequence {within} ${}", values.len());
     }
-    sql += " ORDER BY sequence LIMIT $2";
+    sql += &format!(" ORDER BY sequence {order} LIMIT $2");
     query_as(tx, "events", &sql, &values, |row| Ok((row.get("sequence")?, decode(row)?)))
 }
 
@@ -67,6 +77,22 @@ pub fn end(tx: &mut dyn Tx) -> Result<i64, StoreError> {
     let sql = "SELECT MAX(sequence) AS sequence FROM events";
     let last: Option<i64> = query_one(tx, "events", sql, &[], |row| row.get("sequence"))?.flatten();
     Ok(last.unwrap_or(0).max(pruned_to(tx)?))
+}
+
+/// Events whose numbers need not follow the order of time: those that had none for a while, and then got theirs at once.
+const MOST_OUT_OF_ORDER: u32 = 10_000;
+
+/// The cursor behind which all stands that happened at `since` or later, and of what happened earlier only what got its
+/// number later.
+pub fn before(tx: &mut dyn Tx, since: Timestamp) -> Result<i64, StoreError> {
+    let sql = "SELECT MIN(sequence) AS sequence FROM \
+               (SELECT sequence FROM events WHERE id >= $1 ORDER BY id LIMIT $2) happened";
+    let values = params![EventId::first_at(since), MOST_OUT_OF_ORDER];
+    let first: Option<i64> = query_one(tx, "events", sql, values, |row| row.get("sequence"))?.flatten();
+    match first {
+        Some(first) => Ok((first - 1).max(pruned_to(tx)?)),
+        None => end(tx),
+    }
 }
 
 /// Gives numbers to those that have none yet, in order of experiment and revision, and tells how many. Every node may

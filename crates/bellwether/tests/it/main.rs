@@ -5,6 +5,7 @@ mod api;
 mod clocks;
 mod described;
 mod doctor;
+mod listen;
 mod process;
 mod request;
 mod schema;

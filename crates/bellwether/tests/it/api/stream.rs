@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether::domain::id;
 use bellwether::store::{StoreError, Tx, event_log, events, experiments, retention};
 use bellwether_testkit::clocks::JumpingClock;
 use bellwether_testkit::databases::Database;
@@ -129,6 +130,40 @@ async fn events_come_as_they_happen(database: Database) {
     server.stop().await;
 }
 
+/// A time is a place in the log, also where numbers were given in another order than that of time.
+async fn it_begins_at_a_time(database: Database) {
+    let clock = Arc::new(JumpingClock::start());
+    let server = Server::by(crate::server::config(&database), clock.clone()).await;
+    let began = server.running().registry().clock().now();
+    let after = move |minutes: u64| began.plus(Duration::from_secs(60 * minutes));
+    let id = server.experiment(draft("k")).await;
+    let log = server.eventually("/events", |page| items(page).len() == 1).await;
+    let first: i64 = items(&log)[0]["cursor"].as_str().unwrap().parse().unwrap();
+    clock.jump(600 * 60 * 1_000_000);
+    let insert = move |tx: &mut dyn Tx| {
+        let experiment = experiments::get(tx, id)?.expect("it is there");
+        for (revision, minutes) in [(2, 180), (3, 120), (4, 240)] {
+            let event_id = id::at(after(minutes), 7);
+            let event = event_of(&experiment, event_id, EventType::ConfigurationUpdated, revision);
+            events::inserting(&event).execute(tx)?;
+        }
+        if !tx.dialect().numbers_events_in_transaction() {
+            event_log::number_committed(tx, 9)?;
+        }
+        Ok(())
+    };
+    server.running().registry().db().write::<_, StoreError, _>(insert).await.unwrap();
+    for (minutes, place) in
+        [(0, first - 1), (60, first), (150, first), (180, first), (200, first + 2), (300, first + 3)]
+    {
+        let (_, begin) = Reader::open(&server, ADMIN_KEY, &format!("?since={}", after(minutes)), None).await;
+        assert_eq!(begin, place, "since {minutes} minutes after the first");
+    }
+    let (_, begin) = Reader::open(&server, ADMIN_KEY, &format!("?after=0&since={}", after(300)), None).await;
+    assert_eq!(begin, 0, "a cursor wins");
+    server.stop().await;
+}
+
 /// While writers write, a reader comes and goes; it ends up with every event once, in the log's order.
 async fn a_reader_that_comes_back_misses_nothing(database: Database) {
     const WRITERS: usize = 4;
@@ -187,6 +222,8 @@ async fn what_cannot_be_followed_is_refused(database: Database) {
     let open = async |query: &str| Reader::try_open(&server, ADMIN_KEY, query, None).await.err().expect("a refusal");
     invalid(open("?after=-1").await, "after");
     invalid(open("?types=experiment.flag.updated").await, "types");
+    invalid(open("?since=2999-01-01T00:00:00Z").await, "since");
+    invalid(open("?since=yesterday").await, "since");
     for query in ["?after=x", "?limit=5", "?format=xml", "?colour=red"] {
         problem(open(query).await, 422, "invalid");
     }
@@ -215,6 +252,8 @@ async fn a_cursor_past_retention_is_gone(database: Database) {
     let refused = Reader::try_open(&server, ADMIN_KEY, "", Some(cursor(1))).await.err().expect("a refusal");
     let refused = problem(refused, 410, "cursor-gone");
     assert!(refused["detail"].as_str().unwrap().contains(&cursor(3).to_string()), "{refused}");
+    let (_, begin) = Reader::open(&server, ADMIN_KEY, "?since=2020-01-01T00:00:00Z", None).await;
+    assert_eq!(begin, cursor(3), "what has happened since is gone");
     let (mut reader, begin) = Reader::open(&server, ADMIN_KEY, "", None).await;
     assert_eq!(begin, cursor(3), "the end of an empty log is where it ended");
     rename(&server, id, "e").await;
@@ -278,6 +317,7 @@ async fn there_are_only_so_many_at_once(database: Database) {
 
 on_both!(
     events_come_as_they_happen,
+    it_begins_at_a_time,
     a_reader_that_comes_back_misses_nothing,
     it_ends_with_its_key_and_with_the_process,
     what_cannot_be_followed_is_refused,

@@ -24,6 +24,13 @@ async fn deliveries_are_listed_by_id_by_event_and_by_queue(database: Database) {
     assert_eq!(list(Selection { limit: 3, ..ten() }).await, delivery_ids(&[111, 112, 121]));
     let after = Some(delivery_id(222));
     assert_eq!(list(Selection { after, endpoint: Some(EndpointId::of(2)), ..ten() }).await, delivery_ids(&[232]));
+    let newest = || Selection { is_newest_first: true, ..ten() };
+    assert_eq!(list(Selection { limit: 3, ..newest() }).await, delivery_ids(&[232, 231, 222]));
+    let before = Some(delivery_id(121));
+    assert_eq!(
+        list(Selection { after: before, endpoint: Some(EndpointId::of(1)), ..newest() }).await,
+        delivery_ids(&[111])
+    );
     assert!(list(Selection { is_delivered: true, ..ten() }).await.is_empty());
     write(&db, |tx| outcomes::record(tx, &[&outcome(131, 1, DeliveryState::Delivered)])).await.unwrap();
     assert_eq!(list(Selection { is_delivered: true, ..ten() }).await, delivery_ids(&[131]));

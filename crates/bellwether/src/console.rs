@@ -1,0 +1,114 @@
+//! The console: pages for people, made by the server. It asks the API as every client does, within the process and with the
+//! browser's own session: it knows nothing, and changes nothing, in a second way. Every page works without script; a script
+//! keeps it up to date. One file for each kind of page below.
+
+mod administration;
+mod assets;
+mod chart;
+mod definitions;
+mod experiment;
+mod experiments;
+mod failure;
+mod form;
+mod page;
+mod visit;
+mod webhooks;
+mod welcome;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+/// Of forms; the API looks at what they say once more.
+const LARGEST_FORM: usize = 1024 * 1024;
+
+/// The pages, over the whole API.
+pub fn routes(api: Router) -> Router {
+    Router::new()
+        .route("/", get(|| to("experiments")))
+        .merge(experiment_routes())
+        .merge(definition_routes())
+        .merge(webhook_routes())
+        .merge(administration_routes())
+        .merge(assets::routes())
+        .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .with_state(api)
+}
+
+/// Links are relative everywhere: a proxy may put the console deeper.
+async fn to(place: &'static str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
+}
+
+fn experiment_routes() -> Router<Router> {
+    Router::new()
+        .route("/experiments", get(experiments::list))
+        .route("/new/experiment", get(experiment::configuration::new).post(experiment::configuration::create))
+        .route("/experiments/{id}", get(experiment::overview::show))
+        .route(
+            "/experiments/{id}/configuration",
+            get(experiment::configuration::show).post(experiment::configuration::save),
+        )
+        .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
+        .route("/experiments/{id}/start", post(experiment::actions::start))
+        .route("/experiments/{id}/decide", post(experiment::actions::decide))
+        .route("/experiments/{id}/reopen", post(experiment::actions::reopen))
+        .route("/experiments/{id}/archive", post(experiment::actions::archive))
+        .route("/experiments/{id}/delete", post(experiment::actions::delete))
+        .route("/experiments/{id}/time", get(experiment::time::show))
+        .route("/experiments/{id}/traffic", get(experiment::traffic::show))
+        .route("/experiments/{id}/history", get(experiment::history::show))
+        .route("/experiments/{id}/runs", get(experiment::runs::list).post(experiment::runs::request))
+        .route("/runs/{id}", get(experiment::run::show))
+        .route("/runs/{id}/cancel", post(experiment::run::cancel))
+}
+
+/// `new` stands apart, lest it be taken for an id.
+fn definition_routes() -> Router<Router> {
+    Router::new()
+        .route("/welcome", get(welcome::show).post(welcome::begin))
+        .route("/definitions", get(|| to("definitions/metrics")))
+        .route("/new/{kind}", get(definitions::new).post(definitions::create))
+        .route("/definitions/{kind}", get(definitions::list))
+        .route("/definitions/{kind}/{id}", get(definitions::show).post(definitions::save))
+        .route("/definitions/{kind}/{id}/delete", post(definitions::delete))
+        .route("/definitions/{kind}/{id}/rows", get(definitions::rows::show))
+        .route("/definitions/warehouses/{id}/tables", get(definitions::tables::show))
+        .route(
+            "/definitions/assignment_sources/{id}/found",
+            get(definitions::found::show).post(definitions::found::change),
+        )
+}
+
+fn webhook_routes() -> Router<Router> {
+    use webhooks::{actions, deliveries, delivery, endpoint, endpoints, event, events};
+    Router::new()
+        .route("/endpoints", get(endpoints::list))
+        .route("/new/endpoint", get(endpoint::new).post(endpoint::create))
+        .route("/endpoints/{id}", get(endpoint::show).post(endpoint::save))
+        .route("/endpoints/{id}/test", post(endpoint::test))
+        .route("/endpoints/{id}/rotate", post(actions::rotate))
+        .route("/endpoints/{id}/delete", post(actions::delete))
+        .route("/endpoints/{id}/{action}", post(actions::endpoint))
+        .route("/endpoints/{id}/recoveries/{recovery}/stop", post(actions::stop_recovery))
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(event::show))
+        .route("/deliveries", get(deliveries::list))
+        .route("/deliveries/{id}", get(delivery::show))
+        .route("/deliveries/{id}/resend", post(actions::resend))
+        .route("/deliveries/{id}/cancel", post(actions::cancel))
+}
+
+fn administration_routes() -> Router<Router> {
+    use administration::{audit, keys, people, system};
+    Router::new()
+        .route("/administration", get(|| to("administration/people")))
+        .route("/administration/people", get(people::list).post(people::invite))
+        .route("/administration/people/{id}/{action}", post(people::change))
+        .route("/administration/keys", get(keys::list).post(keys::issue))
+        .route("/administration/keys/{id}/revoke", post(keys::revoke))
+        .route("/administration/audit", get(audit::list))
+        .route("/administration/system", get(system::show))
+}

@@ -1,0 +1,71 @@
+//! The audit trail: who changed what of anything, the latest first.
+
+use askama::Template;
+use axum::extract::Query;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::TABS;
+use crate::console::experiment::history::{Entry, value};
+use crate::console::failure::Failure;
+use crate::console::page::{Frame, List, escaped, filters, html};
+use crate::console::visit::Visit;
+
+#[derive(Template)]
+#[template(path = "console/administration/audit.html")]
+struct Page<'a> {
+    frame: &'a Frame,
+    tabs: [&'static str; 4],
+    tab: &'static str,
+    entries: Vec<Trace>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Trace {
+    subject: String,
+    #[serde(flatten)]
+    entry: Entry,
+}
+
+/// What each kind of id begins with, and where the page of such a thing is.
+const PLACES: [(&str, &str); 11] = [
+    ("ep_", "endpoints/"),
+    ("met_", "definitions/metrics/"),
+    ("col_", "definitions/collections/"),
+    ("fs_", "definitions/fact_sources/"),
+    ("as_", "definitions/assignment_sources/"),
+    ("wh_", "definitions/warehouses/"),
+    ("ent_", "definitions/entities/"),
+    ("sch_", "definitions/schedules/"),
+    ("team_", "definitions/teams/"),
+    ("evt_", "events/"),
+    ("dlv_", "deliveries/"),
+];
+
+impl Trace {
+    /// Where the thing can be looked at.
+    fn place(&self) -> Option<String> {
+        if self.subject.parse::<u64>().is_ok() {
+            return Some(format!("experiments/{}", self.subject));
+        }
+        let (_, place) = PLACES.iter().find(|(start, _)| self.subject.starts_with(start))?;
+        Some(format!("{place}{}", self.subject))
+    }
+
+    fn name(&self) -> String {
+        if self.subject.parse::<u64>().is_ok() { format!("experiment {}", self.subject) } else { self.subject.clone() }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct From {
+    after: String,
+}
+
+pub async fn list(visit: Visit, Query(from): Query<From>) -> Result<Response, Failure> {
+    let found: List<Trace> = visit.get(&format!("/audit?limit=100&after={}", escaped(&from.after))).await?;
+    let page = Page { frame: &visit.frame, tabs: TABS, tab: "audit", entries: found.items, next: found.next };
+    Ok(html(&visit.frame, page.render()))
+}

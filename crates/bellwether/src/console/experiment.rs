@@ -1,0 +1,94 @@
+//! The pages of one experiment, and what they have in common.
+
+pub mod actions;
+pub mod breakdown;
+pub mod configuration;
+pub mod history;
+pub mod metrics;
+pub mod overview;
+mod recipients;
+pub mod run;
+pub mod runs;
+pub mod time;
+pub mod traffic;
+
+use serde::Deserialize;
+
+use super::failure::Failure;
+use super::page::{Moment, escaped};
+use super::visit::Visit;
+use crate::domain::configuration::{Bound, Configuration};
+use crate::domain::id::ExperimentId;
+use crate::domain::status::{Decision, DecisionOutcome, Status};
+
+/// An experiment as the API shows it.
+#[derive(Debug, Deserialize)]
+pub struct Experiment {
+    pub id: ExperimentId,
+    #[serde(flatten)]
+    pub configuration: Configuration,
+    pub status: Status,
+    pub decision: Option<Decision>,
+    pub version: i64,
+    pub is_traffic_imbalance: bool,
+    pub results_updated_at: Option<Moment>,
+    pub next_run_at: Option<Moment>,
+}
+
+impl Experiment {
+    pub async fn of(visit: &Visit, id: &str) -> Result<Self, Failure> {
+        visit.get(&format!("/experiments/{}", escaped(id))).await
+    }
+
+    pub fn status_in_words(&self) -> String {
+        in_words(self.status.as_str())
+    }
+
+    /// What was decided, if something was.
+    pub fn outcome(&self) -> Option<String> {
+        let decision = self.decision.as_ref().filter(|_| self.status == Status::Concluded)?;
+        let winner = decision.winning_variation.as_deref();
+        Some(match (decision.outcome, winner) {
+            (DecisionOutcome::Ship, Some(winner)) => format!("ship “{winner}”"),
+            (DecisionOutcome::Ship, None) => "ship".to_owned(),
+            (DecisionOutcome::Rollback, _) => "keep the control".to_owned(),
+            (DecisionOutcome::Inconclusive, _) => "inconclusive".to_owned(),
+        })
+    }
+
+    pub fn dates(&self) -> String {
+        let Configuration { assignments_start_date, assignments_end_date, .. } = &self.configuration;
+        let day = |bound: Bound| match bound {
+            Bound::Day(day) => day,
+            Bound::Moment(at) => at.date(),
+        };
+        match (assignments_start_date.map(day), assignments_end_date.map(day)) {
+            (Some(start), Some(end)) => format!("{start} to {end}"),
+            (Some(start), None) => format!("since {start}"),
+            (None, Some(end)) => format!("until {end}"),
+            (None, None) => "no dates yet".to_owned(),
+        }
+    }
+
+    /// Its colour and dash in charts: the control has the first.
+    pub fn style_of(&self, variation: &str) -> usize {
+        let treatments = self.configuration.active_variations().filter(|variation| !variation.is_control);
+        let place = treatments.into_iter().position(|other| other.key == variation);
+        place.map_or(0, |place| place % 6 + 1)
+    }
+
+    /// What people call a variation.
+    pub fn name_of<'a>(&'a self, key: &'a str) -> &'a str {
+        let found = self.configuration.variations.iter().find(|variation| variation.key == key);
+        found.map(|variation| variation.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(key)
+    }
+
+    pub fn is_control(&self, key: &str) -> bool {
+        self.configuration.variations.iter().any(|variation| variation.key == key && variation.is_control)
+    }
+}
+
+/// A word of the API as people write it.
+pub fn in_words(word: &str) -> String {
+    word.replace('_', " ")
+}

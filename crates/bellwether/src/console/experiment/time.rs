@@ -1,0 +1,119 @@
+//! How the figures of an experiment moved: what they were at the end of each day.
+
+use askama::Template;
+use axum::extract::Path;
+use axum::response::Response;
+
+use super::Experiment;
+use crate::console::chart::lines::{Chart, Line, Point as Mark};
+use crate::console::failure::Failure;
+use crate::console::page::{Frame, List, escaped, html};
+use crate::console::visit::Visit;
+use crate::domain::figure::{count, signed_percent};
+use crate::domain::id::MetricId;
+use crate::domain::point::{Point, VariationPoint};
+
+/// Pages of the API's list: as many days as anybody looks at.
+const MOST_PAGES: usize = 4;
+
+#[derive(Template)]
+#[template(path = "console/experiment/time.html")]
+struct Page<'a> {
+    frame: &'a Frame,
+    tab: &'static str,
+    experiment: &'a Experiment,
+    day_count: usize,
+    metrics: Vec<Metric>,
+}
+
+struct Metric {
+    id: MetricId,
+    name: String,
+    chart: String,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    day: String,
+    variation: String,
+    subjects: String,
+    lift: String,
+    between: String,
+}
+
+/// The points of all days, oldest first.
+pub async fn points(visit: &Visit, id: &str) -> Result<Vec<Point>, Failure> {
+    let mut points: Vec<Point> = Vec::new();
+    let mut after = String::new();
+    for _ in 0..MOST_PAGES {
+        let path = format!("/experiments/{}/results/history?limit=250&after={after}", escaped(id));
+        let page: List<Point> = visit.get(&path).await?;
+        points.extend(page.items);
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    Ok(points)
+}
+
+pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
+    let experiment = Experiment::of(&visit, &id).await?;
+    let points = points(&visit, &id).await?;
+    // What is attached now: the last day has it.
+    let last = points.last().map(|point| point.metrics.as_slice()).unwrap_or_default();
+    let metrics = last.iter().map(|metric| Metric::of(&experiment, &points, metric.metric_id, &metric.name));
+    let page = Page {
+        frame: &visit.frame,
+        tab: "over time",
+        experiment: &experiment,
+        day_count: points.len(),
+        metrics: metrics.collect(),
+    };
+    Ok(html(&visit.frame, page.render()))
+}
+
+impl Metric {
+    fn of(experiment: &Experiment, points: &[Point], id: MetricId, name: &str) -> Self {
+        let of_day = |point: &'_ Point| point.metrics.iter().find(|metric| metric.metric_id == id).cloned();
+        let days: Vec<_> =
+            points.iter().enumerate().filter_map(|(day, point)| Some((day, point, of_day(point)?))).collect();
+        let treatments = experiment.configuration.active_variations().filter(|variation| !variation.is_control);
+        let lines = treatments.map(|variation| {
+            let found = days.iter().filter_map(|(day, _, metric)| {
+                let found = metric.variations.iter().find(|found| found.key == variation.key)?;
+                Some(Mark { day: *day, value: found.lift?, interval: found.interval })
+            });
+            let name = experiment.name_of(&variation.key).to_owned();
+            Line { name, style: experiment.style_of(&variation.key), points: found.collect() }
+        });
+        let end = |point: Option<&Point>| point.map(|point| point.day.clone()).unwrap_or_default();
+        let (first, last) = (end(points.first()), end(points.last()));
+        let chart = Chart {
+            title: &format!("Lift of {name}, day by day"),
+            about: "A line for each treatment, with its interval around it; the table below has the figures.",
+            days: [&first, &last],
+            day_count: points.len(),
+            is_percent: true,
+            lines: lines.collect(),
+        };
+        let rows = days.iter().rev().flat_map(|(_, point, metric)| {
+            let treatments = metric.variations.iter().filter(|found| !experiment.is_control(&found.key));
+            treatments.map(|found| Row::of(experiment, &point.day, found)).collect::<Vec<_>>()
+        });
+        Self { id, name: name.to_owned(), chart: chart.draw(), rows: rows.collect() }
+    }
+}
+
+impl Row {
+    fn of(experiment: &Experiment, day: &str, found: &VariationPoint) -> Self {
+        let figures = found.lift.zip(found.interval);
+        Self {
+            day: day.to_owned(),
+            variation: experiment.name_of(&found.key).to_owned(),
+            subjects: count(found.subjects),
+            lift: figures.map_or("–".to_owned(), |(lift, [low, high])| signed_percent(lift, high - low)),
+            between: figures.map_or("–".to_owned(), |(_, [low, high])| {
+                format!("{} to {}", signed_percent(low, high - low), signed_percent(high, high - low))
+            }),
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Forms: what they ask for, written once; made into the page, read back from the browser, and sent to the API as JSON. Inputs
+//! are called as the API calls the fields, like `variations[1].weight`, so that what it says of a field stands beside the input.
+
+mod json;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+
+use super::failure::{FieldProblem, Reason};
+
+/// Items of a list, whatever a browser sends.
+const MOST_ROWS: usize = 250;
+
+/// What is filled in somewhere.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub name: String,
+    pub label: &'static str,
+    pub hint: &'static str,
+    pub kind: Kind,
+    /// For those who look for it.
+    pub is_more: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    Text,
+    /// The same, where nothing is `null`.
+    Optional,
+    Long,
+    Code,
+    Number,
+    /// With commas between.
+    Words,
+    /// Each on a line of its own.
+    Lines,
+    Flag,
+    /// A value and what it is called; the value "" is `null`.
+    Choice(Vec<(String, String)>),
+    /// JSON as the API has it; nothing is `null`.
+    Json,
+}
+
+pub fn input(name: impl Into<String>, label: &'static str, hint: &'static str, kind: Kind) -> Input {
+    Input { name: name.into(), label, hint, kind, is_more: false }
+}
+
+pub fn choice<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Kind {
+    Kind::Choice(pairs.into_iter().map(|(value, name)| (value.to_owned(), name.to_owned())).collect())
+}
+
+impl Input {
+    /// Of its text area.
+    pub fn lines(&self) -> u32 {
+        if self.kind == Kind::Json { 3 } else { 10 }
+    }
+
+    pub fn more(self) -> Self {
+        Self { is_more: true, ..self }
+    }
+
+    pub fn is(&self, kind: &str) -> bool {
+        match self.kind {
+            Kind::Text | Kind::Optional | Kind::Words => kind == "text",
+            Kind::Number => kind == "number",
+            Kind::Long | Kind::Lines => kind == "long",
+            Kind::Code | Kind::Json => kind == "code",
+            Kind::Flag => kind == "flag",
+            Kind::Choice(_) => kind == "choice",
+        }
+    }
+
+    /// The item of a list that it is a part of, like `facts[1]`.
+    fn row(&self) -> Option<&str> {
+        self.name.find(']').map(|end| &self.name[..=end])
+    }
+
+    pub fn choices(&self) -> &[(String, String)] {
+        if let Kind::Choice(choices) = &self.kind { choices } else { &[] }
+    }
+}
+
+/// By what an input is described, as attributes.
+pub fn described(input: &Input, is_wrong: bool) -> String {
+    let name = &input.name;
+    let hint = (!input.hint.is_empty()).then(|| format!("{name}-hint"));
+    let error = is_wrong.then(|| format!("{name}-error"));
+    let all: Vec<_> = hint.into_iter().chain(error).collect();
+    let invalid = if is_wrong { " aria-invalid=\"true\"" } else { "" };
+    if all.is_empty() { String::new() } else { format!("aria-describedby=\"{}\"{invalid}", all.join(" ")) }
+}
+
+/// Inputs, what stands in them, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub inputs: Vec<Input>,
+    fields: Fields,
+    errors: Vec<FieldProblem>,
+    detail: Option<String>,
+}
+
+impl Form {
+    /// With what the API shows, or nothing.
+    pub fn of(inputs: Vec<Input>, shown: &Value) -> Self {
+        let fields = inputs.iter().flat_map(|input| json::fields(input, shown)).collect();
+        Self { inputs, fields: Fields(fields), errors: Vec::new(), detail: None }
+    }
+
+    /// As somebody has filled it in.
+    pub fn filled(inputs: Vec<Input>, fields: Fields) -> Self {
+        Self { inputs, fields, errors: Vec::new(), detail: None }
+    }
+
+    /// The same with why the API did not take it.
+    pub fn refused(mut self, reason: Reason) -> Self {
+        let is_told = !reason.errors.is_empty();
+        self.detail = (!is_told).then_some(reason.detail);
+        self.errors = reason.errors;
+        self
+    }
+
+    /// What the API is sent. Rows of lists in which nothing was filled in are left out.
+    pub fn to_json(&self) -> Value {
+        json::value(&self.inputs, &self.fields)
+    }
+
+    /// The inputs from one to another.
+    pub fn part(&self, first: &str, last: &str) -> &[Input] {
+        let place = |name: &str| self.inputs.iter().position(|input| input.name == name);
+        let (first, last) = (place(first).unwrap_or(0), place(last).map_or(0, |place| place + 1));
+        self.inputs.get(first..last).unwrap_or_default()
+    }
+
+    /// The inputs of each item of a list.
+    pub fn rows(&self, list: &str) -> Vec<Vec<&Input>> {
+        let of_row = |i: usize| {
+            let start = format!("{list}[{i}]");
+            self.inputs.iter().filter(|input| input.name.starts_with(&start)).collect::<Vec<_>>()
+        };
+        (0..).map(of_row).take_while(|row| !row.is_empty()).collect()
+    }
+
+    /// All that is not only for those who look for it, with what belongs to one item of a list together.
+    pub fn groups(&self) -> Vec<Vec<&Input>> {
+        let mut groups: Vec<Vec<&Input>> = Vec::new();
+        for input in self.inputs.iter().filter(|input| !input.is_more) {
+            match groups.last_mut() {
+                Some(group) if input.row().is_some() && group[0].row() == input.row() => group.push(input),
+                _ => groups.push(vec![input]),
+            }
+        }
+        groups
+    }
+
+    pub fn has_more(&self) -> bool {
+        self.inputs.iter().any(|input| input.is_more)
+    }
+
+    pub fn has_error_in(&self, field: &str) -> bool {
+        self.errors.iter().any(|error| error.field.starts_with(field))
+    }
+
+    pub fn has_error_in_more(&self) -> bool {
+        self.inputs.iter().any(|input| input.is_more && self.error(input).is_some())
+    }
+
+    pub fn value(&self, input: &Input) -> String {
+        self.fields.text(&input.name)
+    }
+
+    pub fn is_on(&self, input: &Input) -> bool {
+        self.fields.is_on(&input.name)
+    }
+
+    pub fn error(&self, input: &Input) -> Option<&str> {
+        // What is wrong with a part of a value stands beside the whole.
+        let is_of = |field: &str| {
+            let rest = field.strip_prefix(input.name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.errors.iter().find(|error| is_of(&error.field)).map(|error| error.message.as_str())
+    }
+
+    /// What is wrong that no input stands for.
+    pub fn others(&self) -> Vec<String> {
+        let is_other = |error: &&FieldProblem| {
+            let message = Some(error.message.as_str());
+            !self.inputs.iter().any(|input| self.error(input) == message)
+        };
+        let others = self.errors.iter().filter(is_other).map(|error| format!("{}: {}", error.field, error.message));
+        self.detail.iter().cloned().chain(others).collect()
+    }
+
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+}
+
+/// The fields of a form, in its order, as the browser sends them.
+#[derive(Debug, Default, Clone)]
+pub struct Fields(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let content = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
+        let fields = serde_urlencoded::from_bytes(&content);
+        let fields = fields.map_err(|_| (StatusCode::BAD_REQUEST, "this form cannot be read").into_response())?;
+        Ok(Self(fields))
+    }
+}
+
+impl Fields {
+    /// What a field says; browsers end lines as on old terminals.
+    pub fn text(&self, name: &str) -> String {
+        self.given(name).unwrap_or_default().replace("\r\n", "\n")
+    }
+
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a box is ticked.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
+
+    /// How many items of a list the form had room for.
+    pub fn rows(&self, list: &str) -> usize {
+        let place = |name: &str| name.strip_prefix(list)?.strip_prefix('[')?.split(']').next()?.parse::<usize>().ok();
+        self.0.iter().filter_map(|(name, _)| place(name)).max().map_or(0, |last| (last + 1).min(MOST_ROWS))
+    }
+
+    /// `null`, where nothing was filled in.
+    pub fn optional(&self, name: &str) -> Value {
+        let text = self.text(name);
+        if text.trim().is_empty() { Value::Null } else { Value::String(text) }
+    }
+}

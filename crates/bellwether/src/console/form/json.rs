@@ -1,0 +1,179 @@
+//! Between the inputs of a form and JSON: where each input's value stands in it is what the input is called.
+
+use serde_json::{Map, Value};
+
+use super::{Fields, Input, Kind};
+
+/// A step on the way to a value.
+#[derive(Debug, PartialEq)]
+enum Step<'a> {
+    Field(&'a str),
+    Place(usize),
+}
+
+/// Of a name like `variations[1].weight`.
+fn steps(name: &str) -> Vec<Step<'_>> {
+    let parts = name.split(['.', '[']).map(|part| part.strip_suffix(']').map_or((part, false), |part| (part, true)));
+    parts
+        .map(|(part, is_place)| match part.parse() {
+            Ok(place) if is_place => Step::Place(place),
+            _ => Step::Field(part),
+        })
+        .collect()
+}
+
+/// What stands in an input, by what the API shows.
+pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
+    let value = steps(&input.name).iter().try_fold(shown, |value, step| match step {
+        Step::Field(name) => value.get(name),
+        Step::Place(place) => value.get(place),
+    })?;
+    let words = |between: &str| {
+        let words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
+        words.collect::<Vec<_>>().join(between)
+    };
+    let text = match (&input.kind, value) {
+        (_, Value::Null) => return None,
+        (Kind::Flag, value) => {
+            return value.as_bool().filter(|is_on| *is_on).map(|_| (input.name.clone(), "on".to_owned()));
+        }
+        (Kind::Words, _) => words(", "),
+        (Kind::Lines, _) => words("\n"),
+        (Kind::Json, value) => serde_json::to_string_pretty(value).unwrap_or_default(),
+        (_, Value::String(text)) => text.clone(),
+        (_, Value::Number(number)) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
+            number.to_string().trim_end_matches(".0").to_owned()
+        }
+        (_, other) => other.to_string(),
+    };
+    Some((input.name.clone(), text))
+}
+
+/// What the API is sent of all inputs.
+pub fn value(inputs: &[Input], fields: &Fields) -> Value {
+    let mut whole = Value::Object(Map::new());
+    for input in inputs {
+        if !is_empty_row(input, inputs, fields) {
+            put(&mut whole, &steps(&input.name), read(input, fields));
+        }
+    }
+    without_gaps(whole)
+}
+
+/// Whether nothing was filled in of a list's item that an input is of. Boxes and choices say something at all times.
+fn is_empty_row(input: &Input, inputs: &[Input], fields: &Fields) -> bool {
+    let Some(row) = input.row() else { return false };
+    let is_of_row = |other: &&Input| other.row() == Some(row);
+    let is_filled = |other: &Input| {
+        !matches!(other.kind, Kind::Flag | Kind::Choice(_)) && !fields.text(&other.name).trim().is_empty()
+    };
+    let is_typed = |other: &Input| !matches!(other.kind, Kind::Flag | Kind::Choice(_));
+    let of_row: Vec<_> = inputs.iter().filter(is_of_row).collect();
+    if of_row.iter().any(|other| is_typed(other)) {
+        return !of_row.iter().any(|other| is_filled(other));
+    }
+    // Of choices alone: the first one decides.
+    of_row.first().is_some_and(|first| fields.text(&first.name).is_empty())
+}
+
+fn read(input: &Input, fields: &Fields) -> Value {
+    let text = fields.text(&input.name);
+    match &input.kind {
+        Kind::Text | Kind::Long | Kind::Code => Value::String(text),
+        Kind::Optional | Kind::Choice(_) => fields.optional(&input.name),
+        Kind::Flag => Value::Bool(fields.is_on(&input.name)),
+        Kind::Words => list(text.split(',')),
+        Kind::Lines => list(text.lines()),
+        Kind::Number | Kind::Json if text.trim().is_empty() => Value::Null,
+        // What is none goes there as it is: the API says what is allowed.
+        Kind::Number => {
+            let number = serde_json::from_str(text.trim()).ok().filter(Value::is_number);
+            number.unwrap_or_else(|| Value::String(text.trim().to_owned()))
+        }
+        Kind::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    }
+}
+
+fn list<'a>(words: impl Iterator<Item = &'a str>) -> Value {
+    words.map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn put(into: &mut Value, way: &[Step<'_>], value: Value) {
+    let Some((step, rest)) = way.split_first() else {
+        *into = value;
+        return;
+    };
+    match step {
+        Step::Field(name) => {
+            if !into.is_object() {
+                *into = Value::Object(Map::new());
+            }
+            if let Value::Object(fields) = into {
+                put(fields.entry(*name).or_insert(Value::Null), rest, value);
+            }
+        }
+        Step::Place(place) => {
+            if !into.is_array() {
+                *into = Value::Array(Vec::new());
+            }
+            if let Value::Array(items) = into {
+                items.resize(items.len().max(place + 1), Value::Null);
+                put(&mut items[*place], rest, value);
+            }
+        }
+    }
+}
+
+/// Items of lists of which nothing was filled in are gone.
+fn without_gaps(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().filter(|item| !item.is_null()).map(without_gaps).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, without_gaps(value))).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::console::form::{Form, input};
+
+    fn inputs() -> Vec<Input> {
+        let mut inputs = vec![
+            input("name", "", "", Kind::Text),
+            input("owner", "", "", Kind::Optional),
+            input("tags", "", "", Kind::Words),
+            input("plan.level", "", "", Kind::Number),
+            input("plan.cuped", "", "", Kind::Flag),
+        ];
+        for i in 0..3 {
+            inputs.push(input(format!("variations[{i}].key"), "", "", Kind::Text));
+            inputs.push(input(format!("variations[{i}].is_control"), "", "", Kind::Flag));
+        }
+        inputs
+    }
+
+    #[test]
+    fn what_is_shown_is_sent_back_as_it_was() {
+        let shown = json!({
+            "name": "One", "owner": null, "tags": ["a", "b c"], "plan": {"level": 0.95, "cuped": true},
+            "variations": [{"key": "control", "is_control": true}, {"key": "treatment", "is_control": false}],
+        });
+        assert_eq!(Form::of(inputs(), &shown).to_json(), shown);
+    }
+
+    #[test]
+    fn rows_without_anything_are_left_out_and_what_is_no_number_is_sent_as_it_is() {
+        let fields =
+            [("name", "x\r\ny"), ("plan.level", "many"), ("variations[0].key", ""), ("variations[2].key", "b")];
+        let fields = Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        let sent = Form::filled(inputs(), fields).to_json();
+        assert_eq!(
+            sent,
+            json!({"name": "x\ny", "owner": null, "tags": [], "plan": {"level": "many", "cuped": false},
+                   "variations": [{"key": "b", "is_control": false}]})
+        );
+    }
+}

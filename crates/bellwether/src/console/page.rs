@@ -1,0 +1,155 @@
+//! What every page has: its frame, its headers, and how times and things are written.
+
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+
+use crate::domain::clock::Timestamp;
+use crate::domain::key::Role;
+
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; worker-src 'self'; img-src 'self'; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+/// Holds what was done until the next page has told it.
+const NOTICE: &str = "bellwether_notice";
+const LONGEST_NOTICE: usize = 1000;
+
+/// What stands around a page's content.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// From the page to where the console begins, like `../`.
+    pub root: String,
+    pub visitor: Option<(String, Role)>,
+    pub notice: Option<Notice>,
+    section: String,
+}
+
+/// What was done, or why it was not.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    pub is_error: bool,
+    pub text: String,
+}
+
+impl Frame {
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        let depth = path.matches('/').count().saturating_sub(1);
+        let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
+        let section = path.split('/').nth(1).unwrap_or_default().to_owned();
+        Self { root, visitor: None, notice: Notice::of(headers), section }
+    }
+
+    /// For the link to a section: whether the page is of it.
+    pub fn current(&self, sections: &str) -> &'static str {
+        let is_current = sections.split(' ').any(|section| section == self.section);
+        if is_current { "aria-current=page" } else { "" }
+    }
+
+    pub fn may(&self, role: Role) -> bool {
+        self.visitor.as_ref().is_some_and(|(_, has)| *has >= role)
+    }
+
+    pub fn may_write(&self) -> bool {
+        self.may(Role::Write)
+    }
+
+    pub fn may_admin(&self) -> bool {
+        self.may(Role::Admin)
+    }
+}
+
+impl Notice {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(name, _)| *name == NOTICE)?;
+        let text = percent_decode_str(value).decode_utf8().ok()?;
+        let (kind, text) = text.split_at_checked(1)?;
+        Some(Self { is_error: kind == "!", text: text.to_owned() })
+    }
+
+    pub fn cookie(&self) -> String {
+        let kind = if self.is_error { '!' } else { '.' };
+        let text: String = self.text.chars().take(LONGEST_NOTICE).collect();
+        let value = utf8_percent_encode(&format!("{kind}{text}"), NON_ALPHANUMERIC).to_string();
+        format!("{NOTICE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=20")
+    }
+}
+
+/// A page that was made, or that it could not be.
+pub fn html(frame: &Frame, page: askama::Result<String>) -> Response {
+    let page = match page {
+        Ok(page) => page,
+        Err(error) => {
+            tracing::error!(%error, "a page of the console cannot be made");
+            return (StatusCode::INTERNAL_SERVER_ERROR, "this page cannot be made; the server's log says why")
+                .into_response();
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let told = frame.notice.is_some().then(|| format!("{NOTICE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"));
+    let told = told.and_then(|cookie| header::HeaderValue::from_str(&cookie).ok());
+    let told: HeaderMap = told.map(|cookie| (header::SET_COOKIE, cookie)).into_iter().collect();
+    (headers, told, page).into_response()
+}
+
+/// A moment, in UTC; the page's script adds what that is where the viewer is.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Moment(pub Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.to_jiff().strftime("%Y-%m-%d %H:%M UTC");
+        write!(f, "<time datetime=\"{}\">{shown}</time>", self.0)
+    }
+}
+
+// Figures and fixed letters alone.
+impl HtmlSafe for Moment {}
+
+/// A part of an address.
+pub fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub struct List<T> {
+    pub items: Vec<T>,
+    #[serde(default)]
+    pub next: Option<String>,
+}
+
+/// Filters of the templates.
+pub mod filters {
+    use std::fmt::Display;
+
+    use crate::domain::figure;
+
+    /// A word of the API as people write it.
+    #[askama::filter_fn]
+    pub fn in_words(word: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(word.to_string().replace('_', " "))
+    }
+
+    #[askama::filter_fn]
+    pub fn count(count: &u64, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(figure::count(*count))
+    }
+
+    /// A part of an address.
+    #[askama::filter_fn]
+    pub fn in_address(text: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
+        Ok(super::escaped(&text.to_string()))
+    }
+}

@@ -1,0 +1,166 @@
+//! A request of a browser: who makes it, and the API as they may use it. What is asked of the API carries the browser's session
+//! and says where the page came from, so that the API judges it as if the browser had asked itself.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use super::failure::{Failure, FieldProblem, Reason};
+use super::page::{Frame, Notice};
+use crate::api::Peer;
+use crate::domain::actor::Actor;
+use crate::domain::key::Role;
+
+/// What the API judges a browser by.
+const PASSED_ON: [&str; 5] = ["cookie", "host", "origin", "sec-fetch-site", "user-agent"];
+const V1: &str = "/api/v1";
+
+/// Whoever visits, their page's frame, and their way to the API.
+pub struct Visit {
+    api: Api,
+    pub frame: Frame,
+}
+
+/// The API with somebody's session.
+struct Api {
+    routes: Router,
+    headers: HeaderMap,
+    peer: Option<Peer>,
+}
+
+#[derive(Deserialize)]
+struct Me {
+    actor: Actor,
+    role: Role,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    #[serde(default)]
+    errors: Vec<FieldProblem>,
+}
+
+impl FromRequestParts<Router> for Visit {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Router) -> Result<Self, Failure> {
+        let given = |name: &&str| parts.headers.get(*name).map(|value| (name.to_owned().to_owned(), value.clone()));
+        let headers = PASSED_ON.iter().filter_map(given);
+        let headers = headers.filter_map(|(name, value)| Some((header::HeaderName::try_from(name).ok()?, value)));
+        let peer = parts.extensions.get::<Peer>().copied();
+        let mut frame = Frame::of(parts.uri.path(), &parts.headers);
+        let api = Api { routes: api.clone(), headers: headers.collect(), peer };
+        let me: Me = api.ask(Method::GET, "/me", None, None).await.map_err(|reason| reason.on(&frame))?;
+        let Me { actor, role } = me;
+        frame.visitor = Some((actor.to_string(), role));
+        Ok(Self { api, frame })
+    }
+}
+
+impl Visit {
+    /// What the API shows at a path below `/api/v1`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.api.ask(Method::GET, path, None, None).await.map_err(|reason| reason.on(&self.frame))
+    }
+
+    /// The same, or that it is not there.
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        match self.api.ask(Method::GET, path, None, None).await {
+            Ok(found) => Ok(Some(found)),
+            Err(reason) if reason.status == StatusCode::NOT_FOUND => Ok(None),
+            Err(reason) => Err(reason.on(&self.frame)),
+        }
+    }
+
+    /// The same, or that the visitor's role is too low for it.
+    pub async fn find_allowed<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        match self.api.ask(Method::GET, path, None, None).await {
+            Ok(found) => Ok(Some(found)),
+            Err(reason) if matches!(reason.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => Ok(None),
+            Err(reason) => Err(reason.on(&self.frame)),
+        }
+    }
+
+    /// Has the API change something; why it does not, is for the page to tell.
+    pub async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Value) -> Result<T, Reason> {
+        self.api.ask(method, path, Some(body), None).await
+    }
+
+    /// The same, of what was read at this version.
+    pub async fn send_at<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+        version: &str,
+    ) -> Result<T, Reason> {
+        let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| !version.is_empty());
+        self.api.ask(method, path, Some(body), tag).await
+    }
+
+    /// Another page, relative to this one, which tells what was done.
+    pub fn see(&self, place: &str, said: impl Into<String>) -> Response {
+        see_other(place, &Notice { is_error: false, text: said.into() })
+    }
+
+    /// The outcome of a button: the page to see next tells it, whichever way it went.
+    pub fn told<T>(
+        &self,
+        place: &str,
+        outcome: Result<T, Reason>,
+        said: impl Into<String>,
+    ) -> Result<Response, Failure> {
+        match outcome {
+            Ok(_) => Ok(self.see(place, said)),
+            Err(reason) if reason.status == StatusCode::UNAUTHORIZED => Err(reason.on(&self.frame)),
+            Err(reason) => Ok(see_other(place, &Notice { is_error: true, text: reason.in_one() })),
+        }
+    }
+}
+
+fn see_other(place: &str, notice: &Notice) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.extend(HeaderValue::from_str(place).ok().map(|place| (header::LOCATION, place)));
+    headers.extend(HeaderValue::from_str(&notice.cookie()).ok().map(|cookie| (header::SET_COOKIE, cookie)));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+impl Api {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        if_match: Option<HeaderValue>,
+    ) -> Result<T, Reason> {
+        let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let mut request = Request::new(content);
+        *request.method_mut() = method;
+        *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
+        self.peer.map(|peer| request.extensions_mut().insert(peer));
+        let Ok(response) = self.routes.clone().oneshot(request).await;
+        let status = response.status();
+        let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
+        let content = content.to_bytes();
+        if !status.is_success() {
+            let problem = serde_json::from_slice(&content);
+            let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
+            return Err(Reason { status, detail: problem.detail, errors: problem.errors });
+        }
+        let content: &[u8] = if content.is_empty() { b"null" } else { &content };
+        serde_json::from_slice(content).map_err(|error| Reason::failed(&format!("{path}: {error}")))
+    }
+}
