@@ -140,11 +140,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         permit,
         max_upload_bytes: config.max_upload_bytes,
         default_warehouse_id: config.default_warehouse_id,
-        installation: api::Installation {
-            retention_days: config.retention_days,
-            started_at: registry.clock().now(),
-            subject: subject(config.clone()),
-        },
+        installation: installation(&config, &registry),
         pages: console::routes,
         entrance,
         links,
@@ -153,6 +149,15 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let server = tokio::spawn(serve(listener, parts, stopping));
     let login_link = first_link.map(|text| format!("{public_url}/login?token={text}"));
     Ok(Running { address, tls, public_url, registry, admin_key, login_link, stop, server, workers, _lock: lock })
+}
+
+/// What the API tells of the installation itself.
+fn installation(config: &Config, registry: &Registry) -> api::Installation {
+    api::Installation {
+        retention_days: config.retention_days,
+        started_at: registry.clock().now(),
+        subject: subject(config.clone()),
+    }
 }
 
 /// The registry over the database, whose schema is brought up to date, with the key that its secrets are encrypted with.
