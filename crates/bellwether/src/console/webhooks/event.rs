@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::TABS;
-use super::views::{Why, endpoints};
+use super::views::{Delivery, Why, endpoints};
 use crate::console::experiment::history::{Entry, value};
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
