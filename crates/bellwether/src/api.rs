@@ -92,7 +92,7 @@ pub struct Parts {
     pub links: Option<String>,
     pub max_upload_bytes: u64,
     pub installation: Installation,
-    /// Makes the pages for people, of the whole API.
+    /// Adds the pages for people to the whole API, which they ask.
     pub pages: fn(Router) -> Router,
 }
 
@@ -153,7 +153,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         looks: telemetry::Looks::default(),
     };
     let routes = routes(Arc::new(api));
-    acceptor::serve(listener, pages(routes.clone()).merge(routes), entrance, bounds, stopping).await;
+    acceptor::serve(listener, pages(routes), entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.
