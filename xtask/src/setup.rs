@@ -35,7 +35,12 @@ pub fn run() -> Result<(), String> {
     install_once(&oracles.join("python"), "requirements.txt", pip_install)?;
     // On their own, for one of them wants an older numpy than the others, and one brings much that no other needs.
     install_once(&oracles.join("references"), "references.txt", pip_install)?;
-    install_once(&oracles.join("schemathesis"), "schemathesis.txt", pip_install)
+    install_once(&oracles.join("schemathesis"), "schemathesis.txt", pip_install)?;
+    // Each on its own, for they are two versions of one package.
+    for version in ["eppo_metrics_sync-0.1.6", "eppo_metrics_sync-0.2.0"] {
+        install_once(&oracles.join(version), &format!("{version}.txt"), pip_install)?;
+    }
+    Ok(())
 }
 
 /// What cargo runs as its own subcommands.

@@ -17,6 +17,7 @@ mod docs;
 mod document;
 mod encryption_key;
 mod endpoints;
+mod eppo;
 mod events;
 mod experiments;
 mod health;
@@ -57,6 +58,7 @@ use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
+use crate::domain::id::WarehouseId;
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::domain::person::Person;
@@ -91,6 +93,7 @@ pub struct Parts {
     pub entrance: Entrance,
     pub links: Option<String>,
     pub max_upload_bytes: u64,
+    pub default_warehouse_id: Option<WarehouseId>,
     pub installation: Installation,
     /// Adds the pages for people to the whole API, which they ask.
     pub pages: fn(Router) -> Router,
@@ -113,6 +116,7 @@ struct Api {
     requests: Semaphore,
     uploads: Semaphore,
     max_upload_bytes: u64,
+    default_warehouse_id: Option<WarehouseId>,
     installation: Installation,
     guesses: access::Guesses,
     looks: telemetry::Looks,
@@ -132,6 +136,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         entrance,
         links,
         max_upload_bytes,
+        default_warehouse_id,
         installation,
         pages,
     } = parts;
@@ -148,6 +153,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         requests: Semaphore::new(bounds.requests),
         uploads: uploads::places(bounds.requests),
         max_upload_bytes,
+        default_warehouse_id,
         installation,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
@@ -175,6 +181,11 @@ pub fn table() -> Vec<Route> {
     v1_routes().into_table(V1).into_iter().chain(root_routes().into_table("")).collect()
 }
 
+/// Every route of Eppo's API. The description and the table of docs/api.md do not tell of them: docs/eppo.md does.
+pub fn eppo_table() -> Vec<Route> {
+    eppo::routes().into_table(eppo::BASE)
+}
+
 /// Every route there is.
 fn routes(api: Shared) -> Router {
     let check = || middleware::from_fn_with_state(api.clone(), access::check);
@@ -191,6 +202,7 @@ fn routes(api: Shared) -> Router {
         .merge(login::routes())
         .merge(docs::routes())
         .nest(V1, v1)
+        .merge(eppo::router(&api))
         .merge(root_routes().into_router().route_layer(check()))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(no_such_route)

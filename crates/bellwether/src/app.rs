@@ -26,7 +26,7 @@ use crate::domain::clock::Clock;
 use crate::domain::id::Ids;
 use crate::domain::session::LINK_MINUTES;
 use crate::maintenance::nodes::Node;
-use crate::maintenance::{due, lived, log, recovery, retention, sequencer};
+use crate::maintenance::{due, lived, log, metric_syncs, recovery, retention, sequencer};
 use crate::pipeline::{self, AdHocQueries, Pipeline};
 use crate::platform::clock::SystemClock;
 use crate::platform::descriptors::Descriptors;
@@ -117,6 +117,7 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let mut workers = vec![
         watched(node.run(stopping.clone())),
         watched(recovery::run(registry.clone(), receivers.recovery, stopping.clone())),
+        watched(metric_syncs::run(registry.clone(), receivers.metric_sync, stopping.clone())),
         watched(retention::run(registry.clone(), keep, stopping.clone())),
         watched_task(delivery.start(stopping.clone())),
         watched(pipeline.run(stopping.clone())),
@@ -138,11 +139,8 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
         monitor,
         permit,
         max_upload_bytes: config.max_upload_bytes,
-        installation: api::Installation {
-            retention_days: config.retention_days,
-            started_at: registry.clock().now(),
-            subject: subject(config.clone()),
-        },
+        default_warehouse_id: config.default_warehouse_id,
+        installation: installation(&config, &registry),
         pages: console::routes,
         entrance,
         links,
@@ -151,6 +149,15 @@ pub async fn start_by(config: Config, clock: Arc<dyn Clock>) -> Result<Running, 
     let server = tokio::spawn(serve(listener, parts, stopping));
     let login_link = first_link.map(|text| format!("{public_url}/login?token={text}"));
     Ok(Running { address, tls, public_url, registry, admin_key, login_link, stop, server, workers, _lock: lock })
+}
+
+/// What the API tells of the installation itself.
+fn installation(config: &Config, registry: &Registry) -> api::Installation {
+    api::Installation {
+        retention_days: config.retention_days,
+        started_at: registry.clock().now(),
+        subject: subject(config.clone()),
+    }
 }
 
 /// The registry over the database, whose schema is brought up to date, with the key that its secrets are encrypted with.

@@ -12,6 +12,7 @@ use crate::delivery::transport::settings::OutboundSettings;
 use crate::domain::address::{AddressPolicy, Network};
 use crate::domain::definition::Schedule;
 use crate::domain::error::Validate;
+use crate::domain::id::WarehouseId;
 use crate::domain::key::check_own;
 use crate::platform::pem::CertificateFiles;
 use given::{Absolute, DefaultSchedule};
@@ -46,6 +47,8 @@ pub struct Config {
     pub files_roots: Vec<PathBuf>,
     /// When experiments run that have no schedule of their own.
     pub default_schedule: Schedule,
+    /// Where the fact sources lie that metric syncs declare.
+    pub default_warehouse_id: Option<WarehouseId>,
     /// The longest a run may take, in seconds.
     pub run_timeout_seconds: u64,
     /// The most memory that a run's worker may use, in MiB; its engine holds half of it before it spills.
@@ -86,6 +89,7 @@ impl Config {
             outbound: OutboundSettings::default(),
             files_roots: vec![data.join("files")],
             default_schedule: DefaultSchedule::DEFAULT.into(),
+            default_warehouse_id: None,
             run_timeout_seconds: 3600,
             run_memory_mib: 4096,
             max_runs: 1,

@@ -5,6 +5,8 @@
 //! it hints those who do, once the transaction is on disk.
 
 mod attachments;
+mod declared;
+mod defining;
 mod definitions;
 mod discovery;
 mod edit;
@@ -18,6 +20,7 @@ mod keys;
 mod lanes;
 mod lately;
 pub mod lived;
+mod metric_sync;
 mod outcomes;
 pub mod persist;
 mod probe;
@@ -48,7 +51,8 @@ use crate::domain::trusted_time::{Doubt, TrustedTime};
 use crate::platform::secret::Vault;
 use crate::store::lived::last_seen;
 use crate::store::{Db, StoreError, Tx, settings};
-pub use definitions::{Completion, Defined, warehouse_config};
+pub use defining::{Completion, Defined};
+pub use definitions::warehouse_config;
 pub use edit::overlay;
 pub use encryption_key::EncryptionKey;
 pub use endpoints::{EnableFrom, OnEndpoint};
@@ -56,6 +60,7 @@ pub use hints::{DeliveryHint, HintReceivers, Hints, RunHint};
 pub use idempotency::{Claim, Earlier, under};
 pub use keys::IssuedKey;
 use lately::Lately;
+pub use metric_sync::Synced;
 pub use outcomes::Report;
 pub use runs::{Ending, Requested};
 pub use tally::Tally;

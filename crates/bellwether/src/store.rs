@@ -21,6 +21,7 @@ pub mod keys;
 pub mod lanes;
 pub mod listing;
 pub mod lived;
+pub mod metric_syncs;
 pub mod outcomes;
 pub mod overview;
 pub mod pending;

@@ -43,13 +43,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Principal {
 }
 
 /// Lets a request through with its [`Principal`], or answers 401. What it may do, each route says (see [`open_to`]).
-pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) -> Result<Response, Problem> {
+pub async fn check(State(api): State<Shared>, request: Request, next: Next) -> Result<Response, Problem> {
     let unauthorized = |detail| Problem::of(Kind::Unauthorized, detail);
     let principal = match bearer(request.headers()) {
-        Some(text) => api.registry.authenticate(text.trim()).await?.map(|key| {
-            let actor = Actor::Key { id: key.id, name: key.name };
-            Principal { role: key.role, actor, credential: Credential::Key(key.id) }
-        }),
+        Some(text) => holder(&api, text.trim()).await?,
         None => {
             let without = "no key was given; send the header 'Authorization: Bearer bw_…', or log in";
             let text = session_text(&request).ok_or_else(|| unauthorized(without))?;
@@ -60,17 +57,31 @@ pub async fn check(State(api): State<Shared>, mut request: Request, next: Next) 
             api.registry.authenticate_session(&text).await?
         }
     };
-    let Some(principal) = principal else {
-        let is_to_close = api.guesses.note(request.extensions().get::<Peer>().copied()).await;
-        let detail = "this key is not known, was revoked or has expired; ask an admin for another, or log in again";
-        let mut response = unauthorized(detail).into_response();
-        if is_to_close {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        return Ok(response);
-    };
-    request.extensions_mut().insert(principal);
-    Ok(next.run(request).await)
+    Ok(let_in(&api, principal, request, next).await)
+}
+
+/// Who holds the key that `text` is, if it is in force.
+pub async fn holder(api: &Shared, text: &str) -> Result<Option<Principal>, Problem> {
+    let key = api.registry.authenticate(text).await?;
+    Ok(key.map(|key| {
+        let actor = Actor::Key { id: key.id, name: key.name };
+        Principal { role: key.role, actor, credential: Credential::Key(key.id) }
+    }))
+}
+
+/// Lets the request of a principal through; who is none is answered 401.
+pub async fn let_in(api: &Shared, principal: Option<Principal>, mut request: Request, next: Next) -> Response {
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+        return next.run(request).await;
+    }
+    let is_to_close = api.guesses.note(request.extensions().get::<Peer>().copied()).await;
+    let detail = "this key is not known, was revoked or has expired; ask an admin for another, or log in again";
+    let mut response = Problem::of(Kind::Unauthorized, detail).into_response();
+    if is_to_close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

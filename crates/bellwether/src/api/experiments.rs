@@ -112,6 +112,8 @@ impl Listing {
             owner: self.owner,
             team: self.team,
             tag: self.tag,
+            tags: Vec::new(),
+            key: None,
             team_id: self.team_id,
             entity_id: self.entity_id,
             assignment_source_id: self.assignment_source_id,

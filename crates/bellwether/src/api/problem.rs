@@ -95,6 +95,11 @@ impl Problem {
         Self::of(Kind::NotFound, detail)
     }
 
+    /// The fields that are wrong, where nothing else is; else the problem itself.
+    pub fn into_field_errors(self) -> Result<Vec<FieldError>, Self> {
+        if self.kind == Kind::Invalid { Ok(self.errors) } else { Err(self) }
+    }
+
     /// As much is under way as may be, and will not be for long.
     pub fn busy(detail: impl Into<String>) -> Self {
         Self::of(Kind::Busy, detail)

@@ -44,6 +44,16 @@ pub fn put<H: Handler<T, Shared> + Described<T>, T: 'static>(handler: H) -> Unna
     unnamed::<H, T>(Method::PUT, on(MethodFilter::PUT, handler))
 }
 
+/// One that the description does not tell of.
+pub fn undescribed<H: Handler<T, Shared>, T: 'static>(method: Method, filter: MethodFilter, handler: H) -> Unnamed {
+    Unnamed {
+        handler: on(filter, handler),
+        method,
+        #[cfg(test)]
+        describe: |_, _| {},
+    }
+}
+
 fn unnamed<H: Described<T>, T>(method: Method, handler: MethodRouter<Shared>) -> Unnamed {
     Unnamed {
         handler,
@@ -70,6 +80,7 @@ impl Unnamed {
 }
 
 /// One method of a path, apart from what it does.
+#[derive(Clone)]
 pub struct Endpoint {
     pub method: Method,
     pub name: Cow<'static, str>,
@@ -108,6 +119,7 @@ impl Methods {
 }
 
 /// Methods of one path, each of which asks for a role, or is open to all.
+#[derive(Clone)]
 pub struct Guarded {
     methods: MethodRouter<Shared>,
     endpoints: Vec<(Endpoint, Option<Role>)>,

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{Config, ConfigError, PublicUrl};
 use crate::domain::address::Network;
 use crate::domain::definition::Schedule;
+use crate::domain::id::WarehouseId;
 use crate::domain::input;
 
 /// Reads an environment variable; handed in, so that tests decide what is set.
@@ -67,6 +68,7 @@ settings! {
     outbound_client_key_file: Absolute, parsed;
     files_roots: Roots, parsed => files_roots;
     default_schedule: DefaultSchedule, schedule => default_schedule;
+    default_warehouse_id: WarehouseId, parsed => default_warehouse_id;
     run_timeout_seconds: u64, parsed => run_timeout_seconds;
     run_memory_mib: u64, parsed => run_memory_mib;
     max_runs: usize, parsed => max_runs;
@@ -136,6 +138,7 @@ impl Layered for Absolute {}
 impl Layered for Roots {}
 impl Layered for Vec<Network> {}
 impl Layered for PublicUrl {}
+impl Layered for WarehouseId {}
 
 impl Layered for DefaultSchedule {
     fn over(self, lower: Self) -> Self {

@@ -175,7 +175,8 @@ impl TimeUnit {
         }
     }
 
-    fn most(self) -> u32 {
+    /// The longest time that can be said in it.
+    pub fn most(self) -> u32 {
         (u64::from(LONGEST_DAYS) * 86_400 / u64::from(self.seconds())).try_into().unwrap_or(u32::MAX)
     }
 }

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::clock::Timestamp;
 use super::error::{FieldErrors, Refusal, Validate};
 use super::id::{EntityId, FactId, WarehouseId};
+use super::managed::ManagedBy;
 use super::schema;
 
 pub const LONGEST_SQL: usize = 100_000;
 const MOST_COLUMNS: usize = 200;
+const LONGEST_DESCRIPTION: usize = 10_000;
 
 /// A kind of subject: users, devices, households.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +79,10 @@ pub struct FactSource {
     #[serde(default)]
     #[schemars(length(max = MOST_COLUMNS))]
     pub properties: Vec<PropertyColumn>,
+    /// Given by Bellwether: the metric sync that alone edits it.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub managed_by: Option<ManagedBy>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -104,6 +110,9 @@ pub struct Fact {
     pub column: Option<String>,
     #[serde(default)]
     pub desired_change: DesiredChange,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
+    pub description: String,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -124,6 +133,9 @@ pub struct PropertyColumn {
     pub name: String,
     #[schemars(schema_with = "schema::name")]
     pub column: String,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text::<10_000>")]
+    pub description: String,
 }
 
 /// When scheduled runs start: a cron expression of five fields, read in a time zone.
@@ -211,10 +223,12 @@ impl Validate for FactSource {
             if let Some(column) = &fact.column {
                 errors.name(&format!("facts[{i}].column"), column);
             }
+            errors.text(&format!("facts[{i}].description"), &fact.description, LONGEST_DESCRIPTION);
         }
         for (i, property) in properties.iter().enumerate() {
             errors.name(&format!("properties[{i}].name"), &property.name);
             errors.name(&format!("properties[{i}].column"), &property.column);
+            errors.text(&format!("properties[{i}].description"), &property.description, LONGEST_DESCRIPTION);
         }
         errors.finish()
     }

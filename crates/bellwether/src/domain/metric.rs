@@ -9,6 +9,7 @@ use super::definition::DesiredChange;
 use super::error::{FieldErrors, Refusal, Validate};
 use super::funnel::Funnel;
 use super::id::{EntityId, FactId, TeamId};
+use super::managed::ManagedBy;
 use super::percentile::Percentile;
 use super::schema;
 
@@ -52,6 +53,10 @@ pub struct Metric {
     #[serde(default)]
     #[schemars(range(min = -100, max = 100))]
     pub guardrail_cutoff: Option<f64>,
+    /// Given by Bellwether: the metric sync that alone edits it.
+    #[serde(default)]
+    #[schemars(extend("readOnly" = true))]
+    pub managed_by: Option<ManagedBy>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,6 +147,15 @@ impl Metric {
         let percentile = self.percentile.iter().map(|percentile| ("percentile".to_owned(), percentile.aggregation()));
         let steps = self.funnel.iter().flat_map(Funnel::aggregations).enumerate();
         sides.chain(percentile).chain(steps.map(|(i, step)| (format!("funnel.steps[{i}]"), step)))
+    }
+
+    /// The same metric of other facts.
+    pub fn with_facts(mut self, fact: impl Fn(FactId) -> FactId) -> Self {
+        let sides = self.numerator.iter_mut().chain(&mut self.denominator).map(|side| &mut side.fact_id);
+        let percentile = self.percentile.iter_mut().map(|percentile| &mut percentile.fact_id);
+        let steps = self.funnel.iter_mut().flat_map(|funnel| &mut funnel.steps).map(|step| &mut step.fact_id);
+        sides.chain(percentile).chain(steps).for_each(|id| *id = fact(*id));
+        self
     }
 
     /// The fact that says which change is desired, unless the metric does: the numerator's, or that of the last step.

@@ -1,4 +1,4 @@
-//! Commands on definitions. They are not experiments: editing one makes no event.
+//! Commands on definitions, and what each kind refers to. They are not experiments: editing one makes no event.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,55 +6,24 @@ use std::time::Duration;
 use bellwether_warehouse::WarehouseConfig;
 use serde_json::{Map, Value};
 
+use super::defining::{Completion, Defined, refuse_managed, refuse_mark, require};
 use super::edit::{check_version, overlay};
-use super::{Context, Effect, Error, Registry, Result};
+use super::{Effect, Error, Registry, Result};
 use crate::domain::actor::Actor;
 use crate::domain::aggregation::Aggregation;
-use crate::domain::change::Change;
 use crate::domain::collection::Collection;
-use crate::domain::configuration::FieldChange;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
-use crate::domain::error::{Conflict, FieldErrors, Refusal, Validate};
+use crate::domain::error::{Conflict, FieldErrors, Refusal};
 use crate::domain::id::{EntityId, FactId};
+use crate::domain::managed::ManagedBy;
 use crate::domain::metric::{Metric, MetricKind};
 use crate::domain::warehouse::{Engine, Warehouse};
-use crate::store::definitions::{self, Definition, Stored};
-use crate::store::{StoreError, Tx, changes, experiments, settings};
+use crate::store::definitions::{self, Definition};
+use crate::store::{StoreError, Tx, experiments, settings};
 
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Users that a refusal names.
-const MOST_USERS_NAMED: u32 = 10;
 /// Looks at a time.
 pub(super) const MOST_LOOKS: usize = 4;
-
-/// A kind of definition as users write it.
-pub trait Defined: Stored + Validate {
-    /// What it is called in messages.
-    const KIND: &'static str;
-
-    /// Checks what it refers to, and fills in what Bellwether gives.
-    fn complete(&mut self, _context: &Completion<'_>, _tx: &mut dyn Tx, _before: Option<&Self>) -> Result<()> {
-        Ok(())
-    }
-
-    /// The warehouse that it names. That is looked at before the transaction and not in it: a disk may hang.
-    fn engine(&self) -> Option<&Engine> {
-        None
-    }
-
-    /// What is to be forgotten once one was edited or removed.
-    fn changed(_completion: &Completion<'_>, _tx: &mut dyn Tx) {}
-
-    /// What follows from an edit, in the same transaction.
-    fn carry_through(&self, _context: &Completion<'_>, _tx: &mut dyn Tx, _id: Self::Id) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// What completing a definition, or carrying through an edit of it, may need.
-pub struct Completion<'a> {
-    pub(super) context: &'a Context,
-}
 
 impl Registry {
     pub async fn define<D: Defined>(&self, actor: Actor, body: D) -> Result<Definition<D>> {
@@ -62,18 +31,10 @@ impl Registry {
         if let Some(engine) = body.engine() {
             self.look_at(engine).await?;
         }
-        self.command(move |context, tx| {
-            let mut body = body.clone();
-            body.complete(&Completion { context }, tx, None)?;
-            let now = context.setup.clock.now();
-            let id = D::Id::from(context.setup.ids.next());
-            let number = definitions::next_number::<D>(tx)?;
-            let definition = Definition { id, number, body, version: 1, created_at: now, updated_at: now };
-            definitions::insert(tx, &definition).map_err(|error| refuse_taken(error, &definition.body))?;
-            note_change(tx, &definition, &actor, "created", changes_between(None, Some(&definition.body)))?;
-            Ok(definition)
-        })
-        .await
+        if body.managed_by().is_some() {
+            return Err(refuse_mark().into());
+        }
+        self.command(move |context, tx| context.define(tx, &actor, body.clone(), "")).await
     }
 
     pub async fn redefine<D: Defined>(
@@ -87,25 +48,18 @@ impl Registry {
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
-            let mut body: D = overlay(&before.body, edit.clone())?;
+            refuse_managed(&before.body)?;
+            let body: D = overlay(&before.body, edit.clone())?;
+            if body.managed_by().is_some() {
+                return Err(refuse_mark().into());
+            }
             body.validate()?;
             let is_looked_at = body.engine() == before.body.engine() || body.engine() == looked_at.as_ref();
             if !is_looked_at {
                 let detail = "where it lies was edited at the same time; read it again, then repeat the edit";
                 return Err(Refusal::conflict(Conflict::State, detail).into());
             }
-            body.complete(&Completion { context }, tx, Some(&before.body))?;
-            if body == before.body {
-                return Ok(Effect { value: before, is_changed: false });
-            }
-            let changes = changes_between(Some(&before.body), Some(&body));
-            let after =
-                Definition { body, version: before.version + 1, updated_at: context.setup.clock.now(), ..before };
-            definitions::update(tx, &after).map_err(|error| refuse_taken(error, &after.body))?;
-            note_change(tx, &after, &actor, "edited", changes)?;
-            after.body.carry_through(&Completion { context }, tx, id)?;
-            D::changed(&Completion { context }, tx);
-            Ok(Effect { value: after, is_changed: true })
+            context.redefine(tx, &actor, before, body, "")
         })
         .await
     }
@@ -149,67 +103,11 @@ impl Registry {
         self.command(move |context, tx| {
             let before = definitions::lock::<D>(tx, id)?.ok_or_else(|| Refusal::not_found(D::KIND, id))?;
             check_version(if_match.as_deref(), before.version)?;
-            let users = definitions::users::<D>(tx, id, MOST_USERS_NAMED + 1)?;
-            if !users.is_empty() {
-                return Err(refuse_in_use(D::KIND, before.body.name(), &users));
-            }
-            definitions::delete::<D>(tx, id).map_err(|error| match error {
-                StoreError::Reference(_) => refuse_in_use(D::KIND, before.body.name(), &[]),
-                other => other.into(),
-            })?;
-            D::changed(&Completion { context }, tx);
-            let changes = changes_between(Some(&before.body), None);
-            let now = context.setup.clock.now();
-            let gone = Definition { version: before.version + 1, updated_at: now, ..before };
-            note_change(tx, &gone, &actor, "deleted", changes)
+            refuse_managed(&before.body)?;
+            context.undefine(tx, &actor, before, "")
         })
         .await
     }
-}
-
-fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
-    let most = MOST_USERS_NAMED as usize;
-    let named: Vec<_> = users.iter().take(most).map(|(kind, name)| format!("the {kind} '{name}'")).collect();
-    let more = if users.len() > most { " and more" } else { "" };
-    let by = if named.is_empty() { String::new() } else { format!(" by {}{more}", named.join(", ")) };
-    let detail = format!("the {kind} '{name}' is still referred to{by}; remove what uses it first");
-    Refusal::conflict(Conflict::InUse, detail).into()
-}
-
-/// Writes what was done into the history of a definition, as it is after it.
-fn note_change<D: Defined>(
-    tx: &mut dyn Tx,
-    definition: &Definition<D>,
-    actor: &Actor,
-    action: &str,
-    changes: Vec<FieldChange>,
-) -> Result<()> {
-    let change = Change {
-        revision: definition.version,
-        action: action.to_owned(),
-        actor: actor.clone(),
-        occurred_at: definition.updated_at,
-        changes,
-        reason: String::new(),
-    };
-    Ok(changes::insert_of_definition(tx, &definition.id.to_string(), &change)?)
-}
-
-/// What differs, field by field; `None` before it was there, and after.
-fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<FieldChange> {
-    let fields = |of: Option<&D>| match of.map(serde_json::to_value) {
-        Some(Ok(Value::Object(fields))) => fields,
-        _ => Map::new(),
-    };
-    let (before, after) = (fields(before), fields(after));
-    let value = |of: &Map<String, Value>, field: &String| of.get(field).cloned().unwrap_or_default();
-    let added = after.keys().filter(|field| !before.contains_key(*field));
-    before
-        .keys()
-        .chain(added)
-        .map(|field| FieldChange { field: field.clone(), from: value(&before, field), to: value(&after, field) })
-        .filter(|change| change.from != change.to)
-        .collect()
 }
 
 /// The field that says where a warehouse lies.
@@ -226,32 +124,6 @@ pub fn warehouse_config(engine: &Engine, files_roots: &[PathBuf]) -> WarehouseCo
             WarehouseConfig::Files { path: path.into(), roots: files_roots.to_vec(), tables: tables.clone() }
         }
     }
-}
-
-fn refuse_taken<D: Defined>(error: StoreError, body: &D) -> Error {
-    match error {
-        StoreError::Unique(_) => Refusal::conflict(
-            Conflict::Taken,
-            format!("name: there is a {} named '{}' already; choose another", D::KIND, body.name()),
-        )
-        .into(),
-        StoreError::Reference(_) => Refusal::conflict(
-            Conflict::InUse,
-            format!(
-                "'{}': something that it leaves out is still referred to, or what it refers to was just removed",
-                body.name()
-            ),
-        )
-        .into(),
-        other => other.into(),
-    }
-}
-
-/// Notes under `field` that there is no such thing.
-fn require<D: Defined>(tx: &mut dyn Tx, errors: &mut FieldErrors, field: &str, id: D::Id) -> Result<Option<D>> {
-    let found = definitions::get::<D>(tx, id)?;
-    errors.check(found.is_some(), field, || format!("there is no {} '{id}'; see /api/v1/{}", D::KIND, D::TABLE));
-    Ok(found.map(|definition| definition.body))
 }
 
 impl Defined for Entity {
@@ -294,6 +166,10 @@ impl Defined for AssignmentSource {
 
 impl Defined for FactSource {
     const KIND: &'static str = "fact source";
+
+    fn managed_by(&self) -> Option<&ManagedBy> {
+        self.managed_by.as_ref()
+    }
 
     /// A fact keeps its id by its id or its name; another source's id cannot be taken.
     fn complete(&mut self, completion: &Completion<'_>, tx: &mut dyn Tx, before: Option<&Self>) -> Result<()> {
@@ -353,6 +229,10 @@ fn check_number(errors: &mut FieldErrors, field: &str, given: Option<i64>, kept:
 
 impl Defined for Metric {
     const KIND: &'static str = "metric";
+
+    fn managed_by(&self) -> Option<&ManagedBy> {
+        self.managed_by.as_ref()
+    }
 
     fn complete(&mut self, _: &Completion<'_>, tx: &mut dyn Tx, _: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();

@@ -41,6 +41,7 @@ pub struct Hints {
     lost_count: Arc<Counter>,
     committed: Arc<Notify>,
     recovery: Arc<Notify>,
+    metric_sync: Arc<Notify>,
     log: watch::Sender<u64>,
 }
 
@@ -54,6 +55,8 @@ pub struct HintReceivers {
     pub committed: Arc<Notify>,
     /// Told when a recovery was asked for.
     pub recovery: Arc<Notify>,
+    /// Told when a metric sync has something left to do.
+    pub metric_sync: Arc<Notify>,
 }
 
 impl Hints {
@@ -63,15 +66,17 @@ impl Hints {
         let lost = Arc::new(AtomicBool::new(false));
         let committed = Arc::new(Notify::new());
         let recovery = Arc::new(Notify::new());
+        let metric_sync = Arc::new(Notify::new());
         let receivers = HintReceivers {
             deliveries: deliveries_in,
             runs: runs_in,
             lost: lost.clone(),
             committed: committed.clone(),
             recovery: recovery.clone(),
+            metric_sync: metric_sync.clone(),
         };
         let (lost_count, log) = (Arc::default(), watch::Sender::new(0));
-        (Self { deliveries, runs, lost, lost_count, committed, recovery, log }, receivers)
+        (Self { deliveries, runs, lost, lost_count, committed, recovery, metric_sync, log }, receivers)
     }
 
     pub fn deliveries(&self, hint: DeliveryHint) {
@@ -102,6 +107,10 @@ impl Hints {
 
     pub fn recovery(&self) {
         self.recovery.notify_one();
+    }
+
+    pub fn metric_sync(&self) {
+        self.metric_sync.notify_one();
     }
 
     pub fn runs(&self, hint: RunHint) {

@@ -154,6 +154,36 @@ pub fn all<D: Stored>(tx: &mut dyn Tx) -> Result<Vec<Definition<D>>, StoreError>
     query_as(tx, D::TABLE, &sql, &[], decode)
 }
 
+/// The one that is called so, locked against other writers until the transaction ends.
+pub fn lock_named<D: Stored>(tx: &mut dyn Tx, name: &str) -> Result<Option<Definition<D>>, StoreError> {
+    let sql = format!("SELECT id FROM {} WHERE name = $1", D::TABLE);
+    let id: Option<D::Id> = query_one(tx, D::TABLE, &sql, params![name], |row| row.get("id"))?;
+    id.map_or(Ok(None), |id| lock(tx, id))
+}
+
+/// Those that a sync keeps; of kinds that have the column.
+pub fn managed<D: Stored>(tx: &mut dyn Tx, sync_tag: &str) -> Result<Vec<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE sync_tag = $1 ORDER BY id", D::TABLE);
+    query_as(tx, D::TABLE, &sql, params![sync_tag], decode)
+}
+
+/// The metrics that are of a fact.
+pub fn metrics_of_fact(tx: &mut dyn Tx, fact: FactId) -> Result<Vec<(MetricId, String)>, StoreError> {
+    let sql = "SELECT m.id, m.name FROM metric_facts u JOIN metrics m ON m.id = u.metric_id WHERE u.fact_id = $1 ORDER BY m.id";
+    query_as(tx, "metrics", sql, params![fact], |row| Ok((row.get("id")?, row.get("name")?)))
+}
+
+pub fn of_number<D: Stored>(tx: &mut dyn Tx, number: i64) -> Result<Option<Definition<D>>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE number = $1", D::TABLE);
+    query_one(tx, D::TABLE, &sql, params![number], decode)
+}
+
+/// Which numbers those of a kind have.
+pub fn numbers<D: Stored>(tx: &mut dyn Tx) -> Result<Vec<(D::Id, i64)>, StoreError> {
+    let sql = format!("SELECT id, number FROM {} ORDER BY id", D::TABLE);
+    query_as(tx, D::TABLE, &sql, &[], |row| Ok((row.get("id")?, row.get("number")?)))
+}
+
 /// `false` if there is none. Fails with [`StoreError::Reference`] while something refers to it.
 pub fn delete<D: Stored>(tx: &mut dyn Tx, id: D::Id) -> Result<bool, StoreError> {
     D::delete_parts(tx, id)?;
@@ -316,7 +346,8 @@ impl Stored for FactSource {
     }
 
     fn references(&self) -> Vec<(&'static str, Value)> {
-        vec![("warehouse_id", self.warehouse_id.into())]
+        let sync_tag = self.managed_by.as_ref().map(|managed| managed.sync_tag.as_str());
+        vec![("warehouse_id", self.warehouse_id.into()), ("sync_tag", sync_tag.into())]
     }
 
     /// Facts that left the body leave the table, which their metrics forbid.
@@ -366,12 +397,14 @@ impl Stored for Metric {
 
     fn references(&self) -> Vec<(&'static str, Value)> {
         let denominator = self.denominator.as_ref().map(|denominator| denominator.fact_id);
+        let sync_tag = self.managed_by.as_ref().map(|managed| managed.sync_tag.as_str());
         vec![
             ("entity_id", self.entity_id.into()),
             ("fact_id", self.leading_fact().into()),
             ("denominator_fact_id", denominator.into()),
             ("is_guardrail", self.is_guardrail.into()),
             ("team_id", self.team_id.into()),
+            ("sync_tag", sync_tag.into()),
         ]
     }
 

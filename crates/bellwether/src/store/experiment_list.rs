@@ -22,6 +22,9 @@ pub struct Filter {
     pub owner: Option<String>,
     pub team: Option<String>,
     pub tag: Option<String>,
+    /// Any of these.
+    pub tags: Vec<String>,
+    pub key: Option<String>,
     pub team_id: Option<TeamId>,
     pub entity_id: Option<EntityId>,
     pub assignment_source_id: Option<AssignmentSourceId>,
@@ -51,7 +54,25 @@ pub fn list(
     LISTED.page(tx, &wanted, decode, |experiment| filter.is_met_by(&experiment.configuration))
 }
 
+/// The next `limit` of those that were deleted, in order of their numbers, whatever they are.
+pub fn deleted(tx: &mut dyn Tx, after: ExperimentId, limit: u32) -> Result<Vec<Experiment>, StoreError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM experiments WHERE deleted_at IS NOT NULL AND id > $1 ORDER BY id LIMIT $2");
+    query_as(tx, "experiments", &sql, params![after, limit], decode)
+}
+
 impl Filter {
+    /// Whether it is wanted, by all that it says of itself.
+    pub fn is_met(&self, experiment: &Experiment) -> bool {
+        let configuration = &experiment.configuration;
+        (self.statuses.is_empty() || self.statuses.contains(&experiment.status))
+            && self.key.as_ref().is_none_or(|key| *key == configuration.key)
+            && self.entity_id.is_none_or(|id| configuration.entity_id == Some(id))
+            && self.created_since.is_none_or(|at| experiment.created_at >= at)
+            && self.updated_since.is_none_or(|at| experiment.updated_at >= at)
+            && self.is_met_by(configuration)
+    }
+
     /// What the database can tell.
     fn conditions(&self) -> Vec<Condition> {
         // Whoever says exactly this has its words, too.
@@ -71,6 +92,7 @@ impl Filter {
             let values = [id];
             Condition::indexed(Part::new(format!("e.{column} = $1"), &values), Part::new(among, &values))
         };
+        conditions.extend(self.key.as_ref().map(|key| refers("key", key.into())));
         conditions.extend(self.team_id.map(|id| refers("team_id", id.into())));
         conditions.extend(self.entity_id.map(|id| refers("entity_id", id.into())));
         conditions.extend(self.assignment_source_id.map(|id| refers("assignment_source_id", id.into())));
@@ -89,8 +111,10 @@ impl Filter {
     /// What only the configuration tells.
     fn is_met_by(&self, configuration: &Configuration) -> bool {
         let is = |wanted: &Option<String>, text: &String| wanted.as_ref().is_none_or(|wanted| wanted == text);
+        let has_any = self.tags.is_empty() || configuration.tags.iter().any(|tag| self.tags.contains(tag));
         is(&self.owner, &configuration.owner)
             && is(&self.team, &configuration.team)
+            && has_any
             && self.tag.as_ref().is_none_or(|tag| configuration.tags.contains(tag))
     }
 }

@@ -272,6 +272,20 @@ pub fn attached_metrics(tx: &mut dyn Tx, id: ExperimentId) -> Result<Vec<Attache
     })
 }
 
+/// The next experiments that any of these metrics is attached to, in order of their numbers.
+pub fn with_metrics(tx: &mut dyn Tx, metrics: &[MetricId], limit: u32) -> Result<Vec<ExperimentId>, StoreError> {
+    if metrics.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<_> = (2..metrics.len() + 2).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "SELECT DISTINCT experiment_id FROM experiment_metrics WHERE metric_id IN ({}) ORDER BY experiment_id LIMIT $1",
+        places.join(", ")
+    );
+    let values: Vec<_> = std::iter::once(limit.into()).chain(metrics.iter().map(|id| Value::from(*id))).collect();
+    query_as(tx, "experiment_metrics", &sql, &values, |row| row.get("experiment_id"))
+}
+
 fn group_text(group: Option<GroupId>) -> String {
     group.map_or_else(String::new, |group| group.to_string())
 }

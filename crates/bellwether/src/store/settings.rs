@@ -19,6 +19,9 @@ pub const FACT_PROPERTIES: &str = "numbers_of_fact_properties";
 /// With which words, and in which orders, lists are filled in.
 pub const LISTS_INDEXED: &str = "lists_indexed";
 
+/// How many metric syncs there have been.
+pub const METRIC_SYNCS: &str = "numbers_of_metric_syncs";
+
 /// How many lanes there have been.
 pub const LANES: &str = "lanes";
 

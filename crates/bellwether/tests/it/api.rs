@@ -10,6 +10,7 @@ mod documented;
 mod door;
 mod encryption_key;
 mod endpoints;
+mod eppo;
 mod events_table;
 mod failures;
 mod filters;

@@ -6,6 +6,7 @@
 mod apart;
 mod discovery;
 mod ends;
+mod eppo;
 mod failures;
 mod figures;
 mod history;

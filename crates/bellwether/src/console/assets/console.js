@@ -23,22 +23,26 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 
-// Files go to the API as they are.
-for (const form of document.querySelectorAll("form[data-upload]")) {
-  const told = form.querySelector("[role=status]");
-  const put = async (file) => {
-    if (!file) return;
-    told.textContent = `${file.name} is on its way`;
-    const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
-    const said = await answer?.json().catch(() => null);
-    told.textContent = answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`;
-    if (answer?.ok) refresh();
-  };
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.querySelector("input").addEventListener("change", (event) => put(event.target.files[0]));
-  form.addEventListener("dragover", (event) => event.preventDefault());
-  form.addEventListener("drop", (event) => { event.preventDefault(); put(event.dataTransfer.files[0]); });
+// Files go to the API as they are. The form may be replaced by a later one of the same page at any time.
+async function put(form, file) {
+  if (!file) return;
+  const tell = (text) => { for (const told of document.querySelectorAll("form[data-upload] [role=status]")) told.textContent = text; };
+  tell(`${file.name} is on its way`);
+  const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
+  const said = await answer?.json().catch(() => null);
+  form.reset();
+  if (answer?.ok) await refresh();
+  tell(answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`);
 }
+const uploadOf = (event) => event.target.closest?.("form[data-upload]");
+document.addEventListener("change", (event) => { if (uploadOf(event)) put(uploadOf(event), event.target.files[0]); });
+document.addEventListener("submit", (event) => { if (uploadOf(event)) event.preventDefault(); });
+document.addEventListener("dragover", (event) => { if (uploadOf(event)) event.preventDefault(); });
+document.addEventListener("drop", (event) => {
+  if (!uploadOf(event)) return;
+  event.preventDefault();
+  put(uploadOf(event), event.dataTransfer.files[0]);
+});
 
 // Whether somebody has changed a field since it came.
 function isChanged(field) {
