@@ -17,7 +17,7 @@ mod webhooks;
 mod welcome;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -44,12 +44,11 @@ pub fn routes(api: Router) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api.clone())
         .merge(api.clone())
-        .fallback(lost)
-        .with_state(api)
+        .fallback(|request| lost(api, request))
 }
 
 /// What is no page and no route: a browser is told so as people are, a program as the API tells it.
-async fn lost(State(api): State<Router>, request: Request) -> Response {
+async fn lost(api: Router, request: Request) -> Response {
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if request.method() != Method::GET || !accepts.contains("text/html") {
         let Ok(answer) = api.oneshot(request).await;

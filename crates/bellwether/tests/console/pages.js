@@ -56,8 +56,9 @@ walk(async (visitor, { url, link, pictures, ids, hostile }) => {
       await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
       for (const [size, viewport] of Object.entries(WIDTHS)) {
         await page.setViewportSize(viewport);
-        if (size === "wide" || theme === "light") {
+        if (size === "wide") {
           const found = await page.evaluate((rules) => axe.run(document, rules), RULES);
+          assert(found.passes.length > 5, `axe looked at ${name}`);
           for (const { id, nodes } of found.violations) problems.push(`${name}, ${theme}, ${size}: ${id}: ${nodes.slice(0, 3).map(({ html, any }) => `${html.slice(0, 200)} ${any[0]?.message ?? ""}`).join("\n    ")}`);
         }
         const [inner, outer] = await page.evaluate(() => [document.documentElement.scrollWidth, window.innerWidth]);
@@ -65,10 +66,15 @@ walk(async (visitor, { url, link, pictures, ids, hostile }) => {
         await page.screenshot({ path: path.join(pictures, `${name}-${size}-${theme}.png`), fullPage: true });
       }
     }
+    for (const text of await page.locator(".notice.error").allInnerTexts()) problems.push(`${name}: ${text}`);
     const pwned = await page.evaluate(() => window.pwned);
     if (pwned !== undefined) problems.push(`${name}: a name was run as a script`);
     if (name.startsWith("hostile")) assert((await page.locator("h1").textContent()).includes(hostile.name), `${name} shows the name as it is`);
   }
+  // That axe does find what is wrong.
+  await page.evaluate(() => { document.querySelector("main").append(new Image()); });
+  const { violations } = await page.evaluate((rules) => axe.run(document, rules), RULES);
+  assert.deepEqual(violations.map(({ id }) => id), ["image-alt"]);
   await page.goto(`${url}/experiments/${ids.hostile}/configuration`);
   assert.equal(await page.getByLabel("Hypothesis").inputValue(), hostile.text, "10,000 characters come back as they were");
   console.log(`${all.length} pages in ${THEMES.length} themes and ${Object.keys(WIDTHS).length} widths, the largest of ${bytes} bytes; pictures are in ${pictures}`);
