@@ -159,6 +159,10 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, form.to_json(), &version).await;
     match outcome {
         Ok(_) => Ok(visit.see("configuration", "Saved; what changed stands in the history.")),
+        Err(reason) if reason.is_stale() => {
+            let version = Experiment::of(&visit, &id).await?.version.to_string();
+            edit_page(&visit, &id, &form.refused(reason), &version).await
+        }
         Err(reason) => edit_page(&visit, &id, &form.refused(reason), &version).await,
     }
 }
