@@ -95,7 +95,7 @@ pub struct Parts {
     pub max_upload_bytes: u64,
     pub default_warehouse_id: Option<WarehouseId>,
     pub installation: Installation,
-    /// Makes the pages for people, of the whole API.
+    /// Adds the pages for people to the whole API, which they ask.
     pub pages: fn(Router) -> Router,
 }
 
@@ -159,7 +159,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         looks: telemetry::Looks::default(),
     };
     let routes = routes(Arc::new(api));
-    acceptor::serve(listener, pages(routes.clone()).merge(routes), entrance, bounds, stopping).await;
+    acceptor::serve(listener, pages(routes), entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.

@@ -17,15 +17,20 @@ mod webhooks;
 mod welcome;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tower::ServiceExt;
+
+use failure::Reason;
+use page::Frame;
+use visit::Visit;
 
 /// Of forms; the API looks at what they say once more.
 const LARGEST_FORM: usize = 1024 * 1024;
 
-/// The pages, over the whole API.
+/// The pages beside the whole API, which they ask.
 pub fn routes(api: Router) -> Router {
     Router::new()
         .route("/", get(|| to("experiments")))
@@ -37,7 +42,22 @@ pub fn routes(api: Router) -> Router {
         .route("/me/sessions/{id}/end", post(me::end))
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
-        .with_state(api)
+        .with_state(api.clone())
+        .merge(api.clone())
+        .fallback(|request| lost(api, request))
+}
+
+/// What is no page and no route: a browser is told so as people are, a program as the API tells it.
+async fn lost(api: Router, request: Request) -> Response {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if request.method() != Method::GET || !accepts.contains("text/html") {
+        let Ok(answer) = api.oneshot(request).await;
+        return answer;
+    }
+    let (mut parts, _) = request.into_parts();
+    let nobody = Frame::of(parts.uri.path(), &parts.headers);
+    let frame = Visit::from_request_parts(&mut parts, &api).await.map_or(nobody, |visit| visit.frame);
+    Reason::not_found().on(&frame).into_response()
 }
 
 /// Links are relative everywhere: a proxy may put the console deeper.

@@ -47,7 +47,7 @@ fn percent_tick(tick: f64, all: &[f64]) -> String {
     let step = all.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0) * 100.0;
     let digits = (-step.abs().max(1e-9).log10().floor()).clamp(0.0, 6.0);
     let tick = if tick.abs() < 1e-12 { 0.0 } else { tick };
-    format!("{:.*}%", digits as usize, tick * 100.0)
+    format!("{:.*} %", digits as usize, tick * 100.0)
 }
 
 #[cfg(test)]
@@ -67,7 +67,7 @@ mod tests {
     fn ticks_have_the_digits_that_tell_them_apart() {
         let all = ticks(-0.001, 0.002, 4);
         let shown: Vec<_> = all.iter().map(|tick| percent_tick(*tick, &all)).collect();
-        assert_eq!(shown, ["-0.1%", "0.0%", "0.1%", "0.2%"]);
+        assert_eq!(shown, ["-0.1 %", "0.0 %", "0.1 %", "0.2 %"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::failure::{Failure, FieldProblem, Reason};
@@ -90,6 +90,14 @@ impl Visit {
             Err(reason) if expected.contains(&reason.status) => Ok(None),
             Err(reason) => Err(reason.on(&self.frame)),
         }
+    }
+
+    /// Has the API answer what is a POST there but changes nothing: it may be asked for by whatever way somebody came here.
+    pub async fn query<T: DeserializeOwned>(&self, path: &str) -> Result<T, Reason> {
+        let mut headers = self.api.headers.clone();
+        headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
+        let api = Api { routes: self.api.routes.clone(), headers, peer: self.api.peer };
+        read(&api.ask(Method::POST, path, Some(json!({})), None).await?)
     }
 
     /// Has the API change something; why it does not, is for the page to tell.

@@ -36,6 +36,7 @@ class Visitor {
       if (["error", "warning"].includes(message.type()) && !isExpected) fault(`${message.type()}: ${message.text()}`);
     });
     page.on("response", (response) => {
+      if (!response.url().startsWith(told.url)) return;
       if (response.status() >= 500) fault(`${response.status()} of ${response.url()}`);
       if (!response.headers()["content-type"]?.startsWith("text/html") || response.url().endsWith("/api/docs")) return;
       const policy = response.headers()["content-security-policy"] ?? "";

@@ -57,14 +57,6 @@ function isInUse(part) {
   return fields.some((field) => field === document.activeElement || isChanged(field));
 }
 
-// A form for files stays the same one, with what it says of the last file.
-function keepForms(before, after) {
-  for (const form of after.querySelectorAll("form[data-upload]")) {
-    const same = before.querySelector(`form[data-upload="${CSS.escape(form.dataset.upload)}"]`);
-    if (same) form.replaceWith(same);
-  }
-}
-
 function keepOpen(before, after) {
   for (const details of before.querySelectorAll("details[id]")) {
     const same = after.querySelector(`details[id="${CSS.escape(details.id)}"]`);
@@ -76,26 +68,30 @@ let underWay = null;
 async function refresh() {
   if (document.hidden) { refreshWhenSeen = true; return; }
   underWay?.abort();
-  underWay = new AbortController();
-  let answer;
+  const mine = new AbortController();
+  underWay = mine;
+  let text = null;
   try {
-    answer = await fetch(location.href, { signal: underWay.signal, headers: { Accept: "text/html" } });
-  } catch { return; }
-  if (answer.status === 401) { location.reload(); return; }
-  if (!answer.ok) return;
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const answer = await fetch(location.href, { signal: mine.signal, headers: { Accept: "text/html" } });
+    if (answer.status === 401) { location.reload(); return; }
+    if (answer.ok) text = await answer.text();
+  } catch { /* The server may answer next time. */ }
+  if (underWay !== mine) return;
+  if (text !== null) replaceParts(new DOMParser().parseFromString(text, "text/html"));
+  again();
+}
+
+function replaceParts(page) {
   for (const part of document.querySelectorAll("[data-part]")) {
     const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
     if (!fresh || isInUse(part) || fresh.outerHTML === sources.get(part)) continue;
     const source = fresh.outerHTML;
     keepOpen(part, fresh);
-    keepForms(part, fresh);
     localTimes(fresh);
     fresh.classList.add("fresh");
     part.replaceWith(fresh);
     sources.set(fresh, source);
   }
-  again();
 }
 
 // What each part was when it came, before this script touched it.
@@ -110,11 +106,14 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && refreshWhenSeen) { refreshWhenSeen = false; refresh(); }
 });
 
-// What has no event, like a run's progress, is looked at every so often for as long as it lasts.
+// What has no event, like a run's progress, is looked at every so often for as long as it lasts; all of a live page, where
+// pages cannot share a stream.
+const live = document.body.dataset.live;
+const usual = live !== undefined && !window.SharedWorker ? 30 : null;
 let timer = null;
 function again() {
   clearTimeout(timer);
-  const seconds = document.querySelector("[data-refresh]")?.dataset.refresh;
+  const seconds = document.querySelector("[data-refresh]")?.dataset.refresh ?? usual;
   if (seconds) timer = setTimeout(refresh, seconds * 1000);
 }
 
@@ -122,22 +121,13 @@ for (const part of document.querySelectorAll("[data-part]")) sources.set(part, p
 localTimes(document);
 again();
 
-const live = document.body.dataset.live;
-if (live !== undefined) {
-  const stream = new URL(`${document.body.dataset.root}api/v1/events/stream`, location.href).href;
-  const concerns = (experiment) => live === "" || live === String(experiment);
-  const script = new URL("stream.js", document.currentScript.src).href;
-  if (window.SharedWorker) {
-    // One stream for all pages that the browser shows.
-    const worker = new SharedWorker(script, "bellwether");
-    worker.port.onmessage = ({ data }) => { if (concerns(data)) refreshSoon(); };
-    worker.port.start();
-    worker.port.postMessage(stream);
-  } else {
-    const source = new EventSource(stream);
-    const names = ["metric", "configuration", "status", "calculated_metrics"];
-    for (const name of names) {
-      source.addEventListener(`experiment.${name}.updated`, ({ data }) => { if (concerns(JSON.parse(data).experiment_id)) refreshSoon(); });
-    }
-  }
+if (live !== undefined && window.SharedWorker) {
+  // One stream for all pages that the browser shows.
+  const worker = new SharedWorker(new URL("stream.js", document.currentScript.src).href, "bellwether");
+  worker.port.onmessage = ({ data: experiment }) => {
+    // Without one, the stream itself has ended.
+    if (experiment === null || live === "" || live === String(experiment)) refreshSoon();
+  };
+  worker.port.start();
+  worker.port.postMessage(new URL(`${document.body.dataset.root}api/v1/events/stream`, location.href).href);
 }

@@ -1,7 +1,7 @@
 //! What the form of each kind of definition asks for. What a form has no input for stands in one of JSON, as the API has it.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::console::experiment::configuration::named;
 use crate::console::failure::Failure;
@@ -78,7 +78,19 @@ pub fn body(kind: &str, form: &Form) -> Value {
             body["tables"] = json!({});
         }
     }
+    if kind == "metrics" {
+        for part in ["numerator", "denominator"] {
+            body[part] = aggregation(&body[part]);
+        }
+    }
     body
+}
+
+/// A part of a metric: what was left empty in it is as for a new one, and if that is all of it, there is none.
+fn aggregation(given: &Value) -> Value {
+    let fields = given.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let filled: Map<_, _> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if filled.is_empty() { Value::Null } else { Value::Object(filled) }
 }
 
 async fn all(visit: &Visit, kind: &str, rows: Rows) -> Result<Vec<Input>, Failure> {

@@ -2,10 +2,9 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::Method;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{KINDS, Kind};
 use crate::console::failure::{Failure, FieldProblem, Reason};
@@ -58,7 +57,7 @@ pub async fn show(visit: Visit, Path((path, id)): Path<(String, String)>) -> Res
     let kind = Kind::find(&visit, &path)?;
     let source: Value = visit.get(&format!("/{}/{}", kind.path, escaped(&id))).await?;
     let asked = format!("/{}/{}/preview?limit=50", kind.path, escaped(&id));
-    let outcome: Result<Preview, Reason> = visit.send(Method::POST, &asked, json!({})).await;
+    let outcome: Result<Preview, Reason> = visit.query(&asked).await;
     let (preview, failed) = match outcome {
         Ok(preview) => (Some(preview), None),
         Err(reason) => (None, Some(reason.in_one())),

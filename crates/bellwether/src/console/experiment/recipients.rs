@@ -41,8 +41,10 @@ pub async fn of(visit: &Visit, experiment: &Experiment, event: EventType) -> Res
         Listed::Read(endpoint) if endpoint.enabled && endpoint.settings.unmet_by(&facts).is_none() => Some(endpoint),
         _ => None,
     });
-    let name = |settings: &Settings| {
-        if settings.description.is_empty() { settings.url.clone() } else { format!("“{}”", settings.description) }
+    // A description may turn round how text runs: the marks keep that to itself.
+    let name = |settings: &Settings| match settings.description.as_str() {
+        "" => settings.url.clone(),
+        description => format!("“\u{2068}{description}\u{2069}”"),
     };
     let names: Vec<_> = wanted.map(|endpoint| name(&endpoint.settings)).collect();
     let more = if found.next.is_some() { ", and maybe to others" } else { "" };
