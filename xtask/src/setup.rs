@@ -12,11 +12,12 @@ use crate::{
 type IsThere = fn() -> bool;
 
 /// What Debian provides, and how to tell that it is there.
-const DEBIAN: [(IsThere, &str); 7] = [
+const DEBIAN: [(IsThere, &str); 8] = [
     (|| runs("cc", &["--version"]) && runs("make", &["--version"]), "build-essential"),
     (|| runs("node", &["--version"]), "nodejs"),
     (|| runs("strace", &["--version"]), "strace"),
     (|| runs("npm", &["--version"]), "npm"),
+    (|| runs("chromium", &["--version"]), "chromium"),
     (|| runs("python3", &["--version"]), "python3"),
     (|| runs("python3", &["-c", "import venv, ensurepip"]), "python3-venv"),
     (|| Path::new("/usr/lib/postgresql/15/bin/initdb").exists(), "postgresql-15"),

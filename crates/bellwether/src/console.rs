@@ -10,6 +10,7 @@ mod experiment;
 mod experiments;
 mod failure;
 mod form;
+mod me;
 mod page;
 mod visit;
 mod webhooks;
@@ -32,6 +33,8 @@ pub fn routes(api: Router) -> Router {
         .merge(definition_routes())
         .merge(webhook_routes())
         .merge(administration_routes())
+        .route("/me", get(me::show))
+        .route("/me/sessions/{id}/end", post(me::end))
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .with_state(api)

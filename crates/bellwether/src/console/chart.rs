@@ -72,6 +72,6 @@ mod tests {
 
     #[test]
     fn names_are_harmless() {
-        assert_eq!(short("<script>alert(1)</script> & more"), "&lt;script&gt;alert(1)&lt;/scrip…");
+        assert_eq!(short("<script>alert(1)</script> & more"), "&lt;script&gt;alert(1)&lt;/script…");
     }
 }

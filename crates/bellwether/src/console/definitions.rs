@@ -196,8 +196,15 @@ pub async fn save(visit: Visit, Path((path, id)): Path<(String, String)>, fields
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &place, body, &version).await;
     match outcome {
         Ok(_) => Ok(visit.see(&escaped(&id), "Saved; what changed stands in the history.")),
-        Err(reason) => FormPage::show(&visit, kind, Some(&id), &form.refused(reason), &version).await,
+        Err(reason) => {
+            let version = if reason.is_stale() { current(&visit, &place).await? } else { version };
+            FormPage::show(&visit, kind, Some(&id), &form.refused(reason), &version).await
+        }
     }
+}
+
+async fn current(visit: &Visit, place: &str) -> Result<String, Failure> {
+    Ok(visit.get::<Value>(place).await?["version"].to_string())
 }
 
 pub async fn delete(visit: Visit, Path((path, id)): Path<(String, String)>) -> Result<Response, Failure> {

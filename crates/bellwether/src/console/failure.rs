@@ -22,6 +22,11 @@ pub struct FieldProblem {
 }
 
 impl Reason {
+    /// What was read was changed meanwhile.
+    pub fn is_stale(&self) -> bool {
+        self.status == StatusCode::PRECONDITION_FAILED
+    }
+
     pub fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, detail: "there is nothing of this name".to_owned(), errors: Vec::new() }
     }

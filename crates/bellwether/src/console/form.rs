@@ -14,6 +14,9 @@ use super::failure::{FieldProblem, Reason};
 /// Items of a list, whatever a browser sends.
 const MOST_ROWS: usize = 250;
 
+const STALE: &str = "Somebody has changed it since this page was made; the history says what. What you wrote stands here: saving \
+                     once more writes it over theirs.";
+
 /// What is filled in somewhere.
 #[derive(Debug, Clone)]
 pub struct Input {
@@ -116,8 +119,10 @@ impl Form {
 
     /// The same with why the API did not take it.
     pub fn refused(mut self, reason: Reason) -> Self {
-        let is_told = !reason.errors.is_empty();
-        self.detail = (!is_told).then_some(reason.detail);
+        self.detail = match reason.status {
+            StatusCode::PRECONDITION_FAILED => Some(STALE.to_owned()),
+            _ => reason.errors.is_empty().then_some(reason.detail),
+        };
         self.errors = reason.errors;
         self
     }

@@ -153,3 +153,32 @@ pub mod filters {
         Ok(super::escaped(&text.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_finds_the_way_to_where_the_console_begins() {
+        for (path, root) in [
+            ("/experiments", "./"),
+            ("/experiments/5", "../"),
+            ("/endpoints/ep_1/recoveries/rcv_1/stop", "../../../../"),
+        ] {
+            assert_eq!(Frame::of(path, &HeaderMap::new()).root, root, "{path}");
+        }
+        assert_eq!(Frame::of("/runs/run_1", &HeaderMap::new()).current("experiments runs"), "aria-current=page");
+    }
+
+    #[test]
+    fn a_notice_survives_its_cookie() {
+        for (is_error, text) in [(false, "Saved; \"all\" of it, ümlaut\r\nSet-Cookie: x"), (true, "")] {
+            let cookie = Notice { is_error, text: text.to_owned() }.cookie();
+            assert!(!cookie.contains(['\r', '\n', '"']), "{cookie}");
+            let pair = cookie.split(';').next().unwrap();
+            let headers = HeaderMap::from_iter([(header::COOKIE, format!("other=1; {pair}").parse().unwrap())]);
+            let notice = Notice::of(&headers).unwrap();
+            assert_eq!((notice.is_error, notice.text.as_str()), (is_error, text));
+        }
+    }
+}

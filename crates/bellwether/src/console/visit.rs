@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -59,8 +60,8 @@ impl FromRequestParts<Router> for Visit {
         let peer = parts.extensions.get::<Peer>().copied();
         let mut frame = Frame::of(parts.uri.path(), &parts.headers);
         let api = Api { routes: api.clone(), headers: headers.collect(), peer };
-        let me: Me = api.ask(Method::GET, "/me", None, None).await.map_err(|reason| reason.on(&frame))?;
-        let Me { actor, role } = me;
+        let me = api.ask(Method::GET, "/me", None, None).await.and_then(|answer| read(&answer));
+        let Me { actor, role } = me.map_err(|reason| reason.on(&frame))?;
         frame.visitor = Some((actor.to_string(), role));
         Ok(Self { api, frame })
     }
@@ -69,30 +70,31 @@ impl FromRequestParts<Router> for Visit {
 impl Visit {
     /// What the API shows at a path below `/api/v1`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.api.ask(Method::GET, path, None, None).await.map_err(|reason| reason.on(&self.frame))
+        let answer = self.api.ask(Method::GET, path, None, None).await;
+        answer.and_then(|answer| read(&answer)).map_err(|reason| reason.on(&self.frame))
     }
 
     /// The same, or that it is not there.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
-        match self.api.ask(Method::GET, path, None, None).await {
-            Ok(found) => Ok(Some(found)),
-            Err(reason) if reason.status == StatusCode::NOT_FOUND => Ok(None),
-            Err(reason) => Err(reason.on(&self.frame)),
-        }
+        self.unless(path, &[StatusCode::NOT_FOUND]).await
     }
 
     /// The same, or that the visitor's role is too low for it.
     pub async fn find_allowed<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        self.unless(path, &[StatusCode::NOT_FOUND, StatusCode::FORBIDDEN]).await
+    }
+
+    async fn unless<T: DeserializeOwned>(&self, path: &str, expected: &[StatusCode]) -> Result<Option<T>, Failure> {
         match self.api.ask(Method::GET, path, None, None).await {
-            Ok(found) => Ok(Some(found)),
-            Err(reason) if matches!(reason.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => Ok(None),
+            Ok(answer) => read(&answer).map(Some).map_err(|reason| reason.on(&self.frame)),
+            Err(reason) if expected.contains(&reason.status) => Ok(None),
             Err(reason) => Err(reason.on(&self.frame)),
         }
     }
 
     /// Has the API change something; why it does not, is for the page to tell.
     pub async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Value) -> Result<T, Reason> {
-        self.api.ask(method, path, Some(body), None).await
+        read(&self.api.ask(method, path, Some(body), None).await?)
     }
 
     /// The same, of what was read at this version.
@@ -104,7 +106,7 @@ impl Visit {
         version: &str,
     ) -> Result<T, Reason> {
         let tag = HeaderValue::from_str(&format!("\"{version}\"")).ok().filter(|_| !version.is_empty());
-        self.api.ask(method, path, Some(body), tag).await
+        read(&self.api.ask(method, path, Some(body), tag).await?)
     }
 
     /// Another page, relative to this one, which tells what was done.
@@ -136,31 +138,39 @@ fn see_other(place: &str, notice: &Notice) -> Response {
 }
 
 impl Api {
-    async fn ask<T: DeserializeOwned>(
-        &self,
+    /// The answer's text. Not made anew for every type that is read of one, and in a box: the program holds it once.
+    fn ask<'a>(
+        &'a self,
         method: Method,
-        path: &str,
+        path: &'a str,
         body: Option<Value>,
         if_match: Option<HeaderValue>,
-    ) -> Result<T, Reason> {
-        let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        let mut request = Request::new(content);
-        *request.method_mut() = method;
-        *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
-        self.peer.map(|peer| request.extensions_mut().insert(peer));
-        let Ok(response) = self.routes.clone().oneshot(request).await;
-        let status = response.status();
-        let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
-        let content = content.to_bytes();
-        if !status.is_success() {
-            let problem = serde_json::from_slice(&content);
+    ) -> BoxFuture<'a, Result<String, Reason>> {
+        Box::pin(async move {
+            let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+            let mut request = Request::new(content);
+            *request.method_mut() = method;
+            *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
+            *request.headers_mut() = self.headers.clone();
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
+            self.peer.map(|peer| request.extensions_mut().insert(peer));
+            let Ok(response) = self.routes.clone().oneshot(request).await;
+            let status = response.status();
+            let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
+            let content = String::from_utf8_lossy(&content.to_bytes()).into_owned();
+            if status.is_success() {
+                return Ok(if content.is_empty() { "null".to_owned() } else { content });
+            }
+            let problem = serde_json::from_str(&content);
             let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
-            return Err(Reason { status, detail: problem.detail, errors: problem.errors });
-        }
-        let content: &[u8] = if content.is_empty() { b"null" } else { &content };
-        serde_json::from_slice(content).map_err(|error| Reason::failed(&format!("{path}: {error}")))
+            Err(Reason { status, detail: problem.detail, errors: problem.errors })
+        })
     }
+}
+
+/// What an answer says.
+fn read<T: DeserializeOwned>(answer: &str) -> Result<T, Reason> {
+    // What it says may be a secret.
+    serde_json::from_str(answer).map_err(|error| Reason::failed(&format!("an answer is not as it should be: {error}")))
 }

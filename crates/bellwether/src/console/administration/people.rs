@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{TABS, delete};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
+use crate::console::me::Session;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
 use crate::console::visit::Visit;
 
@@ -39,14 +40,6 @@ impl Person {
     fn has(&self, role: &str) -> bool {
         self.role == role
     }
-}
-
-#[derive(Deserialize)]
-struct Session {
-    id: String,
-    client: String,
-    last_used_at: Moment,
-    expires_at: Moment,
 }
 
 /// A link that was made just now.

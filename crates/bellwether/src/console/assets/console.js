@@ -23,30 +23,46 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 
-// Files go to the API as they are.
-for (const form of document.querySelectorAll("form[data-upload]")) {
-  const told = form.querySelector("[role=status]");
-  const put = async (file) => {
-    if (!file) return;
-    told.textContent = `${file.name} is on its way`;
-    const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
-    const said = await answer?.json().catch(() => null);
-    told.textContent = answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`;
-    if (answer?.ok) refresh();
-  };
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.querySelector("input").addEventListener("change", (event) => put(event.target.files[0]));
-  form.addEventListener("dragover", (event) => event.preventDefault());
-  form.addEventListener("drop", (event) => { event.preventDefault(); put(event.dataTransfer.files[0]); });
+// Files go to the API as they are. The form may be replaced by a later one of the same page at any time.
+async function put(form, file) {
+  if (!file) return;
+  const tell = (text) => { for (const told of document.querySelectorAll("form[data-upload] [role=status]")) told.textContent = text; };
+  tell(`${file.name} is on its way`);
+  const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
+  const said = await answer?.json().catch(() => null);
+  form.reset();
+  if (answer?.ok) await refresh();
+  tell(answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`);
+}
+const uploadOf = (event) => event.target.closest?.("form[data-upload]");
+document.addEventListener("change", (event) => { if (uploadOf(event)) put(uploadOf(event), event.target.files[0]); });
+document.addEventListener("submit", (event) => { if (uploadOf(event)) event.preventDefault(); });
+document.addEventListener("dragover", (event) => { if (uploadOf(event)) event.preventDefault(); });
+document.addEventListener("drop", (event) => {
+  if (!uploadOf(event)) return;
+  event.preventDefault();
+  put(uploadOf(event), event.dataTransfer.files[0]);
+});
+
+// Whether somebody has changed a field since it came.
+function isChanged(field) {
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue;
+  return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
 }
 
 // What somebody is writing in is left as it is.
 function isInUse(part) {
-  if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return true;
-  return [...part.querySelectorAll("input, textarea, select")].some((field) =>
-    field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
-      : field.tagName === "SELECT" ? [...field.options].some((option) => option.selected !== option.defaultSelected)
-        : field.value !== field.defaultValue);
+  const fields = [...part.querySelectorAll("input:not([type=file]), textarea, select")];
+  return fields.some((field) => field === document.activeElement || isChanged(field));
+}
+
+// A form for files stays the same one, with what it says of the last file.
+function keepForms(before, after) {
+  for (const form of after.querySelectorAll("form[data-upload]")) {
+    const same = before.querySelector(`form[data-upload="${CSS.escape(form.dataset.upload)}"]`);
+    if (same) form.replaceWith(same);
+  }
 }
 
 function keepOpen(before, after) {
@@ -73,6 +89,7 @@ async function refresh() {
     if (!fresh || isInUse(part) || fresh.outerHTML === sources.get(part)) continue;
     const source = fresh.outerHTML;
     keepOpen(part, fresh);
+    keepForms(part, fresh);
     localTimes(fresh);
     fresh.classList.add("fresh");
     part.replaceWith(fresh);

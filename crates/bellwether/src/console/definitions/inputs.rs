@@ -46,17 +46,24 @@ pub async fn filled(visit: &Visit, kind: &str, fields: &Fields) -> Result<Vec<In
 
 /// What a new one begins with.
 pub fn usual(kind: &str, begin: &Value) -> Value {
+    // A name may be one that SQL reads otherwise.
+    let sql = begin["table"].as_str().map(|table| format!("SELECT * FROM \"{}\"", table.replace('"', "\"\"")));
     match kind {
         "warehouses" => json!({ "kind": "files", "path": "." }),
         "schedules" => json!({ "cron": "0 6 * * *", "time_zone": "UTC" }),
         "metrics" => json!({ "kind": "simple", "display": "decimal", "entity_id": begin["entity"] }),
         "assignment_sources" => json!({
-            "sql": begin["table"].as_str().map(|table| format!("SELECT * FROM {table}")),
-            "warehouse_id": begin["warehouse"],
+            "name": begin["table"], "sql": sql, "warehouse_id": begin["warehouse"], "entity_id": begin["entity"],
+            "columns": {
+                "subject": begin["subject"], "timestamp": begin["timestamp"],
+                "experiment_key": begin["experiment_key"], "variation": begin["variation"],
+            },
         }),
         "fact_sources" => json!({
-            "sql": begin["table"].as_str().map(|table| format!("SELECT * FROM {table}")),
-            "warehouse_id": begin["warehouse"],
+            "name": begin["table"], "sql": sql, "warehouse_id": begin["warehouse"],
+            "timestamp_column": begin["timestamp"],
+            "entities": [{ "entity_id": begin["entity"], "column": begin["subject"] }],
+            "facts": [{ "name": begin["value"], "column": begin["value"] }],
         }),
         _ => json!({}),
     }

@@ -129,15 +129,6 @@ fn plan() -> Vec<Input> {
     ]
 }
 
-/// An entry point without a source is none.
-fn body(form: &Form) -> Value {
-    let mut body = form.to_json();
-    if body["entry_point"]["fact_source_id"].is_null() {
-        body["entry_point"] = Value::Null;
-    }
-    body
-}
-
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let shown: Value = visit.get(&format!("/experiments/{}", escaped(&id))).await?;
     let count = shown["variations"].as_array().map_or(0, Vec::len);
@@ -165,9 +156,13 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
     let count = fields.rows("variations");
     let form = Form::filled(inputs(&visit, count).await?, fields);
     let path = format!("/experiments/{}", escaped(&id));
-    let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, body(&form), &version).await;
+    let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, form.to_json(), &version).await;
     match outcome {
         Ok(_) => Ok(visit.see("configuration", "Saved; what changed stands in the history.")),
+        Err(reason) if reason.is_stale() => {
+            let version = Experiment::of(&visit, &id).await?.version.to_string();
+            edit_page(&visit, &id, &form.refused(reason), &version).await
+        }
         Err(reason) => edit_page(&visit, &id, &form.refused(reason), &version).await,
     }
 }
@@ -201,7 +196,7 @@ pub async fn new(visit: Visit, Query(begin): Query<Begin>) -> Result<Response, F
 pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
     let count = fields.rows("variations");
     let form = Form::filled(inputs(&visit, count).await?, fields);
-    let outcome: Result<Value, Reason> = visit.send(Method::POST, "/experiments", body(&form)).await;
+    let outcome: Result<Value, Reason> = visit.send(Method::POST, "/experiments", form.to_json()).await;
     match outcome {
         Ok(made) => {
             let place = format!("../experiments/{}/metrics", made["id"]);

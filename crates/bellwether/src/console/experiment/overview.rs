@@ -8,7 +8,7 @@ use bellwether_webhook::EventType;
 use super::{Experiment, recipients};
 use crate::console::chart::interval::Scale;
 use crate::console::failure::Failure;
-use crate::console::page::{Frame, escaped, filters, html};
+use crate::console::page::{Frame, Moment, escaped, filters, html};
 use crate::console::visit::Visit;
 use crate::domain::figure::{count, percent, rounded, signed_percent};
 use crate::domain::metric::Display;
@@ -43,6 +43,7 @@ struct Metric<'a> {
     wish: &'static str,
     mde: Option<String>,
     progress: Option<String>,
+    expected_end: Option<Moment>,
 }
 
 /// A variation in a metric.
@@ -119,6 +120,7 @@ impl<'a> Metric<'a> {
             rows: rows.collect(),
             wish: if result.desired_change == DesiredChange::Increase { "higher is better" } else { "lower is better" },
             mde: result.minimum_detectable_effect.map(|effect| percent(effect, effect)),
+            expected_end: result.expected_end.map(Moment),
             progress: result.progress.map(|progress| format!("{:.0}", (progress * 100.0).min(100.0).floor())),
         }
     }

@@ -7,11 +7,11 @@ use axum::response::Response;
 use super::Experiment;
 use crate::console::chart::lines::{Chart, Line, Point as Mark};
 use crate::console::failure::Failure;
-use crate::console::page::{Frame, List, escaped, html};
+use crate::console::page::{Frame, List, html};
 use crate::console::visit::Visit;
 use crate::domain::figure::{count, signed_percent};
 use crate::domain::id::MetricId;
-use crate::domain::point::{Point, VariationPoint};
+use crate::domain::point::{Point, VariationPoint, day_before};
 
 /// Pages of the API's list: as many days as anybody looks at.
 const MOST_PAGES: usize = 4;
@@ -41,23 +41,39 @@ struct Row {
     between: String,
 }
 
-/// The points of all days, oldest first.
-pub async fn points(visit: &Visit, id: &str) -> Result<Vec<Point>, Failure> {
+/// How many days after the first point another one is: runs may have left days out.
+pub fn day_of(points: &[Point], point: &Point) -> usize {
+    let day = |point: &Point| point.day.parse::<jiff::civil::Date>().ok();
+    let first = points.first().and_then(day);
+    let days = first.zip(day(point)).and_then(|(first, day)| first.until(day).ok()).map(|span| span.get_days());
+    days.and_then(|days| usize::try_from(days).ok()).unwrap_or(0)
+}
+
+pub fn day_count(points: &[Point]) -> usize {
+    points.last().map_or(0, |last| day_of(points, last) + 1)
+}
+
+/// The points of all days up to the experiment's end, oldest first.
+pub async fn points(visit: &Visit, experiment: &Experiment) -> Result<Vec<Point>, Failure> {
     let mut points: Vec<Point> = Vec::new();
     let mut after = String::new();
     for _ in 0..MOST_PAGES {
-        let path = format!("/experiments/{}/results/history?limit=250&after={after}", escaped(id));
+        let path = format!("/experiments/{}/results/history?limit=250&after={after}", experiment.id);
         let page: List<Point> = visit.get(&path).await?;
         points.extend(page.items);
         let Some(next) = page.next else { break };
         after = next;
+    }
+    // What a run found before there was an end, of days that count no more.
+    if let Some(end) = experiment.configuration.end() {
+        points.retain(|point| point.day <= day_before(end).to_string());
     }
     Ok(points)
 }
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
-    let points = points(&visit, &id).await?;
+    let points = points(&visit, &experiment).await?;
     // What is attached now: the last day has it.
     let last = points.last().map(|point| point.metrics.as_slice()).unwrap_or_default();
     let metrics = last.iter().map(|metric| Metric::of(&experiment, &points, metric.metric_id, &metric.name));
@@ -75,7 +91,7 @@ impl Metric {
     fn of(experiment: &Experiment, points: &[Point], id: MetricId, name: &str) -> Self {
         let of_day = |point: &'_ Point| point.metrics.iter().find(|metric| metric.metric_id == id).cloned();
         let days: Vec<_> =
-            points.iter().enumerate().filter_map(|(day, point)| Some((day, point, of_day(point)?))).collect();
+            points.iter().filter_map(|point| Some((day_of(points, point), point, of_day(point)?))).collect();
         let treatments = experiment.configuration.active_variations().filter(|variation| !variation.is_control);
         let lines = treatments.map(|variation| {
             let found = days.iter().filter_map(|(day, _, metric)| {
@@ -91,7 +107,7 @@ impl Metric {
             title: &format!("Lift of {name}, day by day"),
             about: "A line for each treatment, with its interval around it; the table below has the figures.",
             days: [&first, &last],
-            day_count: points.len(),
+            day_count: day_count(points),
             is_percent: true,
             lines: lines.collect(),
         };

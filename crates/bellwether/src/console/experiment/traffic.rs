@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 
 use super::Experiment;
-use super::time::points;
+use super::time::{day_count, day_of, points};
 use crate::console::chart::lines::{Chart, Line, Point as Mark};
 use crate::console::chart::shares::{self, Share};
 use crate::console::failure::Failure;
@@ -38,7 +38,7 @@ struct Found {
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
     let results: Option<Results> = visit.find(&format!("/experiments/{}/results", escaped(&id))).await?;
-    let points = if results.is_some() { points(&visit, &id).await? } else { Vec::new() };
+    let points = if results.is_some() { points(&visit, &experiment).await? } else { Vec::new() };
     let found = results.map(|results| Found::of(&experiment, results, &points));
     let page = Page { frame: &visit.frame, tab: "traffic", experiment: &experiment, found };
     Ok(html(&visit.frame, page.render()))
@@ -89,8 +89,8 @@ fn counts(traffic: &Traffic, point: &Point) -> Vec<String> {
 
 fn daily(experiment: &Experiment, traffic: &Traffic, points: &[Point]) -> String {
     let lines = traffic.variations.iter().map(|variation| {
-        let found = points.iter().enumerate().filter_map(|(day, point)| {
-            Some(Mark { day, value: subjects(point, &variation.key)? as f64, interval: None })
+        let found = points.iter().filter_map(|point| {
+            Some(Mark { day: day_of(points, point), value: subjects(point, &variation.key)? as f64, interval: None })
         });
         let name = experiment.name_of(&variation.key).to_owned();
         Line { name, style: experiment.style_of(&variation.key), points: found.collect() }
@@ -100,7 +100,7 @@ fn daily(experiment: &Experiment, traffic: &Traffic, points: &[Point]) -> String
         title: "Subjects by variation up to each day",
         about: "A line for each variation; the table below has the figures.",
         days: [&end(points.first()), &end(points.last())],
-        day_count: points.len(),
+        day_count: day_count(points),
         is_percent: false,
         lines: lines.collect(),
     };

@@ -124,11 +124,23 @@ fn put(into: &mut Value, way: &[Step<'_>], value: Value) {
     }
 }
 
-/// Items of lists of which nothing was filled in are gone.
-fn without_gaps(value: Value) -> Value {
-    match value {
-        Value::Array(items) => items.into_iter().filter(|item| !item.is_null()).map(without_gaps).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, without_gaps(value))).collect(),
+/// What nothing was filled in of is left out of lists and of the parts of the whole, and a part of which nothing is left is
+/// `null`; only the whole itself says `null` of its fields, for an edit takes what it does not name as it is.
+fn without_gaps(whole: Value) -> Value {
+    match whole {
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, filled(value))).collect(),
+        other => filled(other),
+    }
+}
+
+fn filled(part: Value) -> Value {
+    match part {
+        Value::Array(items) => items.into_iter().map(filled).filter(|item| !item.is_null()).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter().map(|(name, value)| (name, filled(value)));
+            let fields: Map<_, _> = fields.filter(|(_, value)| !value.is_null()).collect();
+            if fields.is_empty() { Value::Null } else { Value::Object(fields) }
+        }
         other => other,
     }
 }
@@ -162,6 +174,19 @@ mod tests {
             "variations": [{"key": "control", "is_control": true}, {"key": "treatment", "is_control": false}],
         });
         assert_eq!(Form::of(inputs(), &shown).to_json(), shown);
+    }
+
+    #[test]
+    fn a_part_without_anything_is_null_and_says_nothing_of_what_is_missing_in_it() {
+        let inputs = vec![
+            input("numerator.fact_id", "", "", Kind::Optional),
+            input("numerator.filters", "", "", Kind::Json),
+            input("denominator.fact_id", "", "", Kind::Optional),
+            input("team_id", "", "", Kind::Optional),
+        ];
+        let fields = Fields(vec![("numerator.fact_id".to_owned(), "fact_1".to_owned())]);
+        let sent = Form::filled(inputs, fields).to_json();
+        assert_eq!(sent, json!({"numerator": {"fact_id": "fact_1"}, "denominator": null, "team_id": null}));
     }
 
     #[test]

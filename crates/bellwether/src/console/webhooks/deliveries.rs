@@ -57,6 +57,10 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    fn has_pending(&self) -> bool {
+        self.deliveries.iter().any(Delivery::is_pending)
+    }
+
     fn name_of<'b>(&'b self, endpoint: &'b str) -> &'b str {
         self.endpoints.iter().find(|(id, _)| id == endpoint).map_or(endpoint, |(_, name)| name)
     }

@@ -24,6 +24,12 @@ struct Page<'a> {
     next: Option<String>,
 }
 
+impl Page<'_> {
+    fn has_pending(&self) -> bool {
+        self.rows.iter().filter_map(|row| row.health.as_ref()).any(|health| health.pending > 0)
+    }
+}
+
 #[derive(Deserialize)]
 struct Shown {
     lane: Option<Lane>,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::TABS;
-use super::views::{Why, endpoints};
+use super::views::{Delivery, Why, endpoints};
 use crate::console::experiment::history::{Entry, value};
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
@@ -45,6 +45,12 @@ struct Page<'a> {
     change: Option<Entry>,
     answers: Vec<(String, Why)>,
     is_cut: bool,
+}
+
+impl Page<'_> {
+    fn has_pending(&self) -> bool {
+        self.answers.iter().flat_map(|(_, why)| &why.deliveries).any(Delivery::is_pending)
+    }
 }
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {

@@ -51,6 +51,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// The page of something pending looks again every so often: what comes of it is no event.
+    pub fn is_pending(&self) -> bool {
+        self.state == "pending"
+    }
+
     /// Its colour, which the word says as well.
     pub fn class(&self) -> &str {
         match self.state.as_str() {

@@ -270,7 +270,6 @@ async fn unknown_things_are_not_found_and_queries_are_checked(database: Database
         "/nothing",
         "/experiments/1/nothing",
         "//nothing",
-        "//",
         &format!("/experiments/{id}/results"),
         &format!("/experiments/{id}/traffic"),
     ] {

@@ -81,7 +81,7 @@ async fn a_link_lets_its_person_in_once(database: Database) {
     assert_eq!(submit(&server, &token, "https://elsewhere.example").await.status, 403, "another site's form");
     assert_eq!(submit(&server, &token.replace('_', "_0"), &origin).await.status, 401);
     let let_in = submit(&server, &token, &origin).await;
-    assert_eq!((let_in.status, let_in.header("location")), (303, "api/docs"), "{let_in:?}");
+    assert_eq!((let_in.status, let_in.header("location")), (303, "experiments"), "{let_in:?}");
     assert_eq!(submit(&server, &token, &origin).await.status, 401, "it was used");
     let browser = Browser { cookie: let_in.header("set-cookie").split(';').next().unwrap().to_owned(), origin };
     let me = browser.get(&server, "/me").await.expect(200);

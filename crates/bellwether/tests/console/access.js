@@ -1,0 +1,1 @@
+console.error("not written"); process.exitCode = 1;
