@@ -210,8 +210,10 @@ async fn every_field_of_both_schemas_is_known() {
                 let mut declared = of_everything();
                 // `null` is no value of most: what is wrong with it is said then, but not that nobody knows it.
                 declared.pointer_mut(place).unwrap()[field.as_str()] = Value::Null;
-                let told = ask(&server, Method::POST, "/metrics/sync", declared).await.expect(422);
-                assert!(!told["message"].as_str().unwrap().contains("unknown field"), "{place}/{field}: {told}");
+                let answer = ask(&server, Method::POST, "/metrics/sync", declared).await;
+                let told = String::from_utf8_lossy(&answer.body);
+                assert!([200, 304, 422].contains(&answer.status), "{place}/{field}: {told}");
+                assert!(!told.contains("unknown field"), "{place}/{field}: {told}");
                 known += 1;
             }
         }
