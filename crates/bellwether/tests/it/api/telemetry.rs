@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::refusals::problem;
 use super::{items, rename, subscribe_with};
-use crate::server::{Server, draft};
+use crate::server::{PATIENCE, Server, draft};
 
 pub struct Page(String);
 
@@ -46,6 +46,11 @@ async fn metrics_tell_what_was_done_and_what_is_owed(database: Database) {
     server.eventually(&tried, |page| items(page).iter().any(|delivery| delivery["attempt_count"] == 1)).await;
     server.eventually("/deliveries?state=delivered", |page| items(page).len() == 2).await;
 
+    // What is counted follows what is stored.
+    let recorded = "bellwether_outcomes_recorded_total";
+    let counting = async { while Page::of(&server, key).await.value(recorded) < 3.0 {} };
+    tokio::time::timeout(PATIENCE, counting).await.expect("three outcomes are counted");
+
     let page = Page::of(&server, key).await;
     for (series, value) in [
         (format!("bellwether_attempts_total{{endpoint=\"{reached}\",class=\"ok\"}}"), 2.0),
@@ -54,7 +59,7 @@ async fn metrics_tell_what_was_done_and_what_is_owed(database: Database) {
         (format!("bellwether_attempt_duration_seconds_bucket{{endpoint=\"{reached}\",le=\"+Inf\"}}"), 2.0),
         (format!("bellwether_requests_in_flight{{endpoint=\"{reached}\"}}"), 0.0),
         (format!("bellwether_breaker_openings_total{{endpoint=\"{failing}\"}}"), 0.0),
-        ("bellwether_outcomes_recorded_total".to_owned(), 3.0),
+        (recorded.to_owned(), 3.0),
         ("bellwether_outcomes_unrecorded".to_owned(), 0.0),
         ("bellwether_events_recorded_total{type=\"experiment.configuration.updated\"}".to_owned(), 2.0),
         ("bellwether_events_recorded_total{type=\"experiment.status.updated\"}".to_owned(), 0.0),
