@@ -19,3 +19,6 @@ ALTER TABLE metrics ADD COLUMN sync_tag TEXT;
 ALTER TABLE fact_sources ADD COLUMN sync_tag TEXT;
 CREATE INDEX metrics_by_sync ON metrics (sync_tag) WHERE sync_tag IS NOT NULL;
 CREATE INDEX fact_sources_by_sync ON fact_sources (sync_tag) WHERE sync_tag IS NOT NULL;
+
+-- Those that were deleted are listed, too.
+CREATE INDEX experiments_deleted ON experiments (id) WHERE deleted_at IS NOT NULL;

@@ -127,7 +127,9 @@ async fn no_such_route(uri: axum::http::Uri) -> Problem {
     let absent = ABSENT.iter().find(|(path, _)| *path == first);
     let detail = match absent {
         Some((_, what)) => format!("Bellwether has no {what}; see docs/eppo.md for what of Eppo's API it has"),
-        None => format!("'{first}' is nothing of Eppo's API that Bellwether has; see docs/eppo.md for what it has"),
+        None => {
+            format!("'{}' is nothing of Eppo's API that Bellwether has; see docs/eppo.md for what it has", uri.path())
+        }
     };
     Problem::of(Kind::NotFound, detail)
 }

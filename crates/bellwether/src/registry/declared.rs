@@ -1,7 +1,7 @@
 //! What a metric sync declares, written: sources, then metrics; and what it declares no more, found and checked. Everything that
 //! is wrong is told at once, by the names that the files give, and then nothing is written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::metric_sync::reason;
 use super::{Context, Defined, Error, Result};
@@ -126,12 +126,13 @@ impl Applying<'_> {
     /// Notes what this tag keeps and declares no more, and who else needs it.
     fn find_undeclared(&mut self, tx: &mut dyn Tx) -> Result<()> {
         let tag = &self.declared.tag;
-        let (metrics, sources) = (&self.declared.metrics, &self.declared.sources);
+        let metrics: HashSet<&str> = self.declared.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let sources: HashSet<&str> = self.declared.sources.iter().map(|source| source.name.as_str()).collect();
         let kept = definitions::managed::<Metric>(tx, tag)?.into_iter();
-        let gone = kept.filter(|there| metrics.iter().all(|metric| metric.name != there.body.name));
+        let gone = kept.filter(|there| !metrics.contains(there.body.name.as_str()));
         self.remaining.metrics = gone.map(|metric| metric.id).collect();
         let kept = definitions::managed::<FactSource>(tx, tag)?.into_iter();
-        let gone: Vec<_> = kept.filter(|there| sources.iter().all(|source| source.name != there.body.name)).collect();
+        let gone: Vec<_> = kept.filter(|there| !sources.contains(there.body.name.as_str())).collect();
         self.remaining.sources = gone.iter().map(|source| source.id).collect();
         for source in &gone {
             for fact in source.body.facts.iter().filter_map(|fact| fact.id) {

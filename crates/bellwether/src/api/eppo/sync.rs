@@ -143,17 +143,18 @@ impl Api {
     async fn check_sync(&self, given: &Given) -> Result<Declared, Problem> {
         let warehouse = self.default_warehouse_id;
         let known = self.read(|tx| Ok(Known::load(tx)?)).await?;
-        let declared = declared(&given.payload, &known, warehouse, &**self.registry.ids())?;
-        self.try_sources(&declared.sources).await?;
+        let mut errors = FieldErrors::default();
+        let declared = declared(&given.payload, &known, warehouse, &**self.registry.ids(), &mut errors);
+        self.try_sources(&declared.sources, &mut errors).await?;
+        errors.finish()?;
         Ok(Declared { allow_upgrades: given.allow_upgrades, digest: digest(&given.bytes, warehouse), ..declared })
     }
 
-    /// Tries out the SQL of those that are new or edited, and tells what is wrong with all of them.
-    async fn try_sources(&self, declared: &[FactSource]) -> Result<(), Problem> {
+    /// Tries out the SQL of those that are new or edited, and notes what is wrong with all of them.
+    async fn try_sources(&self, declared: &[FactSource], errors: &mut FieldErrors) -> Result<(), Problem> {
         let there = self.read(|tx| Ok(definitions::all::<FactSource>(tx)?)).await?;
         let there: HashMap<&str, &FactSource> =
             there.iter().map(|source| (source.body.name.as_str(), &source.body)).collect();
-        let mut errors = FieldErrors::default();
         for source in declared {
             if there.get(source.name.as_str()).is_some_and(|there| reads_the_same(there, source)) {
                 continue;
@@ -163,7 +164,7 @@ impl Api {
                 errors.add(format!("fact_sources[{}].{}", source.name, error.field), error.message);
             }
         }
-        Ok(errors.finish()?)
+        Ok(())
     }
 }
 

@@ -19,6 +19,9 @@ use crate::store::definitions;
 use crate::store::{StoreError, Tx};
 
 const LONGEST_URL: usize = 2000;
+/// Of one tag.
+const MOST_SOURCES: usize = 1000;
+const MOST_METRICS: usize = 5000;
 
 /// What files may name that is not declared in them.
 pub struct Known {
@@ -87,23 +90,22 @@ pub fn digest(body: &[u8], warehouse: Option<WarehouseId>) -> String {
     digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is declared, as far as the files themselves can be judged.
+/// What is declared, as far as the files themselves can be judged; what is wrong is noted, and left out.
 pub fn declared(
     payload: &Payload,
     known: &Known,
     warehouse: Option<WarehouseId>,
     ids: &dyn Ids,
-) -> Result<Declared, Refusal> {
-    let mut errors = FieldErrors::default();
+    errors: &mut FieldErrors,
+) -> Declared {
     let tag = payload.sync_tag.clone().unwrap_or_default();
     errors.name("sync_tag", &tag);
-    check_url(&mut errors, "reference_url", payload.reference_url.as_deref());
+    check_url(errors, "reference_url", payload.reference_url.as_deref());
     let mut facts = DeclaredFacts::default();
     let mut translation = Translation { known, tag: &tag, payload, ids, errors };
     let sources = translation.sources(warehouse, &mut facts);
     let metrics = translation.metrics(&facts);
-    translation.errors.finish()?;
-    Ok(Declared { tag: tag.clone(), allow_upgrades: false, digest: String::new(), sources, metrics })
+    Declared { tag, allow_upgrades: false, digest: String::new(), sources, metrics }
 }
 
 fn check_url(errors: &mut FieldErrors, field: &str, url: Option<&str>) {
@@ -115,7 +117,7 @@ struct Translation<'a> {
     tag: &'a str,
     payload: &'a Payload,
     ids: &'a dyn Ids,
-    errors: FieldErrors,
+    errors: &'a mut FieldErrors,
 }
 
 impl Translation<'_> {
@@ -127,11 +129,12 @@ impl Translation<'_> {
             self.errors.add("fact_sources", message);
             return Vec::new();
         };
-        let mut sources: Vec<FactSource> = Vec::new();
-        for (i, item) in self.payload.fact_sources.iter().enumerate() {
+        let (mut sources, mut names) = (Vec::new(), HashSet::new());
+        let payload = self.payload;
+        for (i, item) in self.errors.at_most("fact_sources", &payload.fact_sources, MOST_SOURCES).iter().enumerate() {
             let path = place("fact_sources", i, item);
             let Some(file) = self.noted(read_item::<SourceFile>("fact_sources", i, item)) else { continue };
-            self.check_once(sources.iter().any(|there| there.name == file.name), &path, &file.name);
+            self.check_once(!names.insert(file.name.clone()), &path, &file.name);
             let Some(source) = self.source(&file, &path, warehouse, facts) else { continue };
             let valid = source.validate().map_err(|refusal| refusal.below(&path));
             if self.noted(valid).is_some() {
@@ -148,11 +151,11 @@ impl Translation<'_> {
         warehouse_id: WarehouseId,
         declared: &mut DeclaredFacts,
     ) -> Option<FactSource> {
-        file.check(&mut self.errors, path);
-        check_url(&mut self.errors, &format!("{path}reference_url"), file.reference_url.as_deref());
+        file.check(self.errors, path);
+        check_url(self.errors, &format!("{path}reference_url"), file.reference_url.as_deref());
         let entities = file.entities.iter().enumerate().map(|(i, entity)| {
             let field = format!("{path}entities[{i}].entity_name");
-            let entity_id = self.known.entity(&entity.entity_name, &mut self.errors, &field);
+            let entity_id = self.known.entity(&entity.entity_name, self.errors, &field);
             entity_id.map(|entity_id| EntityColumn { entity_id, column: entity.column.clone() })
         });
         // All are looked at, whatever is wrong with the first.
@@ -181,11 +184,12 @@ impl Translation<'_> {
     }
 
     fn metrics(&mut self, facts: &DeclaredFacts) -> Vec<Metric> {
-        let mut metrics: Vec<Metric> = Vec::new();
-        for (i, item) in self.payload.metrics.iter().enumerate() {
+        let (mut metrics, mut names) = (Vec::new(), HashSet::new());
+        let payload = self.payload;
+        for (i, item) in self.errors.at_most("metrics", &payload.metrics, MOST_METRICS).iter().enumerate() {
             let path = place("metrics", i, item);
             let Some(file) = self.noted(read_item::<MetricFile>("metrics", i, item)) else { continue };
-            self.check_once(metrics.iter().any(|there| there.name == file.name), &path, &file.name);
+            self.check_once(!names.insert(file.name.clone()), &path, &file.name);
             let Some(metric) = self.metric(&file, &path, facts) else { continue };
             let valid = metric.validate().map_err(|refusal| in_eppos_words(refusal).below(&path));
             if self.noted(valid).is_some() {
@@ -197,7 +201,7 @@ impl Translation<'_> {
 
     /// `None` where something of it is wrong, which is noted.
     fn metric(&mut self, file: &MetricFile, path: &str, facts: &DeclaredFacts) -> Option<Metric> {
-        let (known, errors) = (self.known, &mut self.errors);
+        let (known, errors) = (self.known, &mut *self.errors);
         let kind = file.kind(errors, path);
         check_url(errors, &format!("{path}reference_url"), file.reference_url.as_deref());
         let entity_id = known.entity(&file.entity, errors, &format!("{path}entity"));

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bellwether_testkit::databases::Database;
-use serde_json::json;
+use http::Method;
+use serde_json::{Value, json};
 
-use super::syncable;
+use super::{ask, payload, syncable};
 use crate::api::items;
 use crate::server::{ADMIN_KEY, Server};
 
@@ -160,6 +161,69 @@ async fn version_0_1_6_syncs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn version_0_2_0_syncs() {
     the_package_syncs("0.2.0", "Metrics are unchanged since the last successful sync").await;
+}
+
+/// The objects that the published schemas describe, and where each stands in what is sent.
+const OBJECTS: [(&str, &str); 11] = [
+    ("fact_sources/items", "/fact_sources/0"),
+    ("fact_sources/items/properties/entities/items", "/fact_sources/0/entities/0"),
+    ("fact_sources/items/properties/facts/items", "/fact_sources/0/facts/0"),
+    ("fact_sources/items/properties/properties/items", "/fact_sources/0/properties/0"),
+    ("metrics/items", "/metrics/0"),
+    ("metrics/items/properties/numerator", "/metrics/0/numerator"),
+    ("metrics/items/properties/numerator/properties/filters/items", "/metrics/0/numerator/filters/0"),
+    (
+        "metrics/items/properties/numerator/properties/threshold_metric_settings",
+        "/metrics/0/numerator/threshold_metric_settings",
+    ),
+    ("metrics/items/properties/denominator", "/metrics/0/denominator"),
+    ("metrics/items/properties/denominator/properties/filters/items", "/metrics/0/denominator/filters/0"),
+    ("metrics/items/properties/percentile", "/metrics/0/percentile"),
+];
+
+/// One of everything.
+fn of_everything() -> Value {
+    let filter = json!({"fact_property": "Country", "operation": "equals", "values": ["de"]});
+    let settings = json!({"comparison_operator": "gt", "aggregation_type": "count", "breach_value": 1});
+    let side = json!({"fact_name": "Spent", "operation": "threshold", "filters": [filter], "threshold_metric_settings": settings});
+    let percentile = json!({"fact_name": "Spent", "percentile_value": 0.5});
+    payload(
+        "prod",
+        json!([{"name": "M", "entity": "user", "numerator": side, "denominator": side, "percentile": percentile}]),
+    )
+}
+
+/// Whatever the published schemas name is known here: it is computed, or refused for what it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_field_of_both_schemas_is_known() {
+    let database = Database::sqlite();
+    let (server, _) = syncable(&database).await;
+    for (version, count) in [("0.1.6", 59), ("0.2.0", 73)] {
+        let packages = python(version).parent().unwrap().parent().unwrap().join("lib");
+        let lib = std::fs::read_dir(packages).unwrap().next().unwrap().unwrap().path();
+        let schema = lib.join("site-packages/eppo_metrics_sync/schema/eppo_metric_schema.json");
+        let schema: Value = serde_json::from_slice(&std::fs::read(schema).unwrap()).unwrap();
+        let mut known = 0;
+        for (object, place) in OBJECTS {
+            let described = schema.pointer(&format!("/properties/{object}/properties"));
+            for field in described.iter().flat_map(|fields| fields.as_object().unwrap().keys()) {
+                let mut declared = of_everything();
+                // `null` is no value of most: what is wrong with it is said then, but not that nobody knows it.
+                declared.pointer_mut(place).unwrap()[field.as_str()] = Value::Null;
+                let answer = ask(&server, Method::POST, "/metrics/sync", declared).await;
+                let told = String::from_utf8_lossy(&answer.body);
+                assert!([200, 304, 422].contains(&answer.status), "{place}/{field}: {told}");
+                assert!(!told.contains("unknown field"), "{place}/{field}: {told}");
+                known += 1;
+            }
+        }
+        assert_eq!(known, count, "fields of the schema of {version}");
+    }
+    let mut strange = of_everything();
+    strange["metrics"][0]["numerator"]["unheard_of"] = Value::Null;
+    let told = ask(&server, Method::POST, "/metrics/sync", strange).await.expect(422);
+    assert!(told["message"].as_str().unwrap().contains("unknown field"), "{told}");
+    server.stop().await;
 }
 
 /// What only the newer version has: percentiles, and taking over what is there.

@@ -1,5 +1,7 @@
 //! Reading: lists with their filters and parts, single things, who may, and what is not there.
 
+use std::collections::BTreeSet;
+
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use http::Method;
@@ -120,7 +122,8 @@ async fn what_cannot_be_read_is_refused_in_a_sentence(database: Database) {
         ("/feature-flags", 404, "no feature flags"),
         ("/flags/1", 404, "no feature flags"),
         ("/holdouts?limit=1", 404, "no holdouts"),
-        ("/nothing", 404, "'nothing'"),
+        ("/nothing", 404, "'/nothing'"),
+        ("/experiments/1/nothing", 404, "'/experiments/1/nothing'"),
     ] {
         let answer = ask(&server, Method::GET, path, Value::Null).await;
         assert_eq!(answer.header("content-type"), "application/json", "{path}");
@@ -130,6 +133,28 @@ async fn what_cannot_be_read_is_refused_in_a_sentence(database: Database) {
     }
     ask(&server, Method::PATCH, "/experiments/1", Value::Null).await.expect(405);
     server.stop().await;
+}
+
+#[test]
+fn the_docs_tell_of_every_route_and_its_role() {
+    let docs = include_str!("../../../../../../docs/eppo.md");
+    let mut told = BTreeSet::new();
+    for row in
+        docs.lines().filter(|line| ["| `GET ", "| `POST ", "| `PUT "].iter().any(|start| line.starts_with(start)))
+    {
+        let cells: Vec<_> = row.split(" | ").collect();
+        let role = cells[1].trim_matches('`');
+        let routes = cells[0].trim_start_matches("| ").split(" · ").map(|route| route.trim_matches('`'));
+        told.extend(routes.map(|route| format!("{route} {role}")));
+    }
+    let table = bellwether::api::eppo_table();
+    let there = table.iter().filter(|route| !route.path.ends_with('/'));
+    let there: BTreeSet<_> = there
+        .map(|route| {
+            format!("{} {} {}", route.method, route.path.strip_prefix("/eppo/api/v1/").unwrap(), route.role.as_str())
+        })
+        .collect();
+    assert_eq!(told, there);
 }
 
 async fn each_role_may_do_what_it_may(database: Database) {

@@ -296,6 +296,14 @@ async fn what_cannot_be_computed_of_sources_is_refused_by_its_field(database: Da
         (payload("", json!([])), "sync_tag"),
     ];
     each_is_refused_by_its_field(&server, wrong).await;
+    // What is wrong with several is told of all of them at once.
+    let mut several = source(json!({"sql": "SELEC * FROM orders"}));
+    several["metrics"] =
+        json!([{"name": "M", "entity": "ghost", "numerator": {"fact_name": "Ghost", "operation": "sum"}}]);
+    let told = sync(&server, &several).await.expect(422);
+    let fields: Vec<_> =
+        told["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["metrics[M].entity", "metrics[M].numerator.fact_name", "fact_sources[Purchases].sql"]);
     let hostile = payload("a\u{0}b", json!([]));
     assert_eq!(ask(&server, Method::POST, "/metrics/sync/async", hostile).await.expect(202)["status"], "failed");
     for body in ["", "[]", "{", "{\"metrics\": 7}"] {
