@@ -120,6 +120,16 @@ async fn whoever_may_not_is_told_kindly_and_forms_need_no_script() {
     here.stop().await;
 }
 
+/// Nobody waits for a page, however much stands on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_thirty_metrics_is_small() {
+    let here = Installation::start().await;
+    let scene = Scene::with_metrics(&here, 30).await;
+    let link = here.person("Ada", "read").await;
+    browser::walk("size.js", &here, json!({"link": link, "experiment": scene.running})).await;
+    here.stop().await;
+}
+
 /// What others do meanwhile shows without reloading, by one stream for all pages.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn open_pages_follow_what_happens() {
