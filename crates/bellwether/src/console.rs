@@ -11,6 +11,7 @@ mod experiments;
 mod failure;
 mod form;
 mod me;
+mod packing;
 mod page;
 mod visit;
 mod webhooks;
@@ -19,6 +20,7 @@ mod welcome;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::http::{Method, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tower::ServiceExt;
@@ -42,6 +44,7 @@ pub fn routes(api: Router) -> Router {
         .route("/me/sessions/{id}/end", post(me::end))
         .merge(assets::routes())
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
+        .layer(middleware::from_fn(packing::pack))
         .with_state(api.clone())
         .merge(api.clone())
         .fallback(|request| lost(api, request))
@@ -50,7 +53,8 @@ pub fn routes(api: Router) -> Router {
 /// What is no page and no route: a browser is told so as people are, a program as the API tells it.
 async fn lost(api: Router, request: Request) -> Response {
     let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if request.method() != Method::GET || !accepts.contains("text/html") {
+    let is_of_pages = !request.uri().path().starts_with("/api/") && !request.uri().path().starts_with("/eppo/");
+    if request.method() != Method::GET || !is_of_pages || !accepts.contains("text/html") {
         let Ok(answer) = api.oneshot(request).await;
         return answer;
     }

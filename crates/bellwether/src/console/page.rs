@@ -38,8 +38,14 @@ impl Frame {
     pub fn of(path: &str, headers: &HeaderMap) -> Self {
         let depth = path.matches('/').count().saturating_sub(1);
         let root = if depth == 0 { "./".to_owned() } else { "../".repeat(depth) };
-        let section = path.split('/').nth(1).unwrap_or_default().to_owned();
-        Self { root, visitor: None, notice: Notice::of(headers), section }
+        let mut words = path.split('/').skip(1);
+        let section = match (words.next().unwrap_or_default(), words.next()) {
+            ("new", Some("experiment")) => "experiments",
+            ("new", Some("endpoint")) => "endpoints",
+            ("new", _) => "definitions",
+            (section, _) => section,
+        };
+        Self { root, visitor: None, notice: Notice::of(headers), section: section.to_owned() }
     }
 
     /// For the link to a section: whether the page is of it.

@@ -71,6 +71,26 @@ async fn all_of_it_can_be_done_by_keyboard() {
     here.stop().await;
 }
 
+/// Every kind of definition: made by its form, saved as it is without a change, refused where it is wrong, deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_are_made_kept_and_deleted() {
+    let here = Installation::start().await;
+    let scene = Scene::without_results(&here).await;
+    let link = here.person("Dora", "admin").await;
+    browser::walk("definitions.js", &here, json!({"link": link, "experiment": scene.running})).await;
+    here.stop().await;
+}
+
+/// People, keys, secrets, what was given up; and what the trail tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_lets_in_puts_out_and_looks_after() {
+    let here = Installation::start().await;
+    Scene::without_results(&here).await;
+    let link = here.person("Root", "admin").await;
+    browser::walk("administrator.js", &here, json!({"link": link})).await;
+    here.stop().await;
+}
+
 /// Accessibility, headers, widths, pictures; and names that would harm a careless page.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_can_be_read_by_all_and_harms_nobody() {
@@ -97,6 +117,16 @@ async fn whoever_may_not_is_told_kindly_and_forms_need_no_script() {
         "scriptless": here.person("Nora", "write").await, "experiment": scene.running, "draft": scene.draft,
     });
     browser::walk("access.js", &here, told).await;
+    here.stop().await;
+}
+
+/// Nobody waits for a page, however much stands on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_thirty_metrics_is_small() {
+    let here = Installation::start().await;
+    let scene = Scene::with_metrics(&here, 30).await;
+    let link = here.person("Ada", "read").await;
+    browser::walk("size.js", &here, json!({"link": link, "experiment": scene.running})).await;
     here.stop().await;
 }
 

@@ -152,6 +152,20 @@ impl Scene {
         Self { run, ..scene }
     }
 
+    /// With results of so many metrics.
+    pub async fn with_metrics(here: &Installation, count: usize) -> Self {
+        let scene = Self::without_results(here).await;
+        let of = &scene.definitions;
+        let like = here.get(&format!("/metrics/{}", of.metrics[0])).await;
+        for i in of.metrics.len()..count {
+            let body = json!({"name": format!("Revenue, looked at in way {i}"), "entity_id": of.entity, "kind": "simple", "numerator": like["numerator"]});
+            let metric = id(&here.post("/metrics", body).await);
+            here.post(&format!("/experiments/{}/metrics", scene.running), json!({"metric_id": metric})).await;
+        }
+        let run = Some(here.run(scene.running).await);
+        Self { run, ..scene }
+    }
+
     /// At least one of whatever there is.
     pub async fn with_everything(here: &Installation) -> Self {
         let scene = Self::with_results(here).await;

@@ -24,7 +24,7 @@ mod locks;
 mod log;
 mod metrics;
 mod outcomes;
-mod people;
+pub mod people;
 mod recoveries;
 mod refusals;
 mod restart;

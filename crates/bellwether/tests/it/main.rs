@@ -3,6 +3,7 @@
 
 mod api;
 mod clocks;
+mod console;
 mod described;
 mod doctor;
 mod listen;

@@ -130,10 +130,15 @@ fn plan() -> Vec<Input> {
 }
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
-    let shown: Value = visit.get(&format!("/experiments/{}", escaped(&id))).await?;
-    let count = shown["variations"].as_array().map_or(0, Vec::len);
-    let form = Form::of(inputs(&visit, count + MORE_ROWS).await?, &shown);
+    let mut shown: Value = visit.get(&format!("/experiments/{}", escaped(&id))).await?;
     let version = shown["version"].to_string();
+    let mut count = 0;
+    if let Some(variations) = shown["variations"].as_array_mut() {
+        // Whoever adds one means to use it.
+        variations.extend(std::iter::repeat_n(json!({ "is_active": true }), MORE_ROWS));
+        count = variations.len();
+    }
+    let form = Form::of(inputs(&visit, count).await?, &shown);
     edit_page(&visit, &id, &form, &version).await
 }
 

@@ -16,9 +16,9 @@ use crate::server::{ADMIN_KEY, Answer, Server, config, draft};
 const HOUR: i64 = 3600 * 1_000_000;
 
 /// A browser that somebody has logged in with.
-struct Browser {
-    cookie: String,
-    origin: String,
+pub struct Browser {
+    pub cookie: String,
+    pub origin: String,
 }
 
 impl Browser {
@@ -39,7 +39,7 @@ impl Browser {
 }
 
 /// The id of a new person.
-async fn person(server: &Server, name: &str, role: &str) -> String {
+pub async fn person(server: &Server, name: &str, role: &str) -> String {
     server.make("/people", json!({"name": name, "role": role})).await
 }
 
@@ -56,7 +56,7 @@ async fn submit(server: &Server, token: &str, origin: &str) -> Answer {
     server.raw(Method::POST, "//login", &headers, format!("token={token}")).await
 }
 
-async fn log_in(server: &Server, person: &str) -> Browser {
+pub async fn log_in(server: &Server, person: &str) -> Browser {
     let origin = server.running().url();
     let answer = submit(server, &link(server, person).await, &origin).await;
     assert_eq!(answer.status, 303, "{answer:?}");

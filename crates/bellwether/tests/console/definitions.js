@@ -1,0 +1,134 @@
+// What experiments are made of, by forms.
+"use strict";
+
+const { walk, api, assert, see, seeText, press, follow, led } = require("./browser.js");
+
+const KINDS = ["metrics", "collections", "fact_sources", "assignment_sources", "warehouses", "entities", "schedules", "teams"];
+
+walk(async (visitor, { url, link, experiment }) => {
+  const dora = await visitor();
+  const page = await dora.logIn(link);
+  const field = (label) => page.getByLabel(label, { exact: true });
+  const begin = async (kind) => {
+    await page.goto(`${url}/definitions/${kind}`);
+    await led(page, () => page.getByRole("link", { name: /^New / }).click());
+  };
+  const made = async (what) => {
+    await press(page, "Make");
+    await see(page.getByRole("status").getByText(`The ${what} is made.`));
+  };
+
+  await begin("teams");
+  await press(page, "Make");
+  await see(field("Name"));
+  assert.equal(await field("Name").getAttribute("aria-invalid"), "true", "a name is needed");
+  await field("Name").fill("Growth");
+  await made("team");
+  await begin("entities");
+  await field("Name").fill("Household");
+  await made("entity");
+  await begin("schedules");
+  await field("Name").fill("Nightly");
+  await field("Cron expression").fill("every night");
+  await press(page, "Make");
+  assert.equal(await field("Cron expression").getAttribute("aria-invalid"), "true");
+  await field("Cron expression").fill("0 3 * * *");
+  await field("Time zone").fill("Europe/Berlin");
+  await made("schedule");
+
+  await begin("metrics");
+  await field("Name").fill("Value of an order");
+  await field("Entity").selectOption({ label: "User" });
+  await field("Kind").selectOption("ratio");
+  await field("Fact").selectOption({ label: "Orders: Revenue" });
+  await field("What of a subject's facts").selectOption("sum");
+  await press(page, "Make");
+  await see(page.locator("p.error, [role=alert]"));
+  assert.equal(await field("Name").inputValue(), "Value of an order", "the input is kept");
+  await field("Fact of the denominator").selectOption({ label: "Orders: Order" });
+  await field("What of those facts").selectOption("count");
+  await page.getByText("More: filters").click();
+  await field("Filters").fill('[{"property": "device", "operator": "is", "values": ["phone"]}');
+  await press(page, "Make");
+  assert.equal(await field("Filters").getAttribute("aria-invalid"), "true", "this is no JSON");
+  assert.match(await field("Filters").inputValue(), /"phone"/);
+  await field("Filters").fill("");
+  await field("Winsorization").fill('{"upper_percentile": 0.99}');
+  await field("Smallest lift that matters").fill("0.02");
+  await made("metric");
+
+  await begin("collections");
+  await field("Name").fill("Sales");
+  await field("Metric").first().selectOption({ label: "Revenue per user" });
+  await field("Metric").nth(1).selectOption({ label: "Value of an order" });
+  await made("collection");
+  await page.goto(`${url}/experiments/${experiment}/metrics`);
+  await field("Collection").selectOption({ label: "Sales" });
+  await led(page, () => page.locator("form", { has: page.getByRole("heading", { name: "Attach a collection" }) }).getByRole("button").click());
+  await seeText(page, "of the collection Sales");
+  await press(page, "Detach the collection Sales");
+  assert.equal(await page.getByText("of the collection Sales").count(), 0);
+
+  // What a form shows, it sends back as it was, whatever the kind.
+  for (const kind of KINDS) {
+    for (const { id, name } of (await api("GET", kind)).items) {
+      const before = await api("GET", `${kind}/${id}`);
+      await page.goto(`${url}/definitions/${kind}/${id}`);
+      await press(page, "Save");
+      await see(page.getByRole("status").getByText("Saved"));
+      assert.deepEqual(await api("GET", `${kind}/${id}`), before, `${name} is as it was`);
+    }
+  }
+  const { items: [endpoint] } = await api("GET", "endpoints");
+  const settings = await api("GET", `endpoints/${endpoint.id}`);
+  await page.goto(`${url}/endpoints/${endpoint.id}`);
+  await press(page, "Save");
+  await see(page.getByRole("status").getByText("Saved"));
+  assert.equal((await api("GET", `endpoints/${endpoint.id}`)).version, settings.version, "the endpoint is as it was");
+  const shown = await api("GET", `experiments/${experiment}`);
+  await page.goto(`${url}/experiments/${experiment}/configuration`);
+  await press(page, "Save");
+  await see(page.getByRole("status").getByText("Saved"));
+  assert.deepEqual(await api("GET", `experiments/${experiment}`), shown, "the experiment is as it was");
+
+  // A new experiment, made as one that is to be refused first; a variation that is added is active.
+  await page.goto(`${url}/new/experiment`);
+  await field("Name").first().fill("Basket");
+  await field("Key").first().fill("basket");
+  await field("Weight").first().fill("-1");
+  await press(page, "Make a draft");
+  await see(page.locator("p.error"));
+  assert.equal(await field("Key").first().inputValue(), "basket");
+  await field("Weight").first().fill("1");
+  await press(page, "Make a draft");
+  await seeText(page, "The draft is made.");
+  await follow(page, "configuration");
+  const third = page.getByRole("group", { name: "Variation 3" });
+  await third.getByLabel("Key").fill("third");
+  await third.getByLabel("Weight").fill("2");
+  await press(page, "Save");
+  await see(page.getByRole("status").getByText("Saved"));
+  assert.equal((await api("GET", "experiments/key:basket")).variations[2].is_active, true);
+
+  // A query that is wrong, in the words of the database beside it; one that is right shows its rows.
+  await page.goto(`${url}/definitions/fact_sources`);
+  await follow(page, "Orders");
+  await field("SQL").fill("SELECT nothing FROM orders");
+  await press(page, "Save");
+  await see(page.locator("p.error", { hasText: "No field named nothing" }));
+  assert.equal(await field("SQL").inputValue(), "SELECT nothing FROM orders");
+  await follow(page, "First rows");
+  await see(page.getByRole("region", { name: "Rows" }).getByText("u0", { exact: true }));
+
+  // What is in use is not deleted, and says by what; the rest is.
+  await page.goto(`${url}/definitions/entities`);
+  await follow(page, "User");
+  page.on("dialog", (dialog) => dialog.accept());
+  await press(page, "Delete");
+  await see(page.getByRole("alert"));
+  await page.goto(`${url}/definitions/teams`);
+  await follow(page, "Growth");
+  await press(page, "Delete");
+  await see(page.getByRole("status").getByText("The team is deleted."));
+  assert.equal(await page.getByRole("link", { name: "Growth" }).count(), 0);
+});

@@ -1,0 +1,141 @@
+//! The console without a browser: its headers, its refusals, and that a form changes what the API would. What people do there is
+//! tested in a real browser, in `tests/console`.
+
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::on_both;
+use http::Method;
+
+use crate::api::people::{Browser, log_in, person};
+use crate::server::{Answer, Server, draft};
+
+/// What a browser says it would like.
+const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+
+async fn look(server: &Server, browser: &Browser, place: &str) -> Answer {
+    server.raw(Method::GET, &format!("//{place}"), &[("cookie", &browser.cookie), HTML], "").await
+}
+
+async fn send(server: &Server, browser: &Browser, place: &str, origin: Option<&str>, form: &str) -> Answer {
+    let kind = ("content-type", "application/x-www-form-urlencoded");
+    let mut headers = vec![("cookie", browser.cookie.as_str()), kind];
+    headers.extend(origin.map(|origin| ("origin", origin)));
+    server.raw(Method::POST, &format!("//{place}"), &headers, form.to_owned()).await
+}
+
+fn text(answer: &Answer) -> String {
+    String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+async fn pages_may_do_nothing_but_their_own(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "admin").await).await;
+    let id = server.experiment(draft("k")).await;
+    let first = look(&server, &ada, "").await;
+    assert_eq!((first.status, first.header("location")), (303, "experiments"));
+    for place in
+        ["experiments", &format!("experiments/{id}"), "endpoints", "definitions/metrics", "administration/people"]
+    {
+        let page = look(&server, &ada, place).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"), "{place}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{place}: {policy}");
+        assert!(
+            policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self'"),
+            "{place}: {policy}"
+        );
+        let kept = (page.header("cache-control"), page.header("x-content-type-options"));
+        assert_eq!(kept, ("no-store", "nosniff"), "{place}");
+        // Nothing that the policy forbids is tried, and nothing comes from elsewhere.
+        let html = text(&page);
+        for forbidden in [" style=", "<style", " onclick=", "javascript:", "src=\"http", "href=\"http", "src=\"//"] {
+            assert!(!html.contains(forbidden), "{place} has {forbidden}");
+        }
+    }
+    server.stop().await;
+}
+
+async fn pages_are_packed_for_whoever_unpacks_them(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "read").await).await;
+    let plain = look(&server, &ada, "experiments").await;
+    let headers = [("cookie", ada.cookie.as_str()), ("accept-encoding", "br, gzip")];
+    let packed = server.raw(Method::GET, "//experiments", &headers, "").await;
+    assert_eq!((packed.header("content-encoding"), packed.header("vary")), ("gzip", "accept-encoding"));
+    assert!(3 * packed.body.len() < plain.body.len() * 2, "{} of {} bytes", packed.body.len(), plain.body.len());
+    let unpacked = std::io::read_to_string(flate2::read::GzDecoder::new(&packed.body[..])).unwrap();
+    assert_eq!(unpacked, text(&plain));
+    // Of what is asked of the API, nothing is touched.
+    let api = server.raw(Method::GET, "/experiments", &headers, "").await;
+    assert_eq!((api.status, api.header("content-encoding")), (200, ""));
+    server.stop().await;
+}
+
+async fn what_is_not_there_is_told_as_whoever_asks_reads_it(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "read").await).await;
+    for place in ["nowhere", "experiments/1", "experiments/1/nothing", "definitions/nothing", "api", "/", "new/nothing"]
+    {
+        let page = look(&server, &ada, place).await;
+        assert_eq!((page.status, page.header("content-type")), (404, "text/html; charset=utf-8"), "{place}");
+        assert!(text(&page).contains("There is no such page"), "{place}: {page:?}");
+    }
+    let stranger = server.raw(Method::GET, "//nowhere", &[HTML], "").await;
+    assert_eq!(stranger.status, 404, "{stranger:?}");
+    assert!(!text(&stranger).contains("Log out"));
+    for (method, place) in [(Method::GET, "nowhere"), (Method::POST, "nowhere"), (Method::GET, "api/v1/nowhere")] {
+        let program = server.raw(method, &format!("//{place}"), &[("cookie", &ada.cookie)], "").await;
+        assert_eq!((program.status, program.header("content-type")), (404, "application/problem+json"), "{place}");
+    }
+    // Below the API, a browser too is told as programs are.
+    let below = look(&server, &ada, "api/v1/nowhere").await;
+    assert_eq!((below.status, below.header("content-type")), (404, "application/problem+json"));
+    let not_allowed = send(&server, &ada, "experiments", Some(&ada.origin), "").await;
+    assert_eq!(not_allowed.status, 405, "{not_allowed:?}");
+    server.stop().await;
+}
+
+async fn a_form_changes_what_its_sender_may_and_from_its_own_pages_alone(database: Database) {
+    let server = Server::start(&database).await;
+    let writer = log_in(&server, &person(&server, "Wim", "write").await).await;
+    let reader = log_in(&server, &person(&server, "Rea", "read").await).await;
+    let form = "name=One&key=one&traffic_allocation=1&variations%5B0%5D.key=control&variations%5B0%5D.weight=1&variations%5B0%5D.is_control=on\
+                &analysis_plan.method=fixed&analysis_plan.confidence_level=0.95&analysis_plan.correction=none\
+                &analysis_plan.primary_weight=0.5&analysis_plan.prior_sd=0.05";
+    let count = async || server.get("/experiments").await["items"].as_array().unwrap().len();
+    for origin in [None, Some("null"), Some("https://elsewhere.example")] {
+        let page = send(&server, &writer, "new/experiment", origin, form).await;
+        assert!(text(&page).contains("own pages alone"), "{origin:?}: {page:?}");
+    }
+    let page = send(&server, &reader, "new/experiment", Some(&reader.origin), form).await;
+    assert!(text(&page).contains("this needs the role"), "{page:?}");
+    assert_eq!(count().await, 0);
+
+    let made = send(&server, &writer, "new/experiment", Some(&writer.origin), form).await;
+    assert_eq!((made.status, made.header("location")), (303, "../experiments/1/metrics"), "{}", text(&made));
+    assert_eq!(count().await, 1);
+    // What was done is told once, by the page that is seen next.
+    let notice = made.header("set-cookie").split(';').next().unwrap().to_owned();
+    let cookie = format!("{}; {notice}", writer.cookie);
+    let next = server.raw(Method::GET, "//experiments/1/metrics", &[("cookie", &cookie)], "").await;
+    assert!(text(&next).contains("The draft is made.") && next.header("set-cookie").contains("Max-Age=0"), "{next:?}");
+
+    // What no browser sends changes nothing, and is told.
+    for body in
+        ["", "version=1", "name=%00", "name=%ff", "variations%5B999999999%5D.key=x", "variations%5Bx%5D.key=x&name=One"]
+    {
+        let refused = send(&server, &writer, "experiments/1/configuration", Some(&writer.origin), body).await;
+        assert!(refused.status < 500, "{body}: {refused:?}");
+    }
+    let large =
+        send(&server, &writer, "experiments/1/configuration", Some(&writer.origin), &"x".repeat(2_000_000)).await;
+    assert_eq!(large.status, 413);
+    assert_eq!(server.get("/experiments/1").await["revision"], 1, "nothing of that was taken");
+    server.stop().await;
+}
+
+on_both!(
+    pages_may_do_nothing_but_their_own,
+    pages_are_packed_for_whoever_unpacks_them,
+    what_is_not_there_is_told_as_whoever_asks_reads_it,
+    a_form_changes_what_its_sender_may_and_from_its_own_pages_alone,
+);
