@@ -145,8 +145,8 @@ impl FormPage<'_> {
     ) -> Result<Response, Failure> {
         let history = match id {
             Some(id) => {
-                let path = format!("/{}/{}/history?limit=250", kind.path, escaped(id));
-                let mut entries = visit.get::<List<Entry>>(&path).await?.items;
+                let path = format!("/{}/{}/history?", kind.path, escaped(id));
+                let mut entries: Vec<Entry> = visit.all(&path).await?;
                 entries.reverse();
                 entries
             }

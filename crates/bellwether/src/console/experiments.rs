@@ -69,18 +69,25 @@ struct Page<'a> {
     statuses: [Status; 5],
     sorts: [(&'static str, &'static str); 5],
     experiments: Vec<Experiment>,
+    /// Whether all that there is was put away.
+    has_archived: bool,
     next: Option<String>,
 }
 
 pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response, Failure> {
     let found: List<Experiment> = visit.get(&format!("/experiments?limit=50&{}", filter.query())).await?;
     let next = found.next.map(|after| filter.from(&after));
+    let has_archived = found.items.is_empty() && filter.is_empty() && {
+        let any: List<Experiment> = visit.get("/experiments?limit=1&with_archived=true").await?;
+        !any.items.is_empty()
+    };
     let page = Page {
         frame: &visit.frame,
         filter: &filter,
         statuses: Status::ALL,
         sorts: SORTS,
         experiments: found.items,
+        has_archived,
         next,
     };
     Ok(html(&visit.frame, page.render()))

@@ -27,6 +27,11 @@ impl Reason {
         self.status == StatusCode::PRECONDITION_FAILED
     }
 
+    pub fn forbidden() -> Self {
+        let detail = "this needs the role 'admin'; ask an admin for it".to_owned();
+        Self { status: StatusCode::FORBIDDEN, detail, errors: Vec::new() }
+    }
+
     pub fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, detail: "there is nothing of this name".to_owned(), errors: Vec::new() }
     }

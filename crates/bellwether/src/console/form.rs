@@ -3,6 +3,8 @@
 
 mod json;
 
+use std::collections::HashMap;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
@@ -11,6 +13,7 @@ use serde_json::Value;
 
 use super::failure::{FieldProblem, Reason};
 
+const MOST_FIELDS: usize = 3000;
 /// Items of a list, whatever a browser sends.
 const MOST_ROWS: usize = 250;
 
@@ -45,6 +48,8 @@ pub enum Kind {
     Choice(Vec<(String, String)>),
     /// JSON as the API has it; nothing is `null`.
     Json,
+    /// What nobody fills in, and goes back as it came; nothing is `null`.
+    Hidden,
 }
 
 pub fn input(name: impl Into<String>, label: &'static str, hint: &'static str, kind: Kind) -> Input {
@@ -73,6 +78,7 @@ impl Input {
             Kind::Code | Kind::Json => kind == "code",
             Kind::Flag => kind == "flag",
             Kind::Choice(_) => kind == "choice",
+            Kind::Hidden => kind == "hidden",
         }
     }
 
@@ -172,6 +178,13 @@ impl Form {
         self.inputs.iter().any(|input| input.is_more && self.error(input).is_some())
     }
 
+    /// What stands in a choice though it is none of those that are offered: it is kept unless another is chosen.
+    pub fn unlisted(&self, input: &Input) -> Option<String> {
+        let value = self.value(input);
+        let is_listed = value.is_empty() || input.choices().iter().any(|(other, _)| *other == value);
+        (!is_listed).then_some(value)
+    }
+
     pub fn value(&self, input: &Input) -> String {
         self.fields.text(&input.name)
     }
@@ -204,18 +217,26 @@ impl Form {
     }
 }
 
-/// The fields of a form, in its order, as the browser sends them.
+/// The fields of a form as the browser sends them; of several of one name, the first.
 #[derive(Debug, Default, Clone)]
-pub struct Fields(Vec<(String, String)>);
+pub struct Fields(HashMap<String, String>);
 
 impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let content = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        let fields = serde_urlencoded::from_bytes(&content);
+        // Before anything is made of them: forms are looked at before it is known whether they may be sent.
+        if content.iter().filter(|byte| **byte == b'&').count() >= MOST_FIELDS {
+            return Err((StatusCode::BAD_REQUEST, "this form has more fields than any has").into_response());
+        }
+        let fields: Result<Vec<(String, String)>, _> = serde_urlencoded::from_bytes(&content);
         let fields = fields.map_err(|_| (StatusCode::BAD_REQUEST, "this form cannot be read").into_response())?;
-        Ok(Self(fields))
+        let mut first = HashMap::new();
+        for (name, value) in fields {
+            first.entry(name).or_insert(value);
+        }
+        Ok(Self(first))
     }
 }
 
@@ -226,7 +247,7 @@ impl Fields {
     }
 
     pub fn given(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+        self.0.get(name).map(String::as_str)
     }
 
     /// Whether a box is ticked.
@@ -237,7 +258,7 @@ impl Fields {
     /// How many items of a list the form had room for.
     pub fn rows(&self, list: &str) -> usize {
         let place = |name: &str| name.strip_prefix(list)?.strip_prefix('[')?.split(']').next()?.parse::<usize>().ok();
-        self.0.iter().filter_map(|(name, _)| place(name)).max().map_or(0, |last| (last + 1).min(MOST_ROWS))
+        self.0.keys().filter_map(|name| place(name)).max().map_or(0, |last| (last + 1).min(MOST_ROWS))
     }
 
     /// `null`, where nothing was filled in.

@@ -15,7 +15,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; w
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 /// Holds what was done until the next page has told it.
 const NOTICE: &str = "bellwether_notice";
-const LONGEST_NOTICE: usize = 1000;
+/// As it stands in the cookie: browsers take none that is longer than 4,096 bytes.
+const LONGEST_NOTICE: usize = 3500;
 
 /// What stands around a page's content.
 #[derive(Debug, Clone)]
@@ -79,8 +80,14 @@ impl Notice {
 
     pub fn cookie(&self) -> String {
         let kind = if self.is_error { '!' } else { '.' };
-        let text: String = self.text.chars().take(LONGEST_NOTICE).collect();
-        let value = utf8_percent_encode(&format!("{kind}{text}"), NON_ALPHANUMERIC).to_string();
+        let mut value = utf8_percent_encode(&kind.to_string(), NON_ALPHANUMERIC).to_string();
+        for letter in self.text.chars() {
+            let letter = utf8_percent_encode(letter.encode_utf8(&mut [0; 4]), NON_ALPHANUMERIC).to_string();
+            if value.len() + letter.len() > LONGEST_NOTICE {
+                break;
+            }
+            value += &letter;
+        }
         format!("{NOTICE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=20")
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::failure::{Failure, FieldProblem, Reason};
-use super::page::{Frame, Notice};
+use super::page::{Frame, List, Notice, escaped};
 use crate::api::Peer;
 use crate::domain::actor::Actor;
 use crate::domain::key::Role;
@@ -23,6 +23,8 @@ use crate::domain::key::Role;
 /// What the API judges a browser by.
 const PASSED_ON: [&str; 5] = ["cookie", "host", "origin", "sec-fetch-site", "user-agent"];
 const V1: &str = "/api/v1";
+/// Pages of a list that are read for one page of the console.
+const MOST_PAGES: usize = 80;
 
 /// Whoever visits, their page's frame, and their way to the API.
 pub struct Visit {
@@ -59,10 +61,12 @@ impl FromRequestParts<Router> for Visit {
         let headers = headers.filter_map(|(name, value)| Some((header::HeaderName::try_from(name).ok()?, value)));
         let peer = parts.extensions.get::<Peer>().copied();
         let mut frame = Frame::of(parts.uri.path(), &parts.headers);
+        // Nobody is told what stands in a cookie before it is known that it may be theirs.
+        let notice = frame.notice.take();
         let api = Api { routes: api.clone(), headers: headers.collect(), peer };
         let me = api.ask(Method::GET, "/me", None, None).await.and_then(|answer| read(&answer));
         let Me { actor, role } = me.map_err(|reason| reason.on(&frame))?;
-        frame.visitor = Some((actor.to_string(), role));
+        (frame.visitor, frame.notice) = (Some((actor.to_string(), role)), notice);
         Ok(Self { api, frame })
     }
 }
@@ -72,6 +76,18 @@ impl Visit {
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let answer = self.api.ask(Method::GET, path, None, None).await;
         answer.and_then(|answer| read(&answer)).map_err(|reason| reason.on(&self.frame))
+    }
+
+    /// All pages of a list, one after the other; `path` has a query. Of more than anybody looks at, the rest is left.
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        let (mut items, mut after) = (Vec::new(), String::new());
+        for _ in 0..MOST_PAGES {
+            let page: List<T> = self.get(&format!("{path}&limit=250&after={}", escaped(&after))).await?;
+            items.extend(page.items);
+            let Some(next) = page.next else { break };
+            after = next;
+        }
+        Ok(items)
     }
 
     /// The same, or that it is not there.

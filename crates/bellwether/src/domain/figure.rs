@@ -16,6 +16,9 @@ pub fn signed_percent(share: f64, width: f64) -> String {
 /// A value, where its interval has this width.
 pub fn rounded(value: f64, width: f64) -> String {
     let half = (width / 2.0).abs();
+    if half > 0.0 && half < 1e-6 && value != 0.0 && value.abs() < 1e-3 {
+        return format!("{value:.1e}");
+    }
     let digits = if half > 0.0 { (1.0 - half.log10().floor()).clamp(0.0, 6.0) } else { 6.0 };
     let text = format!("{value:.*}", digits as usize);
     let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
@@ -48,11 +51,13 @@ mod tests {
             (-0.000_001, 0.038, "0.0 %"),
             (0.5, 0.0, "+50.000000 %"),
             (1e300, 1e300, &format!("+{:.0} %", 1e302)),
+            (0.0312, f64::NAN, "+3.120000 %"),
         ] {
             assert_eq!(signed_percent(share, width), expected, "{share} ± {width}");
         }
         assert_eq!(rounded(1234.567, 20.0), "1235");
         assert_eq!(rounded(0.001_234_5, 0.0002), "0.00123");
+        assert_eq!(rounded(4.68e-8, 2e-9), "4.7e-8");
     }
 
     #[test]

@@ -70,7 +70,8 @@ fn calculated(
         // Of a metric that is no ratio, what it is divided by are the subjects.
         denominator: found.denominator_total.or(found.total.map(|_| found.subjects as f64)),
         assignment_count: found.subjects,
-        percent_change: found.lift,
+        // What an interval of beliefs lies around is what is believed.
+        percent_change: found.posterior.map_or(found.lift, |posterior| Some(posterior.mean)),
         p_value: found.p_value,
         z_score: z_score(found.lift, found.standard_error),
         standard_error: found.standard_error,
@@ -97,7 +98,7 @@ impl Cuped {
     fn of(adjusted: &AdjustedResult) -> Self {
         Self {
             metric_value: adjusted.mean,
-            percent_change: adjusted.lift,
+            percent_change: adjusted.posterior.map_or(adjusted.lift, |posterior| Some(posterior.mean)),
             p_value: adjusted.p_value,
             z_score: z_score(adjusted.lift, adjusted.standard_error),
             standard_error: adjusted.standard_error,

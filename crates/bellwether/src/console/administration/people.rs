@@ -66,6 +66,9 @@ fn inputs() -> Vec<Input> {
 }
 
 async fn page(visit: &Visit, after: &str, form: &Form, link: Option<Link>) -> Result<Response, Failure> {
+    if !visit.frame.may_admin() {
+        return Err(Reason::forbidden().on(&visit.frame));
+    }
     let found: List<Person> = visit.get(&format!("/people?limit=50&sort=name&after={}", escaped(after))).await?;
     let mut people = found.items;
     for person in &mut people {

@@ -73,7 +73,9 @@ impl Scale {
              <line class=\"zero\" x1=\"{zero:.1}\" x2=\"{zero:.1}\" y1=\"0\" y2=\"{HEIGHT}\"/>",
             text(about)
         );
-        if let Some(at) = cutoff.filter(|cutoff| *cutoff != 0.0).map(|cutoff| self.x(cutoff)) {
+        // One that lies outside of the scale would seem to lie at its end.
+        let is_within = |cutoff: &f64| *cutoff != 0.0 && (self.low..=self.high).contains(cutoff);
+        if let Some(at) = cutoff.filter(is_within).map(|cutoff| self.x(cutoff)) {
             let _ = write!(svg, "<line class=\"cutoff\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{HEIGHT}\"/>");
         }
         let _ = write!(

@@ -13,6 +13,7 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 /// The least distance of two names, one above the other.
 const APART: f64 = 14.0;
+const MOST_LINES: usize = 6;
 
 pub struct Line {
     pub name: String,
@@ -65,10 +66,10 @@ impl Chart<'_> {
             text(self.about)
         );
         self.axes(&area, &mut svg);
-        for line in &self.lines {
+        for line in self.drawn() {
             band(line, &area, &mut svg);
         }
-        for line in &self.lines {
+        for line in self.drawn() {
             let (style, path) = (line.style, path(line, &area));
             let _ = write!(svg, "<path class=\"line v{style}\" d=\"{path}\"/>");
             // A line of one point is nothing to see.
@@ -81,14 +82,19 @@ impl Chart<'_> {
         svg + "</svg>"
     }
 
+    /// As many as can be told apart; the table has them all.
+    fn drawn(&self) -> &[Line] {
+        &self.lines[..self.lines.len().min(MOST_LINES)]
+    }
+
     /// Zero is always in sight. The first days are often wild: what is far beyond the last intervals is cut.
     fn area(&self) -> Area {
-        let last = self.lines.iter().filter_map(|line| line.points.last());
+        let last = self.drawn().iter().filter_map(|line| line.points.last());
         let reach =
             |point: &Point| point.interval.unwrap_or([point.value; 2]).map(f64::abs).into_iter().fold(0.0, f64::max);
         let most = last.map(reach).fold(0.0, f64::max) * 3.0;
         let most = if most > 0.0 { most } else { f64::MAX };
-        let all = self.lines.iter().flat_map(|line| &line.points);
+        let all = self.drawn().iter().flat_map(|line| &line.points);
         let ends = all.flat_map(|point| point.interval.unwrap_or([point.value; 2])).filter(|end| end.is_finite());
         let (low, high) =
             ends.fold((0.0f64, 0.0f64), |(low, high), end| (low.min(end.max(-most)), high.max(end.min(most))));
@@ -120,15 +126,22 @@ impl Chart<'_> {
         }
     }
 
-    /// Beside the ends of their lines, and never over each other.
+    /// Beside the ends of their lines, and never over each other: pushed down from above, and up from the bottom.
     fn names(&self, area: &Area, svg: &mut String) {
-        let ends = self.lines.iter().filter_map(|line| Some((line, area.y(line.points.last()?.value))));
+        let ends = self.drawn().iter().filter_map(|line| Some((line, area.y(line.points.last()?.value))));
         let mut ends: Vec<_> = ends.collect();
         ends.sort_by(|(_, one), (_, other)| one.total_cmp(other));
         let mut above = f64::MIN;
+        for (_, y) in &mut ends {
+            *y = y.max(above + APART);
+            above = *y;
+        }
+        let mut below = HEIGHT - BOTTOM + APART;
+        for (_, y) in ends.iter_mut().rev() {
+            *y = y.min(below - APART);
+            below = *y;
+        }
         for (line, y) in ends {
-            let y = y.max(above + APART);
-            above = y;
             let (x, name) = (WIDTH - RIGHT + 30.0, short(&line.name));
             let _ = write!(
                 svg,

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use crate::console::experiment::configuration::named;
 use crate::console::failure::Failure;
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
-use crate::console::page::List;
 use crate::console::visit::Visit;
 use crate::domain::aggregation::Operation;
 
@@ -144,8 +143,8 @@ async fn assignment_source(visit: &Visit, name: Input) -> Result<Vec<Input>, Fai
         input(
             "columns.properties",
             "Columns of properties",
-            "To break results down by; with commas between.",
-            Kind::Words,
+            "To break results down by; each on a line of its own.",
+            Kind::Lines,
         ),
     ])
 }
@@ -163,7 +162,9 @@ async fn fact_source(visit: &Visit, name: Input, rows: Rows) -> Result<Vec<Input
         inputs.push(input(format!("entities[{i}].column"), "Column of its subject", "", Kind::Text));
     }
     for i in 0..rows.facts {
+        inputs.push(input(format!("facts[{i}].id"), "", "", Kind::Hidden));
         inputs.push(input(format!("facts[{i}].name"), "Fact", "", Kind::Text));
+        inputs.push(input(format!("facts[{i}].description"), "Description", "", Kind::Text));
         inputs.push(input(
             format!("facts[{i}].column"),
             "Column of its value",
@@ -176,6 +177,7 @@ async fn fact_source(visit: &Visit, name: Input, rows: Rows) -> Result<Vec<Input
     for i in 0..rows.properties {
         inputs.push(input(format!("properties[{i}].name"), "Property", "To filter facts by.", Kind::Text));
         inputs.push(input(format!("properties[{i}].column"), "Its column", "", Kind::Text));
+        inputs.push(input(format!("properties[{i}].description"), "Description", "", Kind::Text));
     }
     Ok(inputs)
 }
@@ -211,8 +213,8 @@ const DENOMINATOR: [(&str, &str); 6] = [
 ];
 
 async fn metric(visit: &Visit, name: Input, description: Input) -> Result<Vec<Input>, Failure> {
-    let sources: List<Source> = visit.get("/fact_sources?limit=250&sort=name").await?;
-    let facts = sources.items.iter().flat_map(|source| {
+    let sources: Vec<Source> = visit.all("/fact_sources?sort=name").await?;
+    let facts = sources.iter().flat_map(|source| {
         source.facts.iter().map(move |fact| (fact.id.clone(), format!("{}: {}", source.name, fact.name)))
     });
     let facts = Kind::Choice([(String::new(), "none".to_owned())].into_iter().chain(facts).collect());

@@ -59,7 +59,7 @@ pub async fn archive(visit: Visit, Path(id): Path<String>, fields: Fields) -> Re
     let edit = json!({ "is_archived": is_archived });
     let outcome: Result<Value, _> = visit.send_at(Method::PATCH, &path, edit, &fields.text("version")).await;
     let said = if is_archived {
-        "Put away: it is in no list, and nothing happens to it by itself."
+        "Put away: lists leave it out unless asked, and nothing happens to it by itself."
     } else {
         "It is back in the lists."
     };

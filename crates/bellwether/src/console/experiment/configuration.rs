@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Experiment, recipients};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
-use crate::console::page::{Frame, List, escaped, html};
+use crate::console::page::{Frame, escaped, html};
 use crate::console::visit::Visit;
 
 /// Rows for variations beyond those that there are.
@@ -45,9 +45,9 @@ pub struct Named {
 
 /// All definitions of a kind, to choose one of.
 pub async fn named(visit: &Visit, path: &str, nothing: &str) -> Result<Kind, Failure> {
-    let found: List<Named> = visit.get(&format!("/{path}?limit=250&sort=name")).await?;
+    let found: Vec<Named> = visit.all(&format!("/{path}?sort=name")).await?;
     let first = [(String::new(), nothing.to_owned())];
-    let each = found.items.into_iter().map(|named| (named.id, named.name));
+    let each = found.into_iter().map(|named| (named.id, named.name));
     Ok(Kind::Choice(first.into_iter().chain(each).collect()))
 }
 
@@ -63,7 +63,7 @@ async fn inputs(visit: &Visit, variations: usize) -> Result<Vec<Input>, Failure>
         input("hypothesis", "Hypothesis", "", Kind::Long),
         input("owner", "Owner", "", Kind::Text),
         input("team_id", "Team", "", teams),
-        input("tags", "Tags", "With commas between.", Kind::Words),
+        input("tags", "Tags", "Each on a line of its own.", Kind::Lines),
         input("entity_id", "Entity", "What is assigned: users, devices, households.", entities),
         input("assignment_source_id", "Assignment source", "", sources),
         input(

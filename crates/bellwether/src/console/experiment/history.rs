@@ -8,14 +8,12 @@ use serde_json::Value;
 
 use super::Experiment;
 use crate::console::failure::Failure;
-use crate::console::page::{Frame, List, Moment, escaped, filters, html};
+use crate::console::page::{Frame, Moment, escaped, filters, html};
 use crate::console::visit::Visit;
 use crate::domain::actor::Actor;
 use crate::domain::configuration::FieldChange;
 
 const LONGEST_VALUE: usize = 500;
-/// Pages of the API's list, which begins at the beginning.
-const MOST_PAGES: usize = 40;
 
 #[derive(Template)]
 #[template(path = "console/experiment/history.html")]
@@ -40,15 +38,7 @@ pub struct Entry {
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut after = String::new();
-    for _ in 0..MOST_PAGES {
-        let path = format!("/experiments/{}/history?limit=250&after={after}", escaped(&id));
-        let page: List<Entry> = visit.get(&path).await?;
-        entries.extend(page.items);
-        let Some(next) = page.next else { break };
-        after = next;
-    }
+    let mut entries: Vec<Entry> = visit.all(&format!("/experiments/{}/history?", escaped(&id))).await?;
     entries.reverse();
     let page = Page { frame: &visit.frame, tab: "history", experiment: &experiment, entries };
     Ok(html(&visit.frame, page.render()))

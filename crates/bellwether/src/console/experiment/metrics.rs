@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use super::configuration::named;
 use super::{Experiment, recipients};
-use crate::console::failure::Failure;
+use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Kind};
 use crate::console::page::{Frame, escaped, html};
 use crate::console::visit::Visit;
+use crate::domain::figure::percent;
 
 #[derive(Template)]
 #[template(path = "console/experiment/metrics.html")]
@@ -42,6 +43,16 @@ struct Metric {
     is_guardrail: bool,
     guardrail_cutoff: Option<f64>,
     minimum_detectable_effect: Option<f64>,
+}
+
+impl Metric {
+    fn cutoff(&self) -> Option<String> {
+        self.guardrail_cutoff.map(|cutoff| percent(cutoff, cutoff))
+    }
+
+    fn effect(&self) -> Option<String> {
+        self.minimum_detectable_effect.map(|effect| percent(effect, effect))
+    }
 }
 
 #[derive(Deserialize)]
@@ -99,12 +110,13 @@ pub async fn change(visit: Visit, Path(id): Path<String>, fields: Fields) -> Res
             let body = json!({ "is_guardrail": fields.text("is_guardrail") == "true" });
             (Method::PATCH, format!("{base}/metrics/{metric}"), body, "It is set.")
         }
-        _ => (
+        "primary" => (
             Method::PATCH,
             format!("{base}/metrics/{metric}"),
             json!({ "is_primary": true }),
             "It is the primary metric now.",
         ),
+        _ => return Err(Reason::not_found().on(&visit.frame)),
     };
     let outcome: Result<Value, _> = visit.send(method, &path, body).await;
     visit.told("metrics", outcome, said)

@@ -90,9 +90,13 @@ impl<'a> Found<'a> {
             results,
             axis: scale.axis(),
             metrics: metrics.into_iter().map(|metric| Metric::of(experiment, metric, &scale)).collect(),
-            level: format!("{}", results.analysis_plan.confidence_level * 100.0),
+            level: level(results.analysis_plan.confidence_level),
             class: verdict_class(results),
         }
+    }
+
+    fn is_corrected(&self) -> bool {
+        self.results.analysis_plan.correction != crate::domain::analysis_plan::Correction::None
     }
 
     /// How the figures were come by, where that is not the plain way.
@@ -160,7 +164,7 @@ impl<'a> Row<'a> {
                 format!("{} to {}", signed_percent(low, width), signed_percent(high, width))
             }),
             p_value: found.cuped.as_ref().map_or(found.p_value, |cuped| cuped.p_value).map(p_value),
-            better: posterior.map(|posterior| format!("{:.0} %", (posterior.better * 100.0).clamp(0.0, 100.0))),
+            better: posterior.map(|posterior| better(posterior.better)),
             verdict: found.verdict.map(verdict),
             guardrail: found.guardrail.map(guardrail),
             plot: figures.map(|figures| scale.row(&about(figures), figures.0, figures.1, found.verdict, cutoff)),
@@ -170,12 +174,26 @@ impl<'a> Row<'a> {
     }
 }
 
+/// A confidence level in percent, without the dust of binary fractions.
+fn level(level: f64) -> String {
+    let text = format!("{:.4}", level * 100.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 fn signed(text: String) -> String {
     let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
     if text.starts_with('-') || is_zero { text } else { format!("+{text}") }
 }
 
-/// Two digits are all that one reads of it.
+/// A probability, which is never quite 0 or 1.
+fn better(probability: f64) -> String {
+    match probability {
+        small if small < 0.005 => "< 1 %".to_owned(),
+        great if great > 0.995 => "> 99 %".to_owned(),
+        other => format!("{:.0} %", other * 100.0),
+    }
+}
+
 fn p_value(p: f64) -> String {
     if p < 0.0001 { "< 0.0001".to_owned() } else { format!("{p:.*}", if p < 0.1 { 4 } else { 2 }) }
 }
@@ -209,6 +227,11 @@ fn verdict_class(results: &Results) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_are_as_they_were_given() {
+        assert_eq!([0.57, 0.9973, 0.95, 0.5].map(level), ["57", "99.73", "95", "50"]);
+    }
 
     #[test]
     fn small_p_values_are_not_zero() {

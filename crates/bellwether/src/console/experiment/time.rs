@@ -7,14 +7,11 @@ use axum::response::Response;
 use super::Experiment;
 use crate::console::chart::lines::{Chart, Line, Point as Mark};
 use crate::console::failure::Failure;
-use crate::console::page::{Frame, List, html};
+use crate::console::page::{Frame, html};
 use crate::console::visit::Visit;
 use crate::domain::figure::{count, signed_percent};
 use crate::domain::id::MetricId;
 use crate::domain::point::{Point, VariationPoint, day_before};
-
-/// Pages of the API's list: as many days as anybody looks at.
-const MOST_PAGES: usize = 4;
 
 #[derive(Template)]
 #[template(path = "console/experiment/time.html")]
@@ -55,15 +52,8 @@ pub fn day_count(points: &[Point]) -> usize {
 
 /// The points of all days up to the experiment's end, oldest first.
 pub async fn points(visit: &Visit, experiment: &Experiment) -> Result<Vec<Point>, Failure> {
-    let mut points: Vec<Point> = Vec::new();
-    let mut after = String::new();
-    for _ in 0..MOST_PAGES {
-        let path = format!("/experiments/{}/results/history?limit=250&after={after}", experiment.id);
-        let page: List<Point> = visit.get(&path).await?;
-        points.extend(page.items);
-        let Some(next) = page.next else { break };
-        after = next;
-    }
+    let path = format!("/experiments/{}/results/history?", experiment.id);
+    let mut points: Vec<Point> = visit.all(&path).await?;
     // What a run found before there was an end, of days that count no more.
     if let Some(end) = experiment.configuration.end() {
         points.retain(|point| point.day <= day_before(end).to_string());

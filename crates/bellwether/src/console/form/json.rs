@@ -65,9 +65,10 @@ fn is_empty_row(input: &Input, inputs: &[Input], fields: &Fields) -> bool {
     let Some(row) = input.row() else { return false };
     let is_of_row = |other: &&Input| other.row() == Some(row);
     let is_filled = |other: &Input| {
-        !matches!(other.kind, Kind::Flag | Kind::Choice(_)) && !fields.text(&other.name).trim().is_empty()
+        !matches!(other.kind, Kind::Flag | Kind::Choice(_) | Kind::Hidden)
+            && !fields.text(&other.name).trim().is_empty()
     };
-    let is_typed = |other: &Input| !matches!(other.kind, Kind::Flag | Kind::Choice(_));
+    let is_typed = |other: &Input| !matches!(other.kind, Kind::Flag | Kind::Choice(_) | Kind::Hidden);
     let of_row: Vec<_> = inputs.iter().filter(is_of_row).collect();
     if of_row.iter().any(|other| is_typed(other)) {
         return !of_row.iter().any(|other| is_filled(other));
@@ -80,7 +81,7 @@ fn read(input: &Input, fields: &Fields) -> Value {
     let text = fields.text(&input.name);
     match &input.kind {
         Kind::Text | Kind::Long | Kind::Code => Value::String(text),
-        Kind::Optional | Kind::Choice(_) => fields.optional(&input.name),
+        Kind::Optional | Kind::Choice(_) | Kind::Hidden => fields.optional(&input.name),
         Kind::Flag => Value::Bool(fields.is_on(&input.name)),
         Kind::Words => list(text.split(',')),
         Kind::Lines => list(text.lines()),
@@ -184,7 +185,7 @@ mod tests {
             input("denominator.fact_id", "", "", Kind::Optional),
             input("team_id", "", "", Kind::Optional),
         ];
-        let fields = Fields(vec![("numerator.fact_id".to_owned(), "fact_1".to_owned())]);
+        let fields = Fields([("numerator.fact_id".to_owned(), "fact_1".to_owned())].into());
         let sent = Form::filled(inputs, fields).to_json();
         assert_eq!(sent, json!({"numerator": {"fact_id": "fact_1"}, "denominator": null, "team_id": null}));
     }
@@ -193,7 +194,7 @@ mod tests {
     fn rows_without_anything_are_left_out_and_what_is_no_number_is_sent_as_it_is() {
         let fields =
             [("name", "x\r\ny"), ("plan.level", "many"), ("variations[0].key", ""), ("variations[2].key", "b")];
-        let fields = Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        let fields = Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
         let sent = Form::filled(inputs(), fields).to_json();
         assert_eq!(
             sent,

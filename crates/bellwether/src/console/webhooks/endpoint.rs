@@ -101,9 +101,11 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
 async fn page(visit: &Visit, id: &str, shown: &Value, form: &Form) -> Result<Response, Failure> {
     let place = escaped(id);
     let failed: List<Delivery> = visit.get(&format!("/deliveries?endpoint={place}&state=exhausted&limit=10")).await?;
-    let recoveries: List<Recovery> = visit.get(&format!("/endpoints/{place}/recoveries?limit=20")).await?;
-    let mut history: List<Entry> = visit.get(&format!("/endpoints/{place}/history?limit=250")).await?;
-    history.items.reverse();
+    let mut recoveries: Vec<Recovery> = visit.all(&format!("/endpoints/{place}/recoveries?")).await?;
+    recoveries.reverse();
+    recoveries.truncate(20);
+    let mut history: Vec<Entry> = visit.all(&format!("/endpoints/{place}/history?")).await?;
+    history.reverse();
     let text = |field: &str| shown[field].as_str().unwrap_or_default();
     let page = Page {
         frame: &visit.frame,
@@ -118,8 +120,8 @@ async fn page(visit: &Visit, id: &str, shown: &Value, form: &Form) -> Result<Res
         health: Health::of(visit, id).await?,
         form,
         failed: failed.items,
-        recoveries: recoveries.items,
-        history: history.items,
+        recoveries,
+        history,
     };
     Ok(html(&visit.frame, page.render()))
 }
@@ -132,7 +134,11 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
     match outcome {
         Ok(_) => Ok(visit.see(&escaped(&id), "Saved; what changed stands in the history.")),
         Err(reason) => {
-            let shown: Value = visit.get(&path).await?;
+            let mut shown: Value = visit.get(&path).await?;
+            // What was read is saved over another's edit only knowingly.
+            if !reason.is_stale() {
+                shown["version"] = serde_json::from_str(&version).unwrap_or_default();
+            }
             page(&visit, &id, &shown, &form.refused(reason)).await
         }
     }

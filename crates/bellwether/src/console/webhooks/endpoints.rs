@@ -68,13 +68,14 @@ impl Health {
         let latest: List<Delivery> =
             visit.get(&format!("/deliveries?endpoint={id}&newest=true&limit={LATEST}")).await?;
         let oldest: List<Delivery> = visit.get(&format!("/deliveries?endpoint={id}&state=pending&limit=1")).await?;
-        let delivered = latest.items.iter().find(|delivery| delivery.state == "delivered");
+        let delivered: List<Delivery> =
+            visit.get(&format!("/deliveries?endpoint={id}&state=delivered&newest=true&limit=1")).await?;
         let tried = || latest.items.iter().filter(|delivery| delivery.attempt_count > 0);
         Ok(Self {
             lane: shown.lane,
             pending: shown.pending,
             oldest_pending: oldest.items.first().map(|delivery| delivery.created_at),
-            last_success: delivered.and_then(|delivery| delivery.ended_at),
+            last_success: delivered.items.first().and_then(|delivery| delivery.ended_at),
             failed: tried().filter(|delivery| delivery.failure_count > 0).count(),
             tried: tried().count(),
             disabled_reason: shown.disabled_reason,

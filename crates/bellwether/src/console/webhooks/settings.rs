@@ -54,7 +54,7 @@ pub fn inputs() -> Vec<Input> {
             Kind::Lines,
         )
         .more(),
-        input("filter.tags", "Only experiments with one of the tags", "With commas between.", Kind::Words).more(),
+        input("filter.tags", "Only experiments with one of the tags", "Each on a line of its own.", Kind::Lines).more(),
         input("filter.entity_ids", "Only experiments of entities", "Their ids, with commas between.", Kind::Words)
             .more(),
         input("filter.runs", "Of the ends of runs, only", "failure, imbalance, data_updated, warning.", Kind::Words)
