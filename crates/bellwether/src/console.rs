@@ -80,7 +80,7 @@ fn experiment_routes() -> Router<Router> {
         )
         .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
         .route("/experiments/{id}/start", post(experiment::actions::start))
-        .route("/experiments/{id}/decide", post(experiment::actions::decide))
+        .route("/experiments/{id}/decide", post(experiment::overview::decide))
         .route("/experiments/{id}/reopen", post(experiment::actions::reopen))
         .route("/experiments/{id}/archive", post(experiment::actions::archive))
         .route("/experiments/{id}/delete", post(experiment::actions::delete))

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::experiment::history::{Entry, value};
 use super::failure::{Failure, Reason};
 use super::form::{Fields, Form};
-use super::page::{Frame, List, Moment, escaped, filters, html};
+use super::page::{Frame, List, Moment, escaped, filters, html, html_as};
 use super::visit::Visit;
 use crate::domain::key::Role;
 
@@ -155,7 +155,7 @@ impl FormPage<'_> {
         let name =
             form.inputs.iter().find(|input| input.name == "name").map(|input| form.value(input)).unwrap_or_default();
         let page = FormPage { frame: &visit.frame, kinds: KINDS, kind, id, name: &name, version, form, history };
-        Ok(html(&visit.frame, page.render()))
+        Ok(html_as(form.status(), &visit.frame, page.render()))
     }
 }
 

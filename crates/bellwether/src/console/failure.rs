@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::page::{Frame, html};
+use super::page::{Frame, html_as};
 
 /// Why the API did not do what was asked.
 #[derive(Debug, Clone)]
@@ -85,8 +85,6 @@ impl IntoResponse for Failure {
         };
         let is_login = reason.status == StatusCode::UNAUTHORIZED;
         let page = Page { frame: &frame, title, detail: &reason.in_one(), is_login }.render();
-        let mut response = html(&frame, page);
-        *response.status_mut() = reason.status;
-        response
+        html_as(reason.status, &frame, page)
     }
 }

@@ -109,18 +109,19 @@ pub struct Form {
     fields: Fields,
     errors: Vec<FieldProblem>,
     detail: Option<String>,
+    status: StatusCode,
 }
 
 impl Form {
     /// With what the API shows, or nothing.
     pub fn of(inputs: Vec<Input>, shown: &Value) -> Self {
         let fields = inputs.iter().flat_map(|input| json::fields(input, shown)).collect();
-        Self { inputs, fields: Fields(fields), errors: Vec::new(), detail: None }
+        Self { inputs, fields: Fields(fields), errors: Vec::new(), detail: None, status: StatusCode::OK }
     }
 
     /// As somebody has filled it in.
     pub fn filled(inputs: Vec<Input>, fields: Fields) -> Self {
-        Self { inputs, fields, errors: Vec::new(), detail: None }
+        Self { inputs, fields, errors: Vec::new(), detail: None, status: StatusCode::OK }
     }
 
     /// The same with why the API did not take it.
@@ -130,7 +131,13 @@ impl Form {
             _ => reason.errors.is_empty().then_some(reason.detail),
         };
         self.errors = reason.errors;
+        self.status = reason.status;
         self
+    }
+
+    /// Of the page that it stands on.
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// What the API is sent. Rows of lists in which nothing was filled in are left out.

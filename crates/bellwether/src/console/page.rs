@@ -92,6 +92,15 @@ impl Notice {
     }
 }
 
+/// The same where it is not all well.
+pub fn html_as(status: StatusCode, frame: &Frame, page: askama::Result<String>) -> Response {
+    let mut response = html(frame, page);
+    if response.status() == StatusCode::OK {
+        *response.status_mut() = status;
+    }
+    response
+}
+
 /// A page that was made, or that it could not be.
 pub fn html(frame: &Frame, page: askama::Result<String>) -> Response {
     let page = match page {
@@ -129,6 +138,24 @@ impl fmt::Display for Moment {
 
 // Figures and fixed letters alone.
 impl HtmlSafe for Moment {}
+
+/// The same to the second, where one thing follows the other within a minute.
+pub struct Exact(Moment);
+
+impl Moment {
+    pub fn exact(self) -> Exact {
+        Exact(self)
+    }
+}
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.0.0;
+        write!(f, "<time class=\"exact\" datetime=\"{at}\">{}</time>", at.to_jiff().strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+}
+
+impl HtmlSafe for Exact {}
 
 /// A part of an address.
 pub fn escaped(text: &str) -> String {

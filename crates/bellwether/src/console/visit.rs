@@ -23,6 +23,8 @@ use crate::domain::key::Role;
 /// What the API judges a browser by.
 const PASSED_ON: [&str; 5] = ["cookie", "host", "origin", "sec-fetch-site", "user-agent"];
 const V1: &str = "/api/v1";
+const CHANGED: &str =
+    "Somebody has changed it since that page was made, and nothing was done; look at it as it is now.";
 /// Pages of a list that are read for one page of the console.
 const MOST_PAGES: usize = 80;
 
@@ -148,6 +150,9 @@ impl Visit {
         match outcome {
             Ok(_) => Ok(self.see(place, said)),
             Err(reason) if reason.status == StatusCode::UNAUTHORIZED => Err(reason.on(&self.frame)),
+            Err(reason) if reason.is_stale() => {
+                Ok(see_other(place, &Notice { is_error: true, text: CHANGED.to_owned() }))
+            }
             Err(reason) => Ok(see_other(place, &Notice { is_error: true, text: reason.in_one() })),
         }
     }

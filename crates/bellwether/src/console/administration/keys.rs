@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{TABS, delete};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
-use crate::console::page::{Frame, List, Moment, escaped, filters, html};
+use crate::console::page::{Frame, List, Moment, escaped, filters, html_as};
 use crate::console::visit::Visit;
 
 #[derive(Template)]
@@ -57,7 +57,7 @@ fn inputs() -> Vec<Input> {
 async fn page(visit: &Visit, after: &str, form: &Form, issued: Option<&str>) -> Result<Response, Failure> {
     let found: List<Key> = visit.get(&format!("/keys?limit=100&after={}", escaped(after))).await?;
     let page = Page { frame: &visit.frame, tabs: TABS, tab: "keys", keys: found.items, next: found.next, form, issued };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 pub async fn list(visit: Visit, Query(from): Query<From>) -> Result<Response, Failure> {

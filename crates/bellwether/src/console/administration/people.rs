@@ -11,7 +11,7 @@ use super::{TABS, delete};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
 use crate::console::me::Session;
-use crate::console::page::{Frame, List, Moment, escaped, filters, html};
+use crate::console::page::{Frame, List, Moment, escaped, filters, html_as};
 use crate::console::visit::Visit;
 
 #[derive(Template)]
@@ -77,7 +77,7 @@ async fn page(visit: &Visit, after: &str, form: &Form, link: Option<Link>) -> Re
         person.sessions = sessions.items;
     }
     let page = Page { frame: &visit.frame, tabs: TABS, tab: "people", people, next: found.next, form, link };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 pub async fn list(visit: Visit, Query(from): Query<From>) -> Result<Response, Failure> {

@@ -2,11 +2,12 @@
 "use strict";
 
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
 function localTimes(part) {
   for (const time of part.querySelectorAll("time[datetime]")) {
     time.title = time.dateTime.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
-    time.textContent = when.format(new Date(time.dateTime));
+    time.textContent = (time.classList.contains("exact") ? exactly : when).format(new Date(time.dateTime));
   }
 }
 
@@ -57,6 +58,27 @@ function isInUse(part) {
   return fields.some((field) => field === document.activeElement || isChanged(field));
 }
 
+// Where the keyboard is, and how far something was scrolled, stays as it was.
+function placeOf(element) {
+  for (const name of ["id", "href", "aria-label", "name"]) {
+    const value = element?.getAttribute(name);
+    if (value) return `${element.tagName.toLowerCase()}[${name}="${CSS.escape(value)}"]`;
+  }
+  return element?.tagName === "SUMMARY" && element.parentElement.id ? `details[id="${CSS.escape(element.parentElement.id)}"] > summary` : null;
+}
+function keepPlace(before, after) {
+  const scrolled = [...before.querySelectorAll("[aria-label]")].filter((part) => part.scrollLeft || part.scrollTop);
+  const places = scrolled.map((part) => [placeOf(part), part.scrollLeft, part.scrollTop]);
+  const focused = before.contains(document.activeElement) ? placeOf(document.activeElement) : null;
+  return () => {
+    for (const [place, left, top] of places) {
+      const part = place && after.querySelector(place);
+      if (part) [part.scrollLeft, part.scrollTop] = [left, top];
+    }
+    if (focused) after.querySelector(focused)?.focus({ preventScroll: true });
+  };
+}
+
 function keepOpen(before, after) {
   for (const details of before.querySelectorAll("details[id]")) {
     const same = after.querySelector(`details[id="${CSS.escape(details.id)}"]`);
@@ -87,9 +109,11 @@ function replaceParts(page) {
     if (!fresh || isInUse(part) || fresh.outerHTML === sources.get(part)) continue;
     const source = fresh.outerHTML;
     keepOpen(part, fresh);
+    const restore = keepPlace(part, fresh);
     localTimes(fresh);
     fresh.classList.add("fresh");
     part.replaceWith(fresh);
+    restore();
     sources.set(fresh, source);
   }
 }

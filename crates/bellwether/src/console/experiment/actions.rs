@@ -32,15 +32,6 @@ pub async fn start(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resu
         .await
 }
 
-pub async fn decide(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
-    let decision = json!({
-        "outcome": fields.text("outcome"),
-        "winning_variation": fields.optional("winning_variation"),
-        "reason": fields.text("reason"),
-    });
-    act(&visit, &id, "decide", decision, &fields, "Decided; experiment.status.updated is on its way.").await
-}
-
 pub async fn reopen(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
     act(
         &visit,

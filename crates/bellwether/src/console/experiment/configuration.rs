@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Experiment, recipients};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
-use crate::console::page::{Frame, escaped, html};
+use crate::console::page::{Frame, escaped, html_as};
 use crate::console::visit::Visit;
 
 /// Rows for variations beyond those that there are.
@@ -153,7 +153,7 @@ async fn edit_page(visit: &Visit, id: &str, form: &Form, version: &str) -> Resul
         version,
         recipients: &recipients,
     };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
@@ -195,7 +195,7 @@ pub async fn new(visit: Visit, Query(begin): Query<Begin>) -> Result<Response, F
     });
     let form = Form::of(inputs(&visit, USUAL_ROWS).await?, &usual);
     let page = NewPage { frame: &visit.frame, form: &form };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
@@ -210,7 +210,7 @@ pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
         Err(reason) => {
             let form = form.refused(reason);
             let page = NewPage { frame: &visit.frame, form: &form };
-            Ok(html(&visit.frame, page.render()))
+            Ok(html_as(form.status(), &visit.frame, page.render()))
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use askama::Template;
 use axum::extract::Path;
+use axum::http::Method;
 use axum::response::Response;
 use bellwether_webhook::EventType;
+use serde_json::Value;
 
 use super::{Experiment, recipients};
 use crate::console::chart::interval::Scale;
-use crate::console::failure::Failure;
-use crate::console::page::{Frame, Moment, escaped, filters, html};
+use crate::console::failure::{Failure, Reason};
+use crate::console::form::{Fields, Form, Input, Kind, choice, input};
+use crate::console::page::{Frame, Moment, escaped, filters, html_as};
 use crate::console::visit::Visit;
 use crate::domain::figure::{count, percent, rounded, signed_percent};
 use crate::domain::metric::Display;
@@ -22,7 +25,8 @@ struct Page<'a> {
     tab: &'static str,
     experiment: &'a Experiment,
     found: Option<Found<'a>>,
-    decisions: Vec<&'a str>,
+    decision: &'a Form,
+    version: &'a str,
     /// Whom a change of the status is told to.
     recipients: String,
 }
@@ -64,19 +68,64 @@ struct Row<'a> {
     has_cuped: bool,
 }
 
+/// What a decision says.
+fn inputs(experiment: &Experiment) -> Vec<Input> {
+    let outcomes = choice([
+        ("ship", "ship: a variation won and is kept"),
+        ("rollback", "rollback: the control is kept"),
+        ("inconclusive", "inconclusive: nothing was learned that decides"),
+    ]);
+    let active = experiment.configuration.active_variations();
+    let named = active.map(|variation| (variation.key.clone(), experiment.name_of(&variation.key).to_owned()));
+    let variations = Kind::Choice([(String::new(), "none".to_owned())].into_iter().chain(named).collect());
+    vec![
+        input("outcome", "Outcome", "", outcomes),
+        input("winning_variation", "Variation that is kept", "", variations),
+        input("reason", "Reason", "", Kind::Long),
+    ]
+}
+
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
-    let results: Option<Results> = visit.find(&format!("/experiments/{}/results", escaped(&id))).await?;
-    let variations = experiment.configuration.active_variations();
+    let form = Form::of(inputs(&experiment), &Value::Null);
+    let version = experiment.version.to_string();
+    page(&visit, &id, &experiment, &form, &version).await
+}
+
+/// Decides; what was written is kept where that is refused.
+pub async fn decide(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
+    let experiment = Experiment::of(&visit, &id).await?;
+    let version = fields.text("version");
+    let form = Form::filled(inputs(&experiment), fields);
+    let path = format!("/experiments/{}/decide", escaped(&id));
+    let outcome: Result<Value, Reason> = visit.send_at(Method::POST, &path, form.to_json(), &version).await;
+    match outcome {
+        Ok(_) => Ok(visit.see(&format!("../{}", escaped(&id)), "Decided; experiment.status.updated is on its way.")),
+        Err(reason) => {
+            let version = if reason.is_stale() { experiment.version.to_string() } else { version };
+            page(&visit, &id, &experiment, &form.refused(reason), &version).await
+        }
+    }
+}
+
+async fn page(
+    visit: &Visit,
+    id: &str,
+    experiment: &Experiment,
+    form: &Form,
+    version: &str,
+) -> Result<Response, Failure> {
+    let results: Option<Results> = visit.find(&format!("/experiments/{}/results", escaped(id))).await?;
     let page = Page {
         frame: &visit.frame,
         tab: "results",
-        experiment: &experiment,
-        found: results.as_ref().map(|results| Found::of(&experiment, results)),
-        recipients: recipients::of(&visit, &experiment, EventType::StatusUpdated).await?,
-        decisions: variations.map(|variation| variation.key.as_str()).collect(),
+        experiment,
+        found: results.as_ref().map(|results| Found::of(experiment, results)),
+        recipients: recipients::of(visit, experiment, EventType::StatusUpdated).await?,
+        decision: form,
+        version,
     };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 impl<'a> Found<'a> {

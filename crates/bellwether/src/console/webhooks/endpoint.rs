@@ -15,7 +15,7 @@ use super::views::{Attempt, Delivery};
 use crate::console::experiment::history::{Entry, value};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form};
-use crate::console::page::{Frame, List, Moment, escaped, filters, html};
+use crate::console::page::{Frame, List, Moment, escaped, filters, html, html_as};
 use crate::console::visit::Visit;
 
 #[derive(Template)]
@@ -123,7 +123,7 @@ async fn page(visit: &Visit, id: &str, shown: &Value, form: &Form) -> Result<Res
         recoveries,
         history,
     };
-    Ok(html(&visit.frame, page.render()))
+    Ok(html_as(form.status(), &visit.frame, page.render()))
 }
 
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
@@ -165,7 +165,10 @@ pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
     let outcome: Result<Value, Reason> = visit.send(Method::POST, "/endpoints", body).await;
     match outcome {
         Ok(made) => Ok(secret_page(&visit, &made, true)),
-        Err(reason) => Ok(html(&visit.frame, new_page(&visit, &form.refused(reason)).render())),
+        Err(reason) => {
+            let form = form.refused(reason);
+            Ok(html_as(form.status(), &visit.frame, new_page(&visit, &form).render()))
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
-use bellwether_testkit::receiver::{Receiver, Reply};
+use bellwether_testkit::receiver::{PATIENCE, Receiver, Reply};
 use http::Method;
 use serde_json::json;
 
 use super::refusals::problem;
 use super::{items, rename, subscribe_with};
-use crate::server::{PATIENCE, Server, draft};
+use crate::server::{Server, draft};
 
 pub struct Page(String);
 
