@@ -18,7 +18,7 @@ mod webhooks;
 mod welcome;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -69,6 +69,11 @@ async fn to(place: &'static str) -> Response {
     (StatusCode::SEE_OTHER, [(header::LOCATION, place)]).into_response()
 }
 
+/// What answers a form with a page of its own, and is then looked at again: to what the form was of.
+async fn back(Path(id): Path<String>) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, format!("../{}", page::escaped(&id)))]).into_response()
+}
+
 fn experiment_routes() -> Router<Router> {
     Router::new()
         .route("/experiments", get(experiments::list))
@@ -80,7 +85,7 @@ fn experiment_routes() -> Router<Router> {
         )
         .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
         .route("/experiments/{id}/start", post(experiment::actions::start))
-        .route("/experiments/{id}/decide", post(experiment::overview::decide))
+        .route("/experiments/{id}/decide", get(back).post(experiment::overview::decide))
         .route("/experiments/{id}/reopen", post(experiment::actions::reopen))
         .route("/experiments/{id}/archive", post(experiment::actions::archive))
         .route("/experiments/{id}/delete", post(experiment::actions::delete))
@@ -115,8 +120,8 @@ fn webhook_routes() -> Router<Router> {
         .route("/endpoints", get(endpoints::list))
         .route("/new/endpoint", get(endpoint::new).post(endpoint::create))
         .route("/endpoints/{id}", get(endpoint::show).post(endpoint::save))
-        .route("/endpoints/{id}/test", post(endpoint::test))
-        .route("/endpoints/{id}/rotate", post(actions::rotate))
+        .route("/endpoints/{id}/test", get(back).post(endpoint::test))
+        .route("/endpoints/{id}/rotate", get(back).post(actions::rotate))
         .route("/endpoints/{id}/delete", post(actions::delete))
         .route("/endpoints/{id}/{action}", post(actions::endpoint))
         .route("/endpoints/{id}/recoveries/{recovery}/stop", post(actions::stop_recovery))

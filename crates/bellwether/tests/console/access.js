@@ -31,6 +31,7 @@ walk(async (visitor, { url, reader, writer, writer_id: writerId, scriptless, exp
   await see(readers.getByRole("heading", { name: "Your role does not reach this" }));
   await seeText(readers, "this needs the role 'admin'");
   const before = await shown();
+  rea.expected.add(403);
   // The form is not shown, but may be sent all the same.
   await readers.goto(`${url}/${of}`);
   await led(readers, () => readers.evaluate((action) => {
@@ -79,6 +80,7 @@ walk(async (visitor, { url, reader, writer, writer_id: writerId, scriptless, exp
     await see(page.getByRole("link", { name: "To the experiments" }));
   }
 
+  wim.expected.add(412);
   // Somebody else was faster: that is said, and what was written is kept.
   await page.goto(`${url}/${of}/configuration`);
   await page.getByLabel("Hypothesis").fill("Mine");

@@ -3,7 +3,7 @@
 
 const { walk, assert, see, seeText, press, follow, led } = require("./browser.js");
 
-const TABS = { "over time": "Lift against the control", traffic: "Nothing says that subjects did not come to the variations as the weights say.", metrics: "Attached", runs: "by the key 'first admin'" };
+const TABS = { "over time": "Lift against the control", traffic: "Nothing says that subjects did not come", metrics: "Attached", runs: "by the key 'first admin'" };
 
 walk(async (visitor, { link, experiment }) => {
   const ada = await visitor();

@@ -126,9 +126,6 @@ async fn a_form_changes_what_its_sender_may_and_from_its_own_pages_alone(databas
         let refused = send(&server, &writer, "experiments/1/configuration", Some(&writer.origin), body).await;
         assert!(refused.status < 500, "{body}: {refused:?}");
     }
-    let large =
-        send(&server, &writer, "experiments/1/configuration", Some(&writer.origin), &"x".repeat(2_000_000)).await;
-    assert_eq!(large.status, 413);
     assert_eq!(server.get("/experiments/1").await["revision"], 1, "nothing of that was taken");
     server.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::Response;
 use bellwether_webhook::EventType;
 use serde_json::Value;
@@ -101,10 +101,6 @@ pub async fn decide(visit: Visit, Path(id): Path<String>, fields: Fields) -> Res
     let outcome: Result<Value, Reason> = visit.send_at(Method::POST, &path, form.to_json(), &version).await;
     match outcome {
         Ok(_) => Ok(visit.see(&format!("../{}", escaped(&id)), "Decided; experiment.status.updated is on its way.")),
-        // Whoever may not decide is shown no form that this could stand beside.
-        Err(reason) if !visit.frame.may_write() || reason.status == StatusCode::FORBIDDEN => {
-            visit.told::<Value>(&format!("../{}", escaped(&id)), Err(reason), "")
-        }
         Err(reason) => {
             let version = if reason.is_stale() { experiment.version.to_string() } else { version };
             page(&visit, &id, &experiment, &form.refused(reason), &version).await
