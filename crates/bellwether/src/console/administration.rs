@@ -16,6 +16,13 @@ use super::visit::Visit;
 /// The tabs, which are called as their pages are.
 const TABS: [&str; 4] = ["people", "keys", "audit", "system"];
 
+/// What keys and people may do, and what that is.
+const ROLES: [(&str, &str); 3] = [
+    ("read", "read: sees all but secrets"),
+    ("write", "write: changes experiments, metrics, endpoints"),
+    ("admin", "admin: all"),
+];
+
 /// Has something deleted whose list stands at `back`.
 async fn delete(visit: &Visit, kind: &str, id: &str, back: &str, said: &str) -> Result<Response, Failure> {
     let outcome: Result<Value, Reason> =

@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::experiment::history::{Entry, value};
+use super::experiment::history::Entry;
 use super::failure::{Failure, Reason};
 use super::form::{Fields, Form};
 use super::page::{Frame, List, Moment, escaped, filters, html, html_as};

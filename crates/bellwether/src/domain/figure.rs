@@ -13,6 +13,12 @@ pub fn signed_percent(share: f64, width: f64) -> String {
     if is_positive { format!("+{text}") } else { text }
 }
 
+/// An interval of lifts, with the digits that its own width justifies.
+pub fn between([low, high]: [f64; 2]) -> String {
+    let [low, high] = [low, high].map(|end| signed_percent(end, high - low));
+    format!("{low} to {high}")
+}
+
 /// A value, where its interval has this width.
 pub fn rounded(value: f64, width: f64) -> String {
     let half = (width / 2.0).abs();
@@ -55,6 +61,7 @@ mod tests {
         ] {
             assert_eq!(signed_percent(share, width), expected, "{share} ± {width}");
         }
+        assert_eq!(between([-0.012, 0.05]), "-1.2 % to +5.0 %");
         assert_eq!(rounded(1234.567, 20.0), "1235");
         assert_eq!(rounded(0.001_234_5, 0.0002), "0.00123");
         assert_eq!(rounded(4.68e-8, 2e-9), "4.7e-8");

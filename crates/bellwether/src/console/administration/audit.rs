@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::TABS;
-use crate::console::experiment::history::{Entry, value};
+use crate::console::experiment::history::Entry;
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, escaped, filters, html};
 use crate::console::visit::Visit;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{TABS, delete};
+use super::{ROLES, TABS, delete};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
 use crate::console::page::{Frame, List, Moment, escaped, filters, html_as};
@@ -42,14 +42,9 @@ pub struct From {
 }
 
 fn inputs() -> Vec<Input> {
-    let roles = choice([
-        ("read", "read: sees all but secrets"),
-        ("write", "write: changes experiments, metrics, endpoints"),
-        ("admin", "admin: all"),
-    ]);
     vec![
         input("name", "Name", "What it is for, as the history will call it.", Kind::Text),
-        input("role", "Role", "", roles),
+        input("role", "Role", "", choice(ROLES)),
         input("expires_at", "Expires", "A time like 2027-03-01T00:00:00Z; empty: never.", Kind::Optional),
     ]
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{TABS, delete};
+use super::{ROLES, TABS, delete};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
 use crate::console::me::Session;
@@ -54,12 +54,6 @@ struct Link {
 pub struct From {
     after: String,
 }
-
-const ROLES: [(&str, &str); 3] = [
-    ("read", "read: sees all but secrets"),
-    ("write", "write: changes experiments, metrics, endpoints"),
-    ("admin", "admin: all"),
-];
 
 fn inputs() -> Vec<Input> {
     vec![input("name", "Name", "As the history will call them.", Kind::Text), input("role", "Role", "", choice(ROLES))]

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::Experiment;
-use crate::domain::figure::{count, signed_percent};
+use crate::domain::figure::{between, count, signed_percent};
 use crate::domain::results::{Breakdown, BreakdownValue, BreakdownVariation, MetricResult};
 
 #[derive(Template)]
@@ -41,9 +41,7 @@ impl<'a> Row<'a> {
             variation: experiment.name_of(&found.key),
             subjects: count(found.subjects),
             lift: figures.map_or("–".to_owned(), |(lift, [low, high])| signed_percent(lift, high - low)),
-            between: figures.map_or("–".to_owned(), |(_, [low, high])| {
-                format!("{} to {}", signed_percent(low, high - low), signed_percent(high, high - low))
-            }),
+            between: figures.map_or("–".to_owned(), |(_, interval)| between(interval)),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, choice, input};
 use crate::console::page::{Frame, Moment, escaped, filters, html_as};
 use crate::console::visit::Visit;
-use crate::domain::figure::{count, percent, rounded, signed_percent};
+use crate::domain::figure::{between, count, percent, rounded, signed_percent};
 use crate::domain::metric::Display;
 use crate::domain::results::{MetricResult, Results, VariationResult};
 use crate::domain::verdict::{GuardrailState, Verdict};
@@ -182,7 +182,6 @@ impl<'a> Metric<'a> {
 impl<'a> Row<'a> {
     fn of(experiment: &'a Experiment, metric: &'a MetricResult, found: &'a VariationResult, scale: &Scale) -> Self {
         let (lift, interval) = found.judged();
-        let width = interval.map(|[low, high]| high - low);
         let name = experiment.name_of(&found.key);
         let value = |value: f64, width: f64| match metric.display {
             Display::Percent => percent(value, width),
@@ -209,9 +208,7 @@ impl<'a> Row<'a> {
             mean: mean.map_or_else(|| "–".to_owned(), |mean| value(mean, mean_width)),
             difference: difference.zip(apart).map(|(difference, [low, high])| signed(value(difference, high - low))),
             lift: figures.map(|(lift, [low, high])| signed_percent(lift, high - low)),
-            between: interval.zip(width).map(|([low, high], width)| {
-                format!("{} to {}", signed_percent(low, width), signed_percent(high, width))
-            }),
+            between: interval.map(between),
             p_value: found.cuped.as_ref().map_or(found.p_value, |cuped| cuped.p_value).map(p_value),
             better: posterior.map(|posterior| better(posterior.better)),
             verdict: found.verdict.map(verdict),

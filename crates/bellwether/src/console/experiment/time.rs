@@ -9,7 +9,7 @@ use crate::console::chart::lines::{Chart, Line, Point as Mark};
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, html};
 use crate::console::visit::Visit;
-use crate::domain::figure::{count, signed_percent};
+use crate::domain::figure::{between, count, signed_percent};
 use crate::domain::id::MetricId;
 use crate::domain::point::{Point, VariationPoint, day_before};
 
@@ -117,9 +117,7 @@ impl Row {
             variation: experiment.name_of(&found.key).to_owned(),
             subjects: count(found.subjects),
             lift: figures.map_or("–".to_owned(), |(lift, [low, high])| signed_percent(lift, high - low)),
-            between: figures.map_or("–".to_owned(), |(_, [low, high])| {
-                format!("{} to {}", signed_percent(low, high - low), signed_percent(high, high - low))
-            }),
+            between: figures.map_or("–".to_owned(), |(_, interval)| between(interval)),
         }
     }
 }

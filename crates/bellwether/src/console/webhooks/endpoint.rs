@@ -12,7 +12,7 @@ use super::endpoints::Health;
 use super::settings;
 use super::snippets::SNIPPETS;
 use super::views::{Attempt, Delivery};
-use crate::console::experiment::history::{Entry, value};
+use crate::console::experiment::history::Entry;
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form};
 use crate::console::page::{Frame, List, Moment, escaped, filters, html, html_as};

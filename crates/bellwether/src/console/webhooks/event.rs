@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::TABS;
 use super::views::{Delivery, Why, endpoints};
-use crate::console::experiment::history::{Entry, value};
+use crate::console::experiment::history::Entry;
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, Moment, escaped, filters, html};
 use crate::console::visit::Visit;
