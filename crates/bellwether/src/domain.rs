@@ -43,6 +43,7 @@ pub mod session;
 pub mod signing;
 pub mod sort;
 pub mod standing;
+pub mod summary;
 pub mod status;
 pub mod token;
 pub mod topic;

@@ -9,10 +9,12 @@ pub mod overview;
 mod recipients;
 pub mod run;
 pub mod runs;
+mod summary;
 pub mod time;
 pub mod traffic;
 
 use serde::Deserialize;
+use summary::ResultsSummary;
 
 use super::failure::Failure;
 use super::page::{Moment, escaped};
@@ -32,6 +34,7 @@ pub struct Experiment {
     pub version: i64,
     pub is_traffic_imbalance: bool,
     pub results_updated_at: Option<Moment>,
+    pub results_summary: Option<ResultsSummary>,
     pub next_run_at: Option<Moment>,
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Timestamp;
 use super::results::Results;
+use super::summary::Summary;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -12,6 +13,9 @@ pub struct Standing {
     pub known_at: Option<Timestamp>,
     /// Subjects in all active variations together, by that run.
     pub subjects: u64,
+    /// What that run found, in short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
     /// In words, what the primary metric decides by that run, where the plan allows to look early.
     pub decided: Option<String>,
     /// When the last run was made that failed, and why it did; `None` once one has succeeded.
@@ -29,6 +33,7 @@ impl Standing {
         Self {
             known_at: Some(made_at),
             subjects: results.traffic.variations.iter().map(|variation| variation.subjects).sum(),
+            summary: Some(Summary::of(results)),
             decided: results.decided.clone().filter(|_| is_current),
             failed_at: None,
             failure: String::new(),

@@ -10,7 +10,7 @@ use crate::domain::warehouse::Warehouse;
 use crate::store::{Tx, definition_list, definitions, experiment_list, settings};
 
 /// Another text makes everything be filled in anew.
-const CURRENT: &str = "1";
+const CURRENT: &str = "2";
 const EXPERIMENTS_A_TRANSACTION: u32 = 500;
 
 impl Registry {

@@ -1,15 +1,17 @@
 //! The list of experiments: what it may be filtered by, and how its words are kept.
 
-use super::experiments::{COLUMNS, WORDS, decode, index_words};
+use super::experiments::{self, COLUMNS, WORDS, decode, index_words};
 use super::listing::{Condition, Found, Listed, Part, Wanted};
-use super::{StoreError, Tx, Value, query_as};
+use super::{StoreError, Tx, Value, query_as, runs};
 use crate::domain::clock::Timestamp;
 use crate::domain::configuration::Configuration;
 use crate::domain::experiment::Experiment;
 use crate::domain::id::{AssignmentSourceId, EntityId, ExperimentId, MetricId, TeamId};
 use crate::domain::search::{Search, Words};
 use crate::domain::sort::{Place, Sort, SortBy, sort_name};
+use crate::domain::standing::Standing;
 use crate::domain::status::Status;
+use crate::domain::summary::Summary;
 use crate::params;
 
 static LISTED: Listed = Listed { table: "experiments", columns: COLUMNS, words: &WORDS, is_put_away: true };
@@ -133,6 +135,19 @@ pub fn index(tx: &mut dyn Tx, after: ExperimentId, limit: u32) -> Result<Option<
             params![id, sort_name(&configuration.name), words.as_text()],
         )?;
         index_words(tx, id, &Words::default(), &words)?;
+        summarize(tx, experiment)?;
     }
     Ok(found.last().map(|experiment| experiment.id))
+}
+
+/// Of results from before there were summaries.
+fn summarize(tx: &mut dyn Tx, experiment: &Experiment) -> Result<(), StoreError> {
+    let run = experiment.results_run_id.filter(|_| experiment.standing.summary.is_none());
+    match run.map_or(Ok(None), |run| runs::results(tx, run))? {
+        Some(results) => {
+            let summary = Some(Summary::of(&results));
+            experiments::set_standing(tx, experiment.id, &Standing { summary, ..experiment.standing.clone() })
+        }
+        None => Ok(()),
+    }
 }

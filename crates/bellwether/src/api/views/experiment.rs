@@ -10,6 +10,7 @@ use crate::domain::experiment::{AttachedMetric, Experiment};
 use crate::domain::id::{CollectionId, ExperimentId, GroupId, MetricId, RunId};
 use crate::domain::metric::MetricSettings;
 use crate::domain::status::{Decision, Status};
+use crate::domain::summary::Summary;
 use crate::registry::Started;
 use crate::store::experiments::Group;
 
@@ -26,6 +27,8 @@ pub struct ExperimentView {
     is_traffic_imbalance: bool,
     results_run_id: Option<RunId>,
     results_updated_at: Option<Timestamp>,
+    /// What its last results came to; `null` without any.
+    results_summary: Option<SummaryView>,
     next_run_at: Option<Timestamp>,
     status_changed_at: Timestamp,
     created_at: Timestamp,
@@ -45,11 +48,29 @@ impl ExperimentView {
             is_traffic_imbalance: experiment.is_traffic_imbalance,
             results_run_id: experiment.results_run_id,
             results_updated_at: experiment.results_updated_at,
+            results_summary: SummaryView::of(experiment),
             next_run_at: experiment.next_run_at,
             status_changed_at: experiment.status_changed_at,
             created_at: experiment.created_at,
             updated_at: experiment.updated_at,
         }
+    }
+}
+
+/// What its last results came to, in short.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ResultsSummary")]
+pub struct SummaryView {
+    /// In all active variations together.
+    subjects: u64,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+impl SummaryView {
+    fn of(experiment: &Experiment) -> Option<Self> {
+        let summary = experiment.standing.summary.clone()?;
+        Some(Self { subjects: experiment.standing.subjects, summary })
     }
 }
 

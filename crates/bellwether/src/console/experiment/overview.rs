@@ -245,7 +245,7 @@ fn p_value(p: f64) -> String {
 }
 
 /// A word and a sign: its colour is never alone.
-fn verdict(verdict: Verdict) -> (&'static str, &'static str) {
+pub fn verdict(verdict: Verdict) -> (&'static str, &'static str) {
     match verdict {
         Verdict::Better => ("good", "▲ better"),
         Verdict::Worse => ("bad", "▼ worse"),
@@ -254,7 +254,7 @@ fn verdict(verdict: Verdict) -> (&'static str, &'static str) {
     }
 }
 
-fn guardrail(state: GuardrailState) -> (&'static str, &'static str) {
+pub fn guardrail(state: GuardrailState) -> (&'static str, &'static str) {
     match state {
         GuardrailState::Breached => ("bad", "✕ breached"),
         GuardrailState::Safe => ("good", "✓ holds"),
