@@ -1,11 +1,14 @@
 //! What experiments are made of: metrics, collections, sources, entities, warehouses, schedules, teams. One list page and one
 //! form page for all; what each kind's form asks for is in `definitions/inputs.rs`.
 
+mod aggregation;
 pub mod found;
 mod inputs;
+mod metric;
 pub mod rows;
 pub mod tables;
 
+use aggregation::Rows;
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::{Method, StatusCode};
@@ -162,13 +165,13 @@ impl FormPage<'_> {
 pub async fn new(visit: Visit, Path(path): Path<String>, Query(begin): Query<Value>) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
     let shown = inputs::usual(kind.path, &begin);
-    let form = Form::of(inputs::of(&visit, kind.path, &shown).await?, &shown);
+    let form = Form::of(inputs::of(&visit, kind.path, Rows::Shown(&shown)).await?, &shown);
     FormPage::show(&visit, kind, None, &form, "").await
 }
 
 pub async fn create(visit: Visit, Path(path): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
-    let form = Form::filled(inputs::filled(&visit, kind.path, &fields).await?, fields);
+    let form = Form::filled(inputs::of(&visit, kind.path, Rows::Sent(&fields)).await?, fields);
     let outcome: Result<Value, Reason> =
         visit.send(Method::POST, &format!("/{}", kind.path), inputs::body(kind.path, &form)).await;
     match outcome {
@@ -183,14 +186,14 @@ pub async fn create(visit: Visit, Path(path): Path<String>, fields: Fields) -> R
 pub async fn show(visit: Visit, Path((path, id)): Path<(String, String)>) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
     let shown: Value = visit.get(&format!("/{}/{}", kind.path, escaped(&id))).await?;
-    let form = Form::of(inputs::of(&visit, kind.path, &shown).await?, &shown);
+    let form = Form::of(inputs::of(&visit, kind.path, Rows::Shown(&shown)).await?, &shown);
     FormPage::show(&visit, kind, Some(&id), &form, &shown["version"].to_string()).await
 }
 
 pub async fn save(visit: Visit, Path((path, id)): Path<(String, String)>, fields: Fields) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
     let version = fields.text("version");
-    let form = Form::filled(inputs::filled(&visit, kind.path, &fields).await?, fields);
+    let form = Form::filled(inputs::of(&visit, kind.path, Rows::Sent(&fields)).await?, fields);
     let place = format!("/{}/{}", kind.path, escaped(&id));
     let body = inputs::body(kind.path, &form);
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &place, body, &version).await;

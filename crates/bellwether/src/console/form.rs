@@ -2,6 +2,7 @@
 //! are called as the API calls the fields, like `variations[1].weight`, so that what it says of a field stands beside the input.
 
 mod json;
+mod section;
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::failure::{FieldProblem, Reason};
+pub use json::items;
 
 const MOST_FIELDS: usize = 3000;
 /// Items of a list, whatever a browser sends.
@@ -27,8 +29,12 @@ pub struct Input {
     pub label: &'static str,
     pub hint: &'static str,
     pub kind: Kind,
-    /// For those who look for it.
-    pub is_more: bool,
+    /// What folds away together, for those who look for it; "" is in sight at all times.
+    section: &'static str,
+    /// What the inputs of one row together are called.
+    group: String,
+    /// The optional parts of the whole that it is in, like `numerator.timeframe`, besides the items of lists.
+    parts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +59,7 @@ pub enum Kind {
 }
 
 pub fn input(name: impl Into<String>, label: &'static str, hint: &'static str, kind: Kind) -> Input {
-    Input { name: name.into(), label, hint, kind, is_more: false }
+    Input { name: name.into(), label, hint, kind, section: "", group: String::new(), parts: Vec::new() }
 }
 
 pub fn choice<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Kind {
@@ -66,8 +72,19 @@ impl Input {
         if self.kind == Kind::Json { 3 } else { 10 }
     }
 
-    pub fn more(self) -> Self {
-        Self { is_more: true, ..self }
+    pub fn within(self, section: &'static str) -> Self {
+        Self { section, ..self }
+    }
+
+    /// In one row with those beside it that are in the same group.
+    pub fn of_group(self, group: impl Into<String>) -> Self {
+        Self { group: group.into(), ..self }
+    }
+
+    /// Where nothing is filled in of the part, there is none.
+    pub fn of_part(mut self, part: impl Into<String>) -> Self {
+        self.parts.push(part.into());
+        self
     }
 
     pub fn is(&self, kind: &str) -> bool {
@@ -82,9 +99,21 @@ impl Input {
         }
     }
 
-    /// The item of a list that it is a part of, like `facts[1]`.
-    fn row(&self) -> Option<&str> {
-        self.name.find(']').map(|end| &self.name[..=end])
+    /// What it is in that may be absent as a whole, from the outside in: optional parts, and items of lists like `facts[1]`.
+    fn wholes(&self) -> Vec<&str> {
+        let items = self.name.match_indices(']').map(|(end, _)| &self.name[..=end]);
+        let mut wholes: Vec<_> = items.chain(self.parts.iter().map(String::as_str)).collect();
+        wholes.sort_by_key(|whole| whole.len());
+        wholes
+    }
+
+    /// Whether something was filled in. Boxes, and choices that cannot be empty, say something at all times.
+    fn is_filled(&self, fields: &Fields) -> bool {
+        match &self.kind {
+            Kind::Flag | Kind::Hidden => false,
+            Kind::Choice(choices) if choices.iter().all(|(value, _)| !value.is_empty()) => false,
+            _ => !fields.text(&self.name).trim().is_empty(),
+        }
     }
 
     pub fn choices(&self) -> &[(String, String)] {
@@ -161,28 +190,8 @@ impl Form {
         (0..).map(of_row).take_while(|row| !row.is_empty()).collect()
     }
 
-    /// All that is not only for those who look for it, with what belongs to one item of a list together.
-    pub fn groups(&self) -> Vec<Vec<&Input>> {
-        let mut groups: Vec<Vec<&Input>> = Vec::new();
-        for input in self.inputs.iter().filter(|input| !input.is_more) {
-            match groups.last_mut() {
-                Some(group) if input.row().is_some() && group[0].row() == input.row() => group.push(input),
-                _ => groups.push(vec![input]),
-            }
-        }
-        groups
-    }
-
-    pub fn has_more(&self) -> bool {
-        self.inputs.iter().any(|input| input.is_more)
-    }
-
     pub fn has_error_in(&self, field: &str) -> bool {
         self.errors.iter().any(|error| error.field.starts_with(field))
-    }
-
-    pub fn has_error_in_more(&self) -> bool {
-        self.inputs.iter().any(|input| input.is_more && self.error(input).is_some())
     }
 
     /// What stands in a choice though it is none of those that are offered: it is kept unless another is chosen.
@@ -248,6 +257,11 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 }
 
 impl Fields {
+    #[cfg(test)]
+    pub fn of<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
     /// What a field says; browsers end lines as on old terminals.
     pub fn text(&self, name: &str) -> String {
         self.given(name).unwrap_or_default().replace("\r\n", "\n")

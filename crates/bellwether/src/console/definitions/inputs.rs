@@ -1,47 +1,15 @@
-//! What the form of each kind of definition asks for. What a form has no input for stands in one of JSON, as the API has it.
+//! What the form of each kind of definition asks for.
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::aggregation::Rows;
+use super::metric;
 use crate::console::experiment::configuration::named;
 use crate::console::failure::Failure;
-use crate::console::form::{Fields, Form, Input, Kind, choice, input};
+use crate::console::form::{Form, Input, Kind, choice, input};
 use crate::console::visit::Visit;
-use crate::domain::aggregation::Operation;
 
 const MORE_ROWS: usize = 2;
-
-/// How many rows each of a form's lists has.
-#[derive(Default, Clone, Copy)]
-struct Rows {
-    entities: usize,
-    facts: usize,
-    properties: usize,
-    metric_ids: usize,
-}
-
-/// For what is there, with room for more.
-pub async fn of(visit: &Visit, kind: &str, shown: &Value) -> Result<Vec<Input>, Failure> {
-    let rows = |list: &str| shown[list].as_array().map_or(0, Vec::len) + MORE_ROWS;
-    let rows = Rows {
-        entities: rows("entities"),
-        facts: rows("facts"),
-        properties: rows("properties"),
-        metric_ids: rows("metric_ids"),
-    };
-    all(visit, kind, rows).await
-}
-
-/// For what a browser has sent.
-pub async fn filled(visit: &Visit, kind: &str, fields: &Fields) -> Result<Vec<Input>, Failure> {
-    let rows = Rows {
-        entities: fields.rows("entities"),
-        facts: fields.rows("facts"),
-        properties: fields.rows("properties"),
-        metric_ids: fields.rows("metric_ids"),
-    };
-    all(visit, kind, rows).await
-}
 
 /// What a new one begins with.
 pub fn usual(kind: &str, begin: &Value) -> Value {
@@ -77,22 +45,11 @@ pub fn body(kind: &str, form: &Form) -> Value {
             body["tables"] = json!({});
         }
     }
-    if kind == "metrics" {
-        for part in ["numerator", "denominator"] {
-            body[part] = aggregation(&body[part]);
-        }
-    }
     body
 }
 
-/// A part of a metric: what was left empty in it is as for a new one, and if that is all of it, there is none.
-fn aggregation(given: &Value) -> Value {
-    let fields = given.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let filled: Map<_, _> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
-    if filled.is_empty() { Value::Null } else { Value::Object(filled) }
-}
-
-async fn all(visit: &Visit, kind: &str, rows: Rows) -> Result<Vec<Input>, Failure> {
+/// For what is there, or for what a browser has sent.
+pub async fn of(visit: &Visit, kind: &str, rows: Rows<'_>) -> Result<Vec<Input>, Failure> {
     let name = input("name", "Name", "", Kind::Text);
     let description = || input("description", "Description", "", Kind::Long);
     Ok(match kind {
@@ -114,19 +71,20 @@ async fn all(visit: &Visit, kind: &str, rows: Rows) -> Result<Vec<Input>, Failur
             input(
                 "tables",
                 "Settings of tables",
-                "JSON as in the API, where types are not to be found in the files.",
+                "JSON, where types are not to be found in the files, like {\"orders\": {\"columns\": {\"price\": \"float\"}}}.",
                 Kind::Json,
             ),
         ],
         "collections" => {
             let metrics = named(visit, "metrics", "none").await?;
             let team = input("team_id", "Team", "", named(visit, "teams", "none").await?);
-            let each = (0..rows.metric_ids).map(|i| input(format!("metric_ids[{i}]"), "Metric", "", metrics.clone()));
+            let each = (0..rows.of("metric_ids", MORE_ROWS))
+                .map(|i| input(format!("metric_ids[{i}]"), "Metric", "", metrics.clone()));
             [name, description(), team].into_iter().chain(each).collect()
         }
         "assignment_sources" => assignment_source(visit, name).await?,
         "fact_sources" => fact_source(visit, name, rows).await?,
-        _ => metric(visit, name, description()).await?,
+        _ => metric::inputs(visit, name, description(), rows).await?,
     })
 }
 
@@ -149,7 +107,7 @@ async fn assignment_source(visit: &Visit, name: Input) -> Result<Vec<Input>, Fai
     ])
 }
 
-async fn fact_source(visit: &Visit, name: Input, rows: Rows) -> Result<Vec<Input>, Failure> {
+async fn fact_source(visit: &Visit, name: Input, rows: Rows<'_>) -> Result<Vec<Input>, Failure> {
     let entities = named(visit, "entities", "none").await?;
     let mut inputs = vec![
         name,
@@ -157,110 +115,34 @@ async fn fact_source(visit: &Visit, name: Input, rows: Rows) -> Result<Vec<Input
         input("sql", "SQL", "One SELECT, in the warehouse's own dialect: one row for each fact.", Kind::Code),
         input("timestamp_column", "Column of the time", "", Kind::Text),
     ];
-    for i in 0..rows.entities {
-        inputs.push(input(format!("entities[{i}].entity_id"), "Entity", "", entities.clone()));
-        inputs.push(input(format!("entities[{i}].column"), "Column of its subject", "", Kind::Text));
+    for i in 0..rows.of("entities", MORE_ROWS) {
+        let item = format!("entities[{i}]");
+        let of_row = [
+            input(format!("{item}.entity_id"), "Entity", "", entities.clone()),
+            input(format!("{item}.column"), "Column of its subject", "", Kind::Text),
+        ];
+        inputs.extend(of_row.map(|input| input.of_group(format!("Entity {}", i + 1))));
     }
-    for i in 0..rows.facts {
-        inputs.push(input(format!("facts[{i}].id"), "", "", Kind::Hidden));
-        inputs.push(input(format!("facts[{i}].name"), "Fact", "", Kind::Text));
-        inputs.push(input(format!("facts[{i}].description"), "Description", "", Kind::Text));
-        inputs.push(input(
-            format!("facts[{i}].column"),
-            "Column of its value",
-            "Empty: each row counts 1.",
-            Kind::Optional,
-        ));
+    for i in 0..rows.of("facts", MORE_ROWS) {
+        let item = format!("facts[{i}]");
         let changes = choice([("increase", "higher is better"), ("decrease", "lower is better")]);
-        inputs.push(input(format!("facts[{i}].desired_change"), "Desired change", "", changes));
+        let of_row = [
+            input(format!("{item}.id"), "", "", Kind::Hidden),
+            input(format!("{item}.name"), "Fact", "", Kind::Text),
+            input(format!("{item}.description"), "Description", "", Kind::Text),
+            input(format!("{item}.column"), "Column of its value", "Empty: each row counts 1.", Kind::Optional),
+            input(format!("{item}.desired_change"), "Desired change", "", changes),
+        ];
+        inputs.extend(of_row.map(|input| input.of_group(format!("Fact {}", i + 1))));
     }
-    for i in 0..rows.properties {
-        inputs.push(input(format!("properties[{i}].name"), "Property", "To filter facts by.", Kind::Text));
-        inputs.push(input(format!("properties[{i}].column"), "Its column", "", Kind::Text));
-        inputs.push(input(format!("properties[{i}].description"), "Description", "", Kind::Text));
+    for i in 0..rows.of("properties", MORE_ROWS) {
+        let item = format!("properties[{i}]");
+        let of_row = [
+            input(format!("{item}.name"), "Property", "To filter facts by.", Kind::Text),
+            input(format!("{item}.column"), "Its column", "", Kind::Text),
+            input(format!("{item}.description"), "Description", "", Kind::Text),
+        ];
+        inputs.extend(of_row.map(|input| input.of_group(format!("Property {}", i + 1))));
     }
-    Ok(inputs)
-}
-
-#[derive(Deserialize)]
-struct Source {
-    name: String,
-    facts: Vec<Fact>,
-}
-
-#[derive(Deserialize)]
-struct Fact {
-    id: String,
-    name: String,
-}
-
-/// What else an aggregation may say.
-const NUMERATOR: [(&str, &str); 6] = [
-    ("filters", "Filters"),
-    ("timeframe", "Timeframe"),
-    ("winsorization", "Winsorization"),
-    ("threshold", "Threshold"),
-    ("conversion_threshold_days", "Conversion within days"),
-    ("retention_threshold_days", "Retention from day"),
-];
-const DENOMINATOR: [(&str, &str); 6] = [
-    ("filters", "Filters of the denominator"),
-    ("timeframe", "Timeframe of the denominator"),
-    ("winsorization", "Winsorization of the denominator"),
-    ("threshold", "Threshold of the denominator"),
-    ("conversion_threshold_days", "Conversion of the denominator within days"),
-    ("retention_threshold_days", "Retention of the denominator from day"),
-];
-
-async fn metric(visit: &Visit, name: Input, description: Input) -> Result<Vec<Input>, Failure> {
-    let sources: Vec<Source> = visit.all("/fact_sources?sort=name").await?;
-    let facts = sources.iter().flat_map(|source| {
-        source.facts.iter().map(move |fact| (fact.id.clone(), format!("{}: {}", source.name, fact.name)))
-    });
-    let facts = Kind::Choice([(String::new(), "none".to_owned())].into_iter().chain(facts).collect());
-    let words = Operation::ALL.map(|operation| operation.as_str());
-    let operations = Kind::Choice(
-        [(String::new(), "none".to_owned())]
-            .into_iter()
-            .chain(words.map(|word| (word.to_owned(), word.replace('_', " "))))
-            .collect(),
-    );
-    let kinds = choice([
-        ("simple", "simple: the mean over a variation's subjects"),
-        ("ratio", "ratio: numerator over denominator"),
-        ("percentile", "percentile of a variation's facts"),
-        ("funnel", "funnel: the share that comes through all steps"),
-    ]);
-    let mut inputs = vec![
-        name,
-        description,
-        input("entity_id", "Entity", "", named(visit, "entities", "choose").await?),
-        input("kind", "Kind", "", kinds),
-    ];
-    for (part, fact, operation, more) in [
-        ("numerator", "Fact", "What of a subject's facts", NUMERATOR),
-        ("denominator", "Fact of the denominator", "What of those facts", DENOMINATOR),
-    ] {
-        inputs.push(input(format!("{part}.fact_id"), fact, "", facts.clone()));
-        inputs.push(input(format!("{part}.operation"), operation, "", operations.clone()));
-        let more = more.map(|(field, label)| match field {
-            "conversion_threshold_days" | "retention_threshold_days" => {
-                input(format!("{part}.{field}"), label, "", Kind::Number).more()
-            }
-            _ => input(format!("{part}.{field}"), label, "JSON as in the API.", Kind::Json).more(),
-        });
-        inputs.extend(more);
-    }
-    let changes = choice([("", "as the fact says"), ("increase", "higher is better"), ("decrease", "lower is better")]);
-    inputs.extend([
-        input("percentile", "Percentile", "JSON as in the API.", Kind::Json).more(),
-        input("funnel", "Funnel", "JSON as in the API.", Kind::Json).more(),
-        input("desired_change", "Desired change", "", changes),
-        input("display", "Shown as", "", choice([("decimal", "number"), ("percent", "percent")])),
-        input("minimum_detectable_effect", "Smallest lift that matters", "Relative, like 0.02.", Kind::Number),
-        input("is_guardrail", "Guardrail of every new experiment of its entity", "", Kind::Flag),
-        input("guardrail_cutoff", "Breached beyond this lift", "Like -0.02.", Kind::Number),
-        input("team_id", "Team", "", named(visit, "teams", "none").await?),
-    ]);
     Ok(inputs)
 }

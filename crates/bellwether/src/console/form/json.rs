@@ -1,5 +1,7 @@
 //! Between the inputs of a form and JSON: where each input's value stands in it is what the input is called.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::{Fields, Input, Kind};
@@ -22,12 +24,20 @@ fn steps(name: &str) -> Vec<Step<'_>> {
         .collect()
 }
 
-/// What stands in an input, by what the API shows.
-pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
-    let value = steps(&input.name).iter().try_fold(shown, |value, step| match step {
+fn step<'a>(value: &'a Value, step: &Step<'_>) -> Option<&'a Value> {
+    match step {
         Step::Field(name) => value.get(name),
         Step::Place(place) => value.get(place),
-    })?;
+    }
+}
+
+fn find<'a>(shown: &'a Value, name: &str) -> Option<&'a Value> {
+    steps(name).iter().try_fold(shown, step)
+}
+
+/// What stands in an input, by what the API shows.
+pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
+    let value = find(shown, &input.name)?;
     let words = |between: &str| {
         let words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
         words.collect::<Vec<_>>().join(between)
@@ -49,32 +59,34 @@ pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
     Some((input.name.clone(), text))
 }
 
-/// What the API is sent of all inputs.
+/// How many items a list has in what the API shows.
+pub fn items(shown: &Value, list: &str) -> usize {
+    find(shown, list).and_then(Value::as_array).map_or(0, Vec::len)
+}
+
+/// What the API is sent of all inputs. Of what may be absent and has nothing filled in: lists without it, and `null`.
 pub fn value(inputs: &[Input], fields: &Fields) -> Value {
+    let filled = inputs.iter().filter(|input| input.is_filled(fields));
+    let present: HashSet<&str> = filled.flat_map(Input::wholes).collect();
     let mut whole = Value::Object(Map::new());
     for input in inputs {
-        if !is_empty_row(input, inputs, fields) {
-            put(&mut whole, &steps(&input.name), read(input, fields));
+        match input.wholes().into_iter().find(|whole| !present.contains(whole)) {
+            None => put(&mut whole, &steps(&input.name), read(input, fields)),
+            Some(absent) => match absent.rsplit_once('[') {
+                Some((list, _)) if absent.ends_with(']') => put_list(&mut whole, &steps(list)),
+                _ => put(&mut whole, &steps(absent), Value::Null),
+            },
         }
     }
     without_gaps(whole)
 }
 
-/// Whether nothing was filled in of a list's item that an input is of. Boxes and choices say something at all times.
-fn is_empty_row(input: &Input, inputs: &[Input], fields: &Fields) -> bool {
-    let Some(row) = input.row() else { return false };
-    let is_of_row = |other: &&Input| other.row() == Some(row);
-    let is_filled = |other: &Input| {
-        !matches!(other.kind, Kind::Flag | Kind::Choice(_) | Kind::Hidden)
-            && !fields.text(&other.name).trim().is_empty()
-    };
-    let is_typed = |other: &Input| !matches!(other.kind, Kind::Flag | Kind::Choice(_) | Kind::Hidden);
-    let of_row: Vec<_> = inputs.iter().filter(is_of_row).collect();
-    if of_row.iter().any(|other| is_typed(other)) {
-        return !of_row.iter().any(|other| is_filled(other));
+/// An empty list, unless there is one.
+fn put_list(into: &mut Value, way: &[Step<'_>]) {
+    let found = way.iter().try_fold(&*into, step);
+    if found.is_none_or(Value::is_null) {
+        put(into, way, Value::Array(Vec::new()));
     }
-    // Of choices alone: the first one decides.
-    of_row.first().is_some_and(|first| fields.text(&first.name).is_empty())
 }
 
 fn read(input: &Input, fields: &Fields) -> Value {
@@ -185,7 +197,7 @@ mod tests {
             input("denominator.fact_id", "", "", Kind::Optional),
             input("team_id", "", "", Kind::Optional),
         ];
-        let fields = Fields([("numerator.fact_id".to_owned(), "fact_1".to_owned())].into());
+        let fields = Fields::of([("numerator.fact_id", "fact_1")]);
         let sent = Form::filled(inputs, fields).to_json();
         assert_eq!(sent, json!({"numerator": {"fact_id": "fact_1"}, "denominator": null, "team_id": null}));
     }
@@ -194,7 +206,7 @@ mod tests {
     fn rows_without_anything_are_left_out_and_what_is_no_number_is_sent_as_it_is() {
         let fields =
             [("name", "x\r\ny"), ("plan.level", "many"), ("variations[0].key", ""), ("variations[2].key", "b")];
-        let fields = Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        let fields = Fields::of(fields);
         let sent = Form::filled(inputs(), fields).to_json();
         assert_eq!(
             sent,

@@ -6,6 +6,8 @@ use crate::console::form::{Form, Input, Kind, choice, input};
 use crate::domain::topic::{EndpointEvent, Topic};
 use bellwether_webhook::EventType;
 
+const MORE: &str = "Filters, order, retries, headers";
+
 /// Boxes, one for each event; empty means all of experiments.
 fn topics() -> impl Iterator<Item = Topic> {
     EventType::ALL.map(Topic::Experiment).into_iter().chain(EndpointEvent::ALL.map(Topic::Endpoint))
@@ -53,37 +55,38 @@ pub fn inputs() -> Vec<Input> {
             "One pattern a line; * stands for any characters.",
             Kind::Lines,
         )
-        .more(),
-        input("filter.tags", "Only experiments with one of the tags", "Each on a line of its own.", Kind::Lines).more(),
+        .within(MORE),
+        input("filter.tags", "Only experiments with one of the tags", "Each on a line of its own.", Kind::Lines)
+            .within(MORE),
         input("filter.entity_ids", "Only experiments of entities", "Their ids, with commas between.", Kind::Words)
-            .more(),
+            .within(MORE),
         input("filter.runs", "Of the ends of runs, only", "failure, imbalance, data_updated, warning.", Kind::Words)
-            .more(),
-        input("ordering", "Order", "", orderings).more(),
+            .within(MORE),
+        input("ordering", "Order", "", orderings).within(MORE),
         input(
             "retry_schedule",
             "Retries",
             "Seconds from each failed attempt to the next, as JSON: [5, 300, 1800].",
             Kind::Json,
         )
-        .more(),
-        input("max_in_flight", "Requests at once", "From 1 to 256.", Kind::Number).more(),
-        input("rate_limit", "Requests a second", "Empty: no limit.", Kind::Number).more(),
+        .within(MORE),
+        input("max_in_flight", "Requests at once", "From 1 to 256.", Kind::Number).within(MORE),
+        input("rate_limit", "Requests a second", "Empty: no limit.", Kind::Number).within(MORE),
         input(
             "hold_seconds",
             "A failing delivery holds its experiment's later ones back for",
             "Seconds.",
             Kind::Number,
         )
-        .more(),
+        .within(MORE),
         input(
             "headers",
             "Headers",
             "JSON, like {\"authorization\": \"Bearer …\"}. Values are not shown again; [hidden] keeps what is stored.",
             Kind::Json,
         )
-        .more(),
-        input("asymmetric_signature", "Also sign with an Ed25519 key", "", Kind::Flag).more(),
+        .within(MORE),
+        input("asymmetric_signature", "Also sign with an Ed25519 key", "", Kind::Flag).within(MORE),
     ]);
     inputs
 }
