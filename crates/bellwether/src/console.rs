@@ -77,13 +77,17 @@ async fn back(Path(id): Path<String>) -> Response {
 fn experiment_routes() -> Router<Router> {
     Router::new()
         .route("/experiments", get(experiments::list))
-        .route("/new/experiment", get(experiment::configuration::new).post(experiment::configuration::create))
+        .route("/new/experiment", get(experiment::draft::new).post(experiment::draft::create))
         .route("/experiments/{id}", get(experiment::overview::show))
         .route(
             "/experiments/{id}/configuration",
             get(experiment::configuration::show).post(experiment::configuration::save),
         )
         .route("/experiments/{id}/metrics", get(experiment::metrics::show).post(experiment::metrics::change))
+        .route(
+            "/experiments/{id}/metrics/{metric}",
+            get(experiment::attachment::show).post(experiment::attachment::save),
+        )
         .route("/experiments/{id}/start", post(experiment::actions::start))
         .route("/experiments/{id}/decide", get(back).post(experiment::overview::decide))
         .route("/experiments/{id}/reopen", post(experiment::actions::reopen))

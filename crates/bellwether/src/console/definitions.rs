@@ -1,7 +1,8 @@
 //! What experiments are made of: metrics, collections, sources, entities, warehouses, schedules, teams. One list page and one
 //! form page for all; what each kind's form asks for is in `definitions/inputs.rs`.
 
-mod aggregation;
+pub mod aggregation;
+pub mod choices;
 pub mod found;
 mod inputs;
 mod metric;

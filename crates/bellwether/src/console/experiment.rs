@@ -1,8 +1,10 @@
 //! The pages of one experiment, and what they have in common.
 
 pub mod actions;
+pub mod attachment;
 pub mod breakdown;
 pub mod configuration;
+pub mod draft;
 pub mod history;
 pub mod metrics;
 pub mod overview;

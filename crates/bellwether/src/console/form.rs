@@ -181,19 +181,6 @@ impl Form {
         self.inputs.get(first..last).unwrap_or_default()
     }
 
-    /// The inputs of each item of a list.
-    pub fn rows(&self, list: &str) -> Vec<Vec<&Input>> {
-        let of_row = |i: usize| {
-            let start = format!("{list}[{i}]");
-            self.inputs.iter().filter(|input| input.name.starts_with(&start)).collect::<Vec<_>>()
-        };
-        (0..).map(of_row).take_while(|row| !row.is_empty()).collect()
-    }
-
-    pub fn has_error_in(&self, field: &str) -> bool {
-        self.errors.iter().any(|error| error.field.starts_with(field))
-    }
-
     /// What stands in a choice though it is none of those that are offered: it is kept unless another is chosen.
     pub fn unlisted(&self, input: &Input) -> Option<String> {
         let value = self.value(input);

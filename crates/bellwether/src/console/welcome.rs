@@ -6,8 +6,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::definitions::choices::Named;
 use super::definitions::tables::Table;
-use super::experiment::configuration::Named;
 use super::failure::{Failure, Reason};
 use super::page::{Frame, List, filters, html};
 use super::visit::Visit;

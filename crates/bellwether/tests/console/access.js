@@ -2,7 +2,7 @@
 "use strict";
 
 const http = require("node:http");
-const { walk, api, assert, see, seeText, press, follow, led } = require("./browser.js");
+const { walk, api, assert, see, seeText, press, follow, led, edit } = require("./browser.js");
 
 const changes = (page) => page.locator("main form[method=post] button:visible, main form[data-upload]");
 
@@ -83,6 +83,7 @@ walk(async (visitor, { url, reader, writer, writer_id: writerId, scriptless, exp
   wim.expected.add(412);
   // Somebody else was faster: that is said, and what was written is kept.
   await page.goto(`${url}/${of}/configuration`);
+  await edit(page, "What it is");
   await page.getByLabel("Hypothesis").fill("Mine");
   await api("PATCH", of, { owner: "Somebody else" });
   await press(page, "Save");
@@ -111,6 +112,7 @@ walk(async (visitor, { url, reader, writer, writer_id: writerId, scriptless, exp
   await press(plain, "Show");
   await follow(plain, "Checkout button");
   await follow(plain, "configuration");
+  await edit(plain, "What it is");
   await plain.getByLabel("Owner").fill("Nora");
   await press(plain, "Save");
   await see(plain.getByRole("status").getByText("Saved"));

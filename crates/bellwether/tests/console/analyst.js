@@ -1,7 +1,7 @@
 // From the link to the decision.
 "use strict";
 
-const { walk, assert, see, seeText, press, follow, led } = require("./browser.js");
+const { walk, assert, see, seeText, press, follow, led, edit } = require("./browser.js");
 
 const TABS = { "over time": "Lift against the control", traffic: "Nothing says that subjects did not come", metrics: "Attached", runs: "by the key 'first admin'" };
 
@@ -31,15 +31,22 @@ walk(async (visitor, { link, experiment }) => {
 
   // What is wrong stands beside its field, and nothing that was written is lost.
   await follow(page, "configuration");
-  await page.getByLabel("Owner").fill("Grace");
+  await edit(page, "Who is in it, and when");
+  await page.getByLabel("Assignments end").fill("2099-12-31");
   await page.getByLabel("Traffic allocation").fill("7");
   await press(page, "Save");
   const allocation = page.getByLabel("Traffic allocation");
   const error = await allocation.evaluate((field) => field.getAttribute("aria-describedby").split(" ").map((id) => document.getElementById(id).textContent).join(" "));
   assert.match(error, /7/);
   assert.equal(await allocation.getAttribute("aria-invalid"), "true");
-  assert.deepEqual([await allocation.inputValue(), await page.getByLabel("Owner").inputValue()], ["7", "Grace"]);
+  assert.deepEqual([await allocation.inputValue(), await page.getByLabel("Assignments end").inputValue()], ["7", "2099-12-31"]);
   await allocation.fill("0.8");
+  await press(page, "Save");
+  await see(page.getByRole("status").getByText("Saved"));
+  const traffic = page.getByRole("region", { name: "Who is in it, and when" });
+  assert.match(await traffic.locator("dl").innerText(), /Traffic allocation\s+0.8\s+.*Assignments end\s+2099-12-31/s);
+  await edit(page, "What it is");
+  await page.getByLabel("Owner").fill("Grace");
   await press(page, "Save");
   await see(page.getByRole("status").getByText("Saved"));
 

@@ -111,4 +111,10 @@ async function led(page, act) {
 const press = (page, name, within = page) => led(page, () => within.getByRole("button", { name, exact: true }).first().click());
 const follow = (page, name, within = page) => led(page, () => within.getByRole("link", { name, exact: true }).first().click());
 
-module.exports = { walk, api, assert, see, seeText, led, press, follow };
+// Opens the form of a section of the configuration, unless it is open.
+async function edit(page, title) {
+  const section = page.getByRole("region", { name: title, exact: true });
+  if (await section.locator("details").getAttribute("open") === null) await section.locator("summary").click();
+}
+
+module.exports = { walk, api, assert, see, seeText, led, press, follow, edit };

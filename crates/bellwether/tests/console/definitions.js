@@ -1,7 +1,7 @@
 // What experiments are made of, by forms.
 "use strict";
 
-const { walk, api, assert, see, seeText, press, follow, led } = require("./browser.js");
+const { walk, api, assert, see, seeText, press, follow, led, edit } = require("./browser.js");
 
 const KINDS = ["metrics", "collections", "fact_sources", "assignment_sources", "warehouses", "entities", "schedules", "teams"];
 
@@ -131,8 +131,11 @@ walk(async (visitor, { url, link, experiment }) => {
   assert.equal((await api("GET", `endpoints/${endpoint.id}`)).version, settings.version, "the endpoint is as it was");
   const shown = await api("GET", `experiments/${experiment}`);
   await page.goto(`${url}/experiments/${experiment}/configuration`);
-  await press(page, "Save");
-  await see(page.getByRole("status").getByText("Saved"));
+  for (const title of ["What it is", "Who is in it, and when", "Variations", "Analysis plan"]) {
+    await edit(page, title);
+    await press(page, "Save");
+    await see(page.getByRole("status").getByText("Saved"));
+  }
   assert.deepEqual(await api("GET", `experiments/${experiment}`), shown, "the experiment is as it was");
 
   // A new experiment, made as one that is to be refused first; a variation that is added is active.
@@ -147,6 +150,7 @@ walk(async (visitor, { url, link, experiment }) => {
   await press(page, "Make a draft");
   await seeText(page, "The draft is made.");
   await follow(page, "configuration");
+  await edit(page, "Variations");
   const third = page.getByRole("group", { name: "Variation 3" });
   await third.getByLabel("Key").fill("third");
   await third.getByLabel("Weight").fill("2");

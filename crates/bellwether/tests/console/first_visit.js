@@ -41,8 +41,9 @@ walk(async (visitor, { link, given, receiver }) => {
   await follow(page, "Make a metric");
   await page.getByLabel("Name", { exact: true }).fill("Revenue per user");
   assert.equal(await page.getByLabel("Entity", { exact: true }).locator("option:checked").innerText(), "User");
-  await page.getByLabel("Fact", { exact: true }).selectOption({ label: "Orders: Revenue" });
-  await page.getByLabel("What of a subject's facts").selectOption("sum");
+  const measured = page.getByRole("group", { name: /^What is measured/ });
+  await measured.getByLabel("Fact", { exact: true }).selectOption({ label: "Orders: Revenue" });
+  await measured.getByLabel("What of a subject's facts").selectOption("sum");
   await press(page, "Make");
   await see(page.getByRole("status").getByText("The metric is made."));
 

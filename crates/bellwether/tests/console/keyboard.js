@@ -42,6 +42,8 @@ walk(async (visitor, { link }) => {
   await enter();
   await tabTo("configuration");
   await enter();
+  await tabTo("Edit: What it is");
+  await page.keyboard.press("Space");
   await tabTo("Owner");
   await page.keyboard.press("Control+A");
   await page.keyboard.type("Kay");

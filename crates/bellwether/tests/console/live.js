@@ -1,7 +1,7 @@
 // What happens elsewhere shows on open pages, and one stream serves all of them.
 "use strict";
 
-const { walk, api, assert, see, seeText } = require("./browser.js");
+const { walk, api, assert, see, seeText, edit } = require("./browser.js");
 
 walk(async (visitor, { url, key, link, experiment, other }) => {
   const lia = await visitor();
@@ -12,6 +12,7 @@ walk(async (visitor, { url, key, link, experiment, other }) => {
   for (const each of [list, page, form, elsewhere]) await each.evaluate(() => { window.isSamePage = true; });
   // Only what is seen is fetched anew: each page is brought to the front before it is looked at.
   await form.bringToFront();
+  await edit(form, "What it is");
   await form.getByLabel("Hypothesis").fill("Half written");
 
   await api("PATCH", `experiments/${experiment}`, { name: "Checkout button, renamed", owner: "Grace" });

@@ -120,9 +120,18 @@ async fn a_form_changes_what_its_sender_may_and_from_its_own_pages_alone(databas
     assert!(text(&next).contains("The draft is made.") && next.header("set-cookie").contains("Max-Age=0"), "{next:?}");
 
     // What no browser sends changes nothing, and is told.
-    for body in
-        ["", "version=1", "name=%00", "name=%ff", "variations%5B999999999%5D.key=x", "variations%5Bx%5D.key=x&name=One"]
-    {
+    for body in [
+        "",
+        "version=1",
+        "section=99&name=x",
+        "section=1&name=%00",
+        "section=1",
+        "section=3&variations%5B5%5D.key=x",
+        "name=%00",
+        "name=%ff",
+        "variations%5B999999999%5D.key=x",
+        "variations%5Bx%5D.key=x&name=One",
+    ] {
         let refused = send(&server, &writer, "experiments/1/configuration", Some(&writer.origin), body).await;
         assert!(refused.status < 500, "{body}: {refused:?}");
     }

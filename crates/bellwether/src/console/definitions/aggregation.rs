@@ -1,5 +1,6 @@
 //! The inputs of what metrics are made of: which facts count, when, and within which bounds.
 
+use super::choices::optional;
 use crate::console::form::{Fields, Input, Kind, choice, input, items};
 use crate::domain::aggregation::Operation;
 use serde_json::Value;
@@ -28,16 +29,10 @@ pub struct Choices {
     pub properties: Kind,
 }
 
-/// A choice that may be none.
-pub fn optional_choice(nothing: &str, pairs: impl IntoIterator<Item = (String, String)>) -> Kind {
-    let first = [(String::new(), nothing.to_owned())];
-    Kind::Choice(first.into_iter().chain(pairs).collect())
-}
-
 /// Which fact, and what is made of a subject's facts.
 pub fn fact(part: &str, choices: &Choices) -> [Input; 2] {
     let words = Operation::ALL.map(|operation| operation.as_str());
-    let operations = optional_choice("choose", words.map(|word| (word.to_owned(), word.replace('_', " "))));
+    let operations = optional("choose", words.map(|word| (word.to_owned(), word.replace('_', " "))));
     [
         input(format!("{part}.fact_id"), "Fact", "", choices.facts.clone()),
         input(format!("{part}.operation"), "What of a subject's facts", "", operations),

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::aggregation::Rows;
+use super::choices::named;
 use super::metric;
-use crate::console::experiment::configuration::named;
 use crate::console::failure::Failure;
 use crate::console::form::{Form, Input, Kind, choice, input};
 use crate::console::visit::Visit;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::aggregation::{Choices, Rows, conversion_window, details, fact, filters, optional_choice, steps, timeframe};
-use crate::console::experiment::configuration::named;
+use super::aggregation::{Choices, Rows, conversion_window, details, fact, filters, steps, timeframe};
+use super::choices::{named, optional};
 use crate::console::failure::Failure;
 use crate::console::form::{Input, Kind, choice, input};
 use crate::console::visit::Visit;
@@ -38,7 +38,7 @@ fn choices(sources: &[Source]) -> Choices {
             None => properties.push((property.name.clone(), format!("{} ({})", property.name, source.name))),
         }
     }
-    Choices { facts: optional_choice("choose", facts), properties: optional_choice("choose", properties) }
+    Choices { facts: optional("choose", facts), properties: optional("choose", properties) }
 }
 
 pub async fn inputs(visit: &Visit, name: Input, description: Input, rows: Rows<'_>) -> Result<Vec<Input>, Failure> {

@@ -8,8 +8,8 @@ use bellwether_webhook::EventType;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::configuration::named;
 use super::{Experiment, recipients};
+use crate::console::definitions::choices::named;
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Kind};
 use crate::console::page::{Frame, escaped, html};
@@ -22,15 +22,16 @@ struct Page<'a> {
     frame: &'a Frame,
     tab: &'static str,
     experiment: &'a Experiment,
-    attached: Attached,
+    attached: Attached<Metric>,
     metrics: Vec<(String, String)>,
     collections: Vec<(String, String)>,
-    recipients: String,
+    /// Of what comes and goes, and of what is set.
+    recipients: [String; 2],
 }
 
 #[derive(Deserialize)]
-struct Attached {
-    items: Vec<Metric>,
+pub struct Attached<T> {
+    pub items: Vec<T>,
     collections: Vec<Group>,
 }
 
@@ -61,7 +62,7 @@ struct Group {
     name: String,
 }
 
-impl Attached {
+impl Attached<Metric> {
     fn group_of(&self, metric: &Metric) -> Option<&Group> {
         self.collections.iter().find(|group| Some(&group.id) == metric.group_id.as_ref())
     }
@@ -69,7 +70,7 @@ impl Attached {
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
-    let attached: Attached = visit.get(&format!("/experiments/{}/metrics", escaped(&id))).await?;
+    let attached: Attached<Metric> = visit.get(&format!("/experiments/{}/metrics", escaped(&id))).await?;
     let pairs = |kind: Kind| if let Kind::Choice(pairs) = kind { pairs } else { Vec::new() };
     let mut metrics = pairs(named(&visit, "metrics", "choose").await?);
     metrics.retain(|(id, _)| !attached.items.iter().any(|metric| metric.metric_id == *id));
@@ -79,7 +80,10 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         experiment: &experiment,
         metrics,
         collections: pairs(named(&visit, "collections", "choose").await?),
-        recipients: recipients::of(&visit, &experiment, EventType::MetricUpdated).await?,
+        recipients: [
+            recipients::of(&visit, &experiment, EventType::MetricUpdated).await?,
+            recipients::of(&visit, &experiment, EventType::ConfigurationUpdated).await?,
+        ],
         attached,
     };
     Ok(html(&visit.frame, page.render()))

@@ -1,6 +1,8 @@
 //! How a form is laid out: inputs of one row together, and what few look for folded away.
 
-use super::{Form, Input};
+use serde_json::Value;
+
+use super::{Fields, Form, Input, Kind, json};
 
 /// Inputs that stand in one row, if they have a name together; or one alone.
 pub struct Group<'a> {
@@ -13,8 +15,16 @@ pub struct Section<'a> {
     pub title: &'static str,
     /// Its place in the form, from 1 on.
     pub number: usize,
-    pub is_open: bool,
+    /// Whether something is there that need not be.
+    pub is_filled: bool,
+    pub has_errors: bool,
     pub groups: Vec<Group<'a>>,
+}
+
+impl Section<'_> {
+    pub fn is_open(&self) -> bool {
+        self.is_filled || self.has_errors
+    }
 }
 
 impl Form {
@@ -23,23 +33,80 @@ impl Form {
         self.groups_of("")
     }
 
-    /// What is not, in the order of its first inputs. Open is what has errors, and what somebody has filled in.
+    /// What is not, in the order of its first inputs.
     pub fn sections(&self) -> Vec<Section<'_>> {
+        let section = |(place, title): (usize, &'static str)| {
+            let inputs = || self.inputs.iter().filter(|input| input.section == title);
+            Section {
+                title,
+                number: place + 1,
+                is_filled: inputs().any(|input| !input.wholes().is_empty() && input.is_filled(&self.fields)),
+                has_errors: inputs().any(|input| self.error(input).is_some()),
+                groups: self.groups_of(title),
+            }
+        };
+        self.titles().into_iter().enumerate().map(section).collect()
+    }
+
+    fn titles(&self) -> Vec<&'static str> {
         let mut titles: Vec<&'static str> = Vec::new();
         for input in self.inputs.iter().filter(|input| !input.section.is_empty()) {
             if !titles.contains(&input.section) {
                 titles.push(input.section);
             }
         }
-        let section = |(place, title): (usize, &'static str)| {
-            let mut inputs = self.inputs.iter().filter(|input| input.section == title);
-            let is_open = inputs.any(|input| {
-                let is_there = !input.wholes().is_empty() && input.is_filled(&self.fields);
-                is_there || self.error(input).is_some()
-            });
-            Section { title, number: place + 1, is_open, groups: self.groups_of(title) }
+        titles
+    }
+
+    fn title(&self, number: &str) -> Option<&'static str> {
+        let place = number.parse::<usize>().ok()?.checked_sub(1)?;
+        self.titles().get(place).copied()
+    }
+
+    /// The same with what somebody has filled in of one section, which has this number.
+    pub fn with_section(mut self, number: &str, sent: Fields) -> Self {
+        let title = self.title(number);
+        for input in self.inputs.iter().filter(|input| Some(input.section) == title) {
+            self.fields.0.remove(&input.name);
+            self.fields.0.extend(sent.given(&input.name).map(|value| (input.name.clone(), value.to_owned())));
+        }
+        self
+    }
+
+    /// What the API is sent of one section.
+    pub fn section_json(&self, number: &str) -> Value {
+        let title = self.title(number);
+        let inputs: Vec<_> = self.inputs.iter().filter(|input| Some(input.section) == title).cloned().collect();
+        json::value(&inputs, &self.fields)
+    }
+
+    /// What stands in an input, for those who only read.
+    pub fn in_words(&self, input: &Input) -> String {
+        let value = self.value(input);
+        match &input.kind {
+            Kind::Flag => if self.is_on(input) { "yes" } else { "no" }.to_owned(),
+            Kind::Choice(choices) => {
+                choices.iter().find(|(other, _)| *other == value).map_or(value, |(_, name)| name.clone())
+            }
+            Kind::Lines => value.lines().collect::<Vec<_>>().join(", "),
+            _ if value.is_empty() => "–".to_owned(),
+            _ => value,
+        }
+    }
+
+    /// The parts of a group in words: boxes by their labels where they are ticked.
+    pub fn group_in_words(&self, group: &Group<'_>) -> String {
+        let part = |input: &&Input| match &input.kind {
+            Kind::Flag => self.is_on(input).then(|| input.label.to_owned()),
+            _ if self.value(input).is_empty() => None,
+            _ => Some(format!("{} {}", input.label.to_lowercase(), self.in_words(input))),
         };
-        titles.into_iter().enumerate().map(section).collect()
+        group.inputs.iter().filter_map(part).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether anything is filled in of a group.
+    pub fn is_group_filled(&self, group: &Group<'_>) -> bool {
+        group.inputs.iter().any(|input| input.is_filled(&self.fields))
     }
 
     fn groups_of(&self, section: &str) -> Vec<Group<'_>> {
