@@ -3,8 +3,10 @@
 //! keeps it up to date. One file for each kind of page below.
 
 mod administration;
+mod aggregation;
 mod assets;
 mod chart;
+mod choices;
 mod definitions;
 mod experiment;
 mod experiments;

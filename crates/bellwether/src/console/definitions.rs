@@ -1,15 +1,12 @@
 //! What experiments are made of: metrics, collections, sources, entities, warehouses, schedules, teams. One list page and one
 //! form page for all; what each kind's form asks for is in `definitions/inputs.rs`.
 
-pub mod aggregation;
-pub mod choices;
 pub mod found;
 mod inputs;
 mod metric;
 pub mod rows;
 pub mod tables;
 
-use aggregation::Rows;
 use askama::Template;
 use axum::extract::{Path, Query};
 use axum::http::{Method, StatusCode};
@@ -17,6 +14,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::aggregation::Rows;
 use super::experiment::history::Entry;
 use super::failure::{Failure, Reason};
 use super::form::{Fields, Form};

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::definitions::choices::Named;
+use super::choices::Named;
 use super::definitions::tables::Table;
 use super::failure::{Failure, Reason};
 use super::page::{Frame, List, filters, html};

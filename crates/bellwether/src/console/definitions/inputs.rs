@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::aggregation::Rows;
-use super::choices::named;
 use super::metric;
+use crate::console::aggregation::Rows;
+use crate::console::choices::named;
 use crate::console::failure::Failure;
 use crate::console::form::{Form, Input, Kind, choice, input};
 use crate::console::visit::Visit;

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::aggregation::{Choices, Rows, conversion_window, details, fact, filters, steps, timeframe};
-use super::choices::{named, optional};
+use crate::console::aggregation::{Choices, Rows, conversion_window, details, fact, filters, steps, timeframe};
+use crate::console::choices::{named, optional};
 use crate::console::failure::Failure;
 use crate::console::form::{Input, Kind, choice, input};
 use crate::console::visit::Visit;

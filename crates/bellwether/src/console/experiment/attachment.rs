@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::metrics::Attached;
 use super::{Experiment, recipients};
-use crate::console::definitions::aggregation::{timeframe, winsorization};
+use crate::console::aggregation::{timeframe, winsorization};
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Form, Input, Kind, input};
 use crate::console::page::{Frame, escaped, html_as};

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Experiment, recipients};
-use crate::console::definitions::choices::named;
+use crate::console::choices::named;
 use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Fields, Kind};
 use crate::console::page::{Frame, escaped, html};

@@ -1,6 +1,6 @@
 //! What the form of an experiment's configuration asks for, in sections that are saved each by itself.
 
-use crate::console::definitions::choices::named;
+use crate::console::choices::named;
 use crate::console::failure::Failure;
 use crate::console::form::{Input, Kind, choice, input};
 use crate::console::visit::Visit;
