@@ -84,8 +84,7 @@ impl Experiment {
 
     /// What people call a variation.
     pub fn name_of<'a>(&'a self, key: &'a str) -> &'a str {
-        let found = self.configuration.variations.iter().find(|variation| variation.key == key);
-        found.map(|variation| variation.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(key)
+        self.configuration.name_of(key)
     }
 
     pub fn is_control(&self, key: &str) -> bool {

@@ -252,6 +252,12 @@ impl Configuration {
         self.events_end_date.map_or(made_at, |end| end.as_end().min(made_at))
     }
 
+    /// What people call a variation.
+    pub fn name_of<'a>(&'a self, key: &'a str) -> &'a str {
+        let found = self.variations.iter().find(|variation| variation.key == key);
+        found.map(|variation| variation.name.as_str()).filter(|name| !name.is_empty()).unwrap_or(key)
+    }
+
     pub fn active_variations(&self) -> impl Iterator<Item = &Variation> {
         self.variations.iter().filter(|variation| variation.is_active)
     }

@@ -28,20 +28,25 @@ pub fn rounded(value: f64, width: f64) -> String {
     let digits = if half > 0.0 { (1.0 - half.log10().floor()).clamp(0.0, 6.0) } else { 6.0 };
     let text = format!("{value:.*}", digits as usize);
     let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
-    if is_zero { text.trim_start_matches('-').to_owned() } else { text }
+    if is_zero { text.trim_start_matches('-').to_owned() } else { grouped(&text) }
 }
 
 /// A count in groups of three digits, with narrow spaces between that break no line.
 pub fn count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3 * 3);
+    grouped(&count.to_string())
+}
+
+fn grouped(number: &str) -> String {
+    let (sign, number) = number.strip_prefix('-').map_or(("", number), |rest| ("-", rest));
+    let (digits, fraction) = number.find('.').map_or((number, ""), |point| number.split_at(point));
+    let mut grouped = sign.to_owned();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push('\u{202f}');
         }
         grouped.push(digit);
     }
-    grouped
+    grouped + fraction
 }
 
 #[cfg(test)]
@@ -56,13 +61,14 @@ mod tests {
             (-0.4, 1.2, "-40 %"),
             (-0.000_001, 0.038, "0.0 %"),
             (0.5, 0.0, "+50.000000 %"),
-            (1e300, 1e300, &format!("+{:.0} %", 1e302)),
+            (12.345, 0.02, "+1\u{202f}234.5 %"),
             (0.0312, f64::NAN, "+3.120000 %"),
         ] {
             assert_eq!(signed_percent(share, width), expected, "{share} ± {width}");
         }
         assert_eq!(between([-0.012, 0.05]), "-1.2 % to +5.0 %");
-        assert_eq!(rounded(1234.567, 20.0), "1235");
+        assert_eq!(rounded(-1234.567, 20.0), "-1\u{202f}235");
+        assert_eq!(rounded(1234567.891, 0.2), "1\u{202f}234\u{202f}567.89");
         assert_eq!(rounded(0.001_234_5, 0.0002), "0.00123");
         assert_eq!(rounded(4.68e-8, 2e-9), "4.7e-8");
     }

@@ -12,11 +12,13 @@ walk(async (visitor, { link, experiment }) => {
   await page.getByRole("searchbox", { name: "Words" }).fill("button");
   await press(page, "Show");
   assert.equal(await page.locator(".list-row").count(), 1, "the search finds one of two");
+  const row = await page.locator(".list-row").innerText();
+  assert.match(row, /running.*▲ better.*Revenue per user \+\d+ %.*\d subjects/s, "what its results came to stands in the list");
   await follow(page, "Checkout button");
 
   // The verdict in words comes first, then each metric against zero.
   const verdict = await page.getByRole("region", { name: "Verdict" }).innerText();
-  assert.match(verdict, /'red' raises 'Revenue per user' by \d+ %/);
+  assert.match(verdict, /'Red button' raises 'Revenue per user' by \d+ %/);
   const metrics = page.getByRole("region", { name: "Metrics against the control" });
   assert.equal(await metrics.getByRole("img").count() >= 6, true, "a plot for each metric and treatment");
   assert.match(await metrics.locator("h3").first().innerText(), /Revenue per user.*primary/s);

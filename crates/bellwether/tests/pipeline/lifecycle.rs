@@ -151,6 +151,14 @@ async fn results_decide_before_the_end_under_a_plan_that_may_look_early_and_no_o
         assert_eq!(treatment["posterior"].is_object(), method == "bayesian", "{method}");
         assert_eq!(treatment["p_value"].is_null(), method == "bayesian", "{method}");
         let experiment_shown = stage.here.api.get(&format!("/experiments/{experiment}")).await.unwrap();
+        let summary = &experiment_shown["results_summary"];
+        assert_eq!((&summary["subjects"], &summary["verdict"]), (&json!(1000), &json!("better")), "{summary}");
+        assert_eq!(
+            (&summary["leading"]["metric"], &summary["leading"]["variation"]),
+            (&json!("Amount"), &json!("treatment"))
+        );
+        let lift = &summary["leading"]["lift"];
+        assert!([&treatment["lift"], &treatment["posterior"]["mean"]].contains(&lift), "{summary}");
         if is_decided {
             assert_eq!(heard[4], said("status", "system", "ready_for_review"), "{method}");
             assert_eq!(results["decided"].as_str(), Some(sentence.trim_end_matches('.')), "{method}");

@@ -77,7 +77,10 @@ impl<'a> Story<'a> {
         let jobs = self.api.post("fact_sources", fact_source("Jobs", JOBS_SQL, worked)).await?;
         let metric = |name: &str, source: &Value, operation: &str| {
             let numerator = json!({"fact_id": source["facts"][0]["id"], "operation": operation});
-            json!({"name": name, "entity_id": entity, "kind": "simple", "numerator": numerator})
+            json!({
+                "name": name, "entity_id": entity, "kind": "simple", "numerator": numerator,
+                "minimum_detectable_effect": 0.3,
+            })
         };
         let earnings_metric = self.create("metrics", metric("Real earnings 1978", &earnings, "sum")).await?;
         let employed = self.create("metrics", metric("Employed in 1978", &jobs, "conversion")).await?;

@@ -13,7 +13,6 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 26.0;
 /// The least distance of two names, one above the other.
 const APART: f64 = 14.0;
-const MOST_LINES: usize = 6;
 
 pub struct Line {
     pub name: String,
@@ -58,19 +57,35 @@ impl Area {
 }
 
 impl Chart<'_> {
+    /// One chart, or where lines could not be told apart in it, several below each other on one scale.
     pub fn draw(&self) -> String {
-        let area = self.area();
+        let (area, parts) = (self.area(), self.parts());
+        let mut first = 1;
+        let mut charts = String::new();
+        for part in &parts {
+            let end = first + part.len();
+            let title = match parts.len() {
+                1 => self.title.to_owned(),
+                _ => format!("{}: lines {first} to {} of {}", self.title, end - 1, self.lines.len()),
+            };
+            charts += &self.draw_part(&title, part, &area);
+            first = end;
+        }
+        charts
+    }
+
+    fn draw_part(&self, title: &str, lines: &[Line], area: &Area) -> String {
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title><desc>{}</desc>",
-            text(self.title),
+            text(title),
             text(self.about)
         );
-        self.axes(&area, &mut svg);
-        for line in self.drawn() {
-            band(line, &area, &mut svg);
+        self.axes(area, &mut svg);
+        for line in lines {
+            band(line, area, &mut svg);
         }
-        for line in self.drawn() {
-            let (style, path) = (line.style, path(line, &area));
+        for line in lines {
+            let (style, path) = (line.style, path(line, area));
             let _ = write!(svg, "<path class=\"line v{style}\" d=\"{path}\"/>");
             // A line of one point is nothing to see.
             for point in line.points.iter().take(if line.points.len() == 1 { 1 } else { 0 }) {
@@ -78,23 +93,32 @@ impl Chart<'_> {
                 let _ = write!(svg, "<circle class=\"fill-v{style}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>");
             }
         }
-        self.names(&area, &mut svg);
+        names(lines, area, &mut svg);
         svg + "</svg>"
     }
 
-    /// As many as can be told apart; the table has them all.
-    fn drawn(&self) -> &[Line] {
-        &self.lines[..self.lines.len().min(MOST_LINES)]
+    /// Lines next to each other of which no two look alike.
+    fn parts(&self) -> Vec<&[Line]> {
+        let mut parts = Vec::new();
+        let mut first = 0;
+        for end in 1..=self.lines.len() {
+            let looks_alike = |next: &Line| self.lines[first..end].iter().any(|line| line.style == next.style);
+            if self.lines.get(end).is_none_or(looks_alike) {
+                parts.push(&self.lines[first..end]);
+                first = end;
+            }
+        }
+        if parts.is_empty() { vec![&[]] } else { parts }
     }
 
     /// Zero is always in sight. The first days are often wild: what is far beyond the last intervals is cut.
     fn area(&self) -> Area {
-        let last = self.drawn().iter().filter_map(|line| line.points.last());
+        let last = self.lines.iter().filter_map(|line| line.points.last());
         let reach =
             |point: &Point| point.interval.unwrap_or([point.value; 2]).map(f64::abs).into_iter().fold(0.0, f64::max);
         let most = last.map(reach).fold(0.0, f64::max) * 3.0;
         let most = if most > 0.0 { most } else { f64::MAX };
-        let all = self.drawn().iter().flat_map(|line| &line.points);
+        let all = self.lines.iter().flat_map(|line| &line.points);
         let ends = all.flat_map(|point| point.interval.unwrap_or([point.value; 2])).filter(|end| end.is_finite());
         let (low, high) =
             ends.fold((0.0f64, 0.0f64), |(low, high), end| (low.min(end.max(-most)), high.max(end.min(most))));
@@ -125,34 +149,34 @@ impl Chart<'_> {
             let _ = write!(svg, "<text x=\"{right}\" y=\"{below}\" text-anchor=\"end\">{last}</text>");
         }
     }
+}
 
-    /// Beside the ends of their lines, and never over each other: pushed down from above, and up from the bottom.
-    fn names(&self, area: &Area, svg: &mut String) {
-        let ends = self.drawn().iter().filter_map(|line| Some((line, area.y(line.points.last()?.value))));
-        let mut ends: Vec<_> = ends.collect();
-        ends.sort_by(|(_, one), (_, other)| one.total_cmp(other));
-        let mut above = f64::MIN;
-        for (_, y) in &mut ends {
-            *y = y.max(above + APART);
-            above = *y;
-        }
-        let mut below = HEIGHT - BOTTOM + APART;
-        for (_, y) in ends.iter_mut().rev() {
-            *y = y.min(below - APART);
-            below = *y;
-        }
-        for (line, y) in ends {
-            let (x, name) = (WIDTH - RIGHT + 30.0, short(&line.name));
-            let _ = write!(
-                svg,
-                "<line class=\"line v{}\" x1=\"{}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"label\" x=\"{x}\" y=\"{:.1}\">{name}</text>",
-                line.style,
-                x - 24.0,
-                x - 4.0,
-                y + 4.0
-            );
-        }
+/// Beside the ends of their lines, and never over each other: pushed down from above, and up from the bottom.
+fn names(lines: &[Line], area: &Area, svg: &mut String) {
+    let ends = lines.iter().filter_map(|line| Some((line, area.y(line.points.last()?.value))));
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    let mut above = f64::MIN;
+    for (_, y) in &mut ends {
+        *y = y.max(above + APART);
+        above = *y;
+    }
+    let mut below = HEIGHT - BOTTOM + APART;
+    for (_, y) in ends.iter_mut().rev() {
+        *y = y.min(below - APART);
+        below = *y;
+    }
+    for (line, y) in ends {
+        let (x, name) = (WIDTH - RIGHT + 30.0, short(&line.name));
+        let _ = write!(
+            svg,
+            "<line class=\"line v{}\" x1=\"{}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
+             <text class=\"label\" x=\"{x}\" y=\"{:.1}\">{name}</text>",
+            line.style,
+            x - 24.0,
+            x - 4.0,
+            y + 4.0
+        );
     }
 }
 
@@ -190,15 +214,15 @@ mod tests {
             .draw()
     }
 
-    fn line(name: &str, values: &[f64]) -> Line {
+    fn line(name: &str, style: usize, values: &[f64]) -> Line {
         let point =
             |(day, value): (usize, &f64)| Point { day, value: *value, interval: Some([value - 0.1, value + 0.1]) };
-        Line { name: name.to_owned(), style: 1, points: values.iter().enumerate().map(point).collect() }
+        Line { name: name.to_owned(), style, points: values.iter().enumerate().map(point).collect() }
     }
 
     #[test]
     fn lines_have_bands_and_names_that_do_not_cover_each_other() {
-        let svg = chart(vec![line("one", &[0.1, 0.2, 0.2]), line("<other>", &[0.0, 0.1, 0.2])]);
+        let svg = chart(vec![line("one", 1, &[0.1, 0.2, 0.2]), line("<other>", 2, &[0.0, 0.1, 0.2])]);
         assert_eq!(svg.matches("<polygon").count(), 2);
         assert!(svg.contains("&lt;other&gt;") && svg.contains(">one<"));
         let heights: Vec<f64> = svg
@@ -211,8 +235,22 @@ mod tests {
 
     #[test]
     fn wild_first_days_are_cut_and_nothing_is_no_number() {
-        let svg = chart(vec![line("one", &[500.0, 0.2, 0.2]), line("none", &[]), line("inf", &[f64::INFINITY])]);
+        let svg =
+            chart(vec![line("one", 1, &[500.0, 0.2, 0.2]), line("none", 2, &[]), line("inf", 3, &[f64::INFINITY])]);
         assert!(!svg.contains("NaN") && !svg.contains("inf\""));
         assert!(!svg.contains("50000 %"), "{svg}");
+    }
+
+    #[test]
+    fn lines_that_look_alike_stand_in_different_charts_on_one_scale() {
+        let lines = (0..8).map(|i| line(&format!("treatment {i}"), i % 6 + 1, &[0.1, 0.1 * i as f64]));
+        let svg = chart(lines.collect());
+        let parts: Vec<_> = svg.split("</svg>").filter(|part| !part.is_empty()).collect();
+        assert_eq!(parts.len(), 2);
+        assert!(parts[0].contains("t: lines 1 to 6 of 8") && parts[1].contains("t: lines 7 to 8 of 8"));
+        assert!(parts[0].contains(">treatment 5<") && parts[1].contains(">treatment 7<"));
+        let ticks = |part: &str| part.matches(" %</text>").count();
+        assert_eq!(ticks(parts[0]), ticks(parts[1]));
+        assert_eq!(chart(Vec::new()).matches("<svg").count(), 1, "one of nothing is a chart");
     }
 }

@@ -88,8 +88,8 @@ impl Form {
             Kind::Choice(choices) => {
                 choices.iter().find(|(other, _)| *other == value).map_or(value, |(_, name)| name.clone())
             }
-            Kind::Lines => value.lines().collect::<Vec<_>>().join(", "),
             _ if value.is_empty() => "–".to_owned(),
+            Kind::Lines => value.lines().collect::<Vec<_>>().join(", "),
             _ => value,
         }
     }

@@ -1,12 +1,13 @@
 //! Runs, their log and their results.
 
 use bellwether::domain::actor::Actor;
-use bellwether::domain::id::{KeyId, RunId};
+use bellwether::domain::id::{KeyId, MetricId, RunId};
 use bellwether::domain::progress::Progress;
 use bellwether::domain::results::Results;
 use bellwether::domain::run::{LoggedStep, Mode, Run, RunState, Window};
+use bellwether::domain::verdict::Verdict;
 use bellwether::domain::warning::{Warning, WarningName};
-use bellwether::store::{Db, StoreError, runs};
+use bellwether::store::{Db, StoreError, experiment_list, experiments, runs};
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use serde_json::json;
@@ -138,4 +139,40 @@ async fn the_log_and_the_results_of_a_run(database: Database) {
     assert!(matches!(twice, StoreError::Unique(_)), "{twice:?}");
 }
 
-on_both!(a_run_goes_through_its_states, the_log_and_the_results_of_a_run);
+async fn results_of_before_there_were_summaries_have_one_once_lists_are_indexed(database: Database) {
+    let db = database.open().await;
+    let experiment = new_experiment(&db, "k").await;
+    let results: Results = serde_json::from_value(json!({
+        "run_id": RunId::of(1), "metrics": [{
+            "metric_id": MetricId::of(1), "name": "Revenue", "is_primary": true, "error": null, "progress": 0.5,
+            "variations": [{"key": "b", "subjects": 5, "mean": 1.0, "lift": 0.1, "interval": [0.05, 0.15], "standard_error": 0.02,
+                "p_value": 0.01, "verdict": "better"}],
+        }],
+        "verdict": {"verdict": "better", "sentence": "It is."},
+        "traffic": {"is_imbalance": false, "p_value": null, "excluded": 0, "variations": []},
+    }))
+    .unwrap();
+    let run = queued(1, experiment);
+    write(&db, move |tx| {
+        runs::save(tx, &run)?;
+        runs::insert_results(tx, experiment, &results)?;
+        let mut stored = experiments::get(tx, experiment)?.unwrap();
+        stored.results_run_id = Some(run.id);
+        stored.standing.subjects = 11;
+        experiments::update(tx, &stored)?;
+        experiment_list::index(tx, 0, 10)
+    })
+    .await
+    .unwrap();
+    let standing = read(&db, move |tx| experiments::get(tx, experiment)).await.unwrap().unwrap().standing;
+    let summary = standing.summary.unwrap();
+    let leading = summary.leading.unwrap();
+    assert_eq!((summary.verdict, summary.progress, standing.subjects), (Some(Verdict::Better), Some(0.5), 11));
+    assert_eq!((leading.metric.as_str(), leading.variation.as_str(), leading.lift), ("Revenue", "b", 0.1));
+}
+
+on_both!(
+    results_of_before_there_were_summaries_have_one_once_lists_are_indexed,
+    a_run_goes_through_its_states,
+    the_log_and_the_results_of_a_run,
+);
