@@ -18,7 +18,7 @@ function places(ids) {
   return {
     experiments: "experiments", "experiments-none": "experiments?search=nowhere", "new-experiment": "new/experiment",
     results: running, time: `${running}/time`, traffic: `${running}/traffic`, configuration: `${running}/configuration`,
-    metrics: `${running}/metrics`, history: `${running}/history`, runs: `${running}/runs`, run: `runs/${ids.run}`,
+    metrics: `${running}/metrics`, attachment: `${running}/metrics/${ids.metric}`, history: `${running}/history`, runs: `${running}/runs`, run: `runs/${ids.run}`,
     draft: `experiments/${ids.draft}`, uneven, "uneven-traffic": `${uneven}/traffic`,
     hostile, "hostile-time": `${hostile}/time`, "hostile-traffic": `${hostile}/traffic`, "hostile-configuration": `${hostile}/configuration`,
     "hostile-metrics": `${hostile}/metrics`, "hostile-history": `${hostile}/history`,
@@ -50,12 +50,20 @@ walk(async (visitor, { url, link, pictures, ids, hostile }) => {
   const page = await ada.logIn(link);
   const cdp = await ada.context.newCDPSession(page);
   const problems = [];
+  // How much of the window moved after it was first seen, from 0 to 1.
+  await ada.context.addInitScript(() => {
+    window.shift = 0;
+    new PerformanceObserver((list) => { for (const { value } of list.getEntries()) window.shift += value; }).observe({ type: "layout-shift", buffered: true });
+  });
   let bytes = 0;
   const all = Object.entries(places(ids));
   for (const [name, place] of all) {
     await page.setViewportSize(WIDTHS.wide);
     const answer = await page.goto(`${url}/${place}`);
     bytes = Math.max(bytes, (await answer.body()).length);
+    await page.evaluate(() => new Promise((seen) => { requestAnimationFrame(() => requestAnimationFrame(seen)); }));
+    const shift = await page.evaluate(() => window.shift);
+    if (shift > 0.001) problems.push(`${name}: ${shift} of it moved after it was first seen`);
     // All that can be opened is a part of the page.
     await page.evaluate(() => { for (const details of document.querySelectorAll("details")) details.open = true; });
     // As its author wrote it: the policy is in force, so that only what the page itself may do is done.
