@@ -1,27 +1,8 @@
 //! The inputs of what metrics are made of: which facts count, when, and within which bounds.
 
 use super::choices::optional;
-use crate::console::form::{Fields, Input, Kind, choice, input, items};
+use super::form::{Input, Kind, Rows, choice, input};
 use crate::domain::aggregation::Operation;
-use serde_json::Value;
-
-/// How many rows a form has for each of its lists.
-#[derive(Clone, Copy)]
-pub enum Rows<'a> {
-    /// As many as the API shows, and room for more.
-    Shown(&'a Value),
-    /// As many as the browser's form had.
-    Sent(&'a Fields),
-}
-
-impl Rows<'_> {
-    pub fn of(self, list: &str, more: usize) -> usize {
-        match self {
-            Self::Shown(shown) => items(shown, list) + more,
-            Self::Sent(fields) => fields.rows(list),
-        }
-    }
-}
 
 /// What can be chosen of.
 pub struct Choices {

@@ -14,10 +14,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::aggregation::Rows;
 use super::experiment::history::Entry;
 use super::failure::{Failure, Reason};
-use super::form::{Fields, Form};
+use super::form::{Fields, Form, Rows};
 use super::page::{Frame, List, Moment, escaped, filters, html, html_as};
 use super::visit::Visit;
 use crate::domain::key::Role;

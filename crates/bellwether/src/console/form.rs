@@ -2,8 +2,10 @@
 //! are called as the API calls the fields, like `variations[1].weight`, so that what it says of a field stands beside the input.
 
 mod json;
+mod rows;
 mod section;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use axum::body::Bytes;
@@ -13,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::failure::{FieldProblem, Reason};
-pub use json::items;
+pub use rows::Rows;
 
 const MOST_FIELDS: usize = 3000;
 /// Items of a list, whatever a browser sends.
@@ -26,7 +28,7 @@ const STALE: &str = "Somebody has changed it since this page was made; the histo
 #[derive(Debug, Clone)]
 pub struct Input {
     pub name: String,
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     pub hint: &'static str,
     pub kind: Kind,
     /// What folds away together, for those who look for it; "" is in sight at all times.
@@ -45,8 +47,8 @@ pub enum Kind {
     Long,
     Code,
     Number,
-    /// With commas between.
-    Words,
+    /// With commas between; nothing is `null`.
+    Numbers,
     /// Each on a line of its own.
     Lines,
     Flag,
@@ -58,8 +60,8 @@ pub enum Kind {
     Hidden,
 }
 
-pub fn input(name: impl Into<String>, label: &'static str, hint: &'static str, kind: Kind) -> Input {
-    Input { name: name.into(), label, hint, kind, section: "", group: String::new(), parts: Vec::new() }
+pub fn input(name: impl Into<String>, label: impl Into<Cow<'static, str>>, hint: &'static str, kind: Kind) -> Input {
+    Input { name: name.into(), label: label.into(), hint, kind, section: "", group: String::new(), parts: Vec::new() }
 }
 
 pub fn choice<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Kind {
@@ -89,7 +91,7 @@ impl Input {
 
     pub fn is(&self, kind: &str) -> bool {
         match self.kind {
-            Kind::Text | Kind::Optional | Kind::Words => kind == "text",
+            Kind::Text | Kind::Optional | Kind::Numbers => kind == "text",
             Kind::Number => kind == "number",
             Kind::Long | Kind::Lines => kind == "long",
             Kind::Code | Kind::Json => kind == "code",

@@ -129,6 +129,20 @@ walk(async (visitor, { url, link, experiment }) => {
   await press(page, "Save");
   await see(page.getByRole("status").getByText("Saved"));
   assert.equal((await api("GET", `endpoints/${endpoint.id}`)).version, settings.version, "the endpoint is as it was");
+  const more = part("Filters, order");
+  await more.locator("summary").click();
+  await group(more, "Only experiments of these entities").getByLabel("User").check();
+  await group(more, "Of the ends of runs, only those").getByLabel("that failed").check();
+  await group(more, "Header 1").getByLabel("Name").fill("x-token");
+  await group(more, "Header 1").getByLabel("Value").fill("secret");
+  await more.getByLabel("Retries").fill("5, soon");
+  await press(page, "Save");
+  assert.equal(await more.getByLabel("Retries").getAttribute("aria-invalid"), "true", "that is no number");
+  await more.getByLabel("Retries").fill("5, 300");
+  await press(page, "Save");
+  await see(page.getByRole("status").getByText("Saved"));
+  const saved = await api("GET", `endpoints/${endpoint.id}`);
+  assert.deepEqual([saved.filter.runs, saved.filter.entity_ids.length, saved.headers, saved.retry_schedule], [["failure"], 1, { "x-token": "[hidden]" }, [5, 300]]);
   const shown = await api("GET", `experiments/${experiment}`);
   await page.goto(`${url}/experiments/${experiment}/configuration`);
   for (const title of ["What it is", "Who is in it, and when", "Variations", "Analysis plan"]) {

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 
 use super::metric;
-use crate::console::aggregation::Rows;
 use crate::console::choices::named;
 use crate::console::failure::Failure;
-use crate::console::form::{Form, Input, Kind, choice, input};
+use crate::console::form::{Form, Input, Kind, Rows, choice, input};
 use crate::console::visit::Visit;
 
 const MORE_ROWS: usize = 2;

@@ -2,10 +2,10 @@
 
 use serde::Deserialize;
 
-use crate::console::aggregation::{Choices, Rows, conversion_window, details, fact, filters, steps, timeframe};
+use crate::console::aggregation::{Choices, conversion_window, details, fact, filters, steps, timeframe};
 use crate::console::choices::{named, optional};
 use crate::console::failure::Failure;
-use crate::console::form::{Input, Kind, choice, input};
+use crate::console::form::{Input, Kind, Rows, choice, input};
 use crate::console::visit::Visit;
 
 #[derive(Deserialize)]

@@ -38,17 +38,14 @@ fn find<'a>(shown: &'a Value, name: &str) -> Option<&'a Value> {
 /// What stands in an input, by what the API shows.
 pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
     let value = find(shown, &input.name)?;
-    let words = |between: &str| {
-        let words = value.as_array().into_iter().flatten().filter_map(Value::as_str);
-        words.collect::<Vec<_>>().join(between)
-    };
+    let items = || value.as_array().into_iter().flatten();
     let text = match (&input.kind, value) {
         (_, Value::Null) => return None,
         (Kind::Flag, value) => {
             return value.as_bool().filter(|is_on| *is_on).map(|_| (input.name.clone(), "on".to_owned()));
         }
-        (Kind::Words, _) => words(", "),
-        (Kind::Lines, _) => words("\n"),
+        (Kind::Lines, _) => items().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+        (Kind::Numbers, _) => items().map(Value::to_string).collect::<Vec<_>>().join(", "),
         (Kind::Json, value) => serde_json::to_string_pretty(value).unwrap_or_default(),
         (_, Value::String(text)) => text.clone(),
         (_, Value::Number(number)) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
@@ -95,20 +92,18 @@ fn read(input: &Input, fields: &Fields) -> Value {
         Kind::Text | Kind::Long | Kind::Code => Value::String(text),
         Kind::Optional | Kind::Choice(_) | Kind::Hidden => fields.optional(&input.name),
         Kind::Flag => Value::Bool(fields.is_on(&input.name)),
-        Kind::Words => list(text.split(',')),
-        Kind::Lines => list(text.lines()),
-        Kind::Number | Kind::Json if text.trim().is_empty() => Value::Null,
-        // What is none goes there as it is: the API says what is allowed.
-        Kind::Number => {
-            let number = serde_json::from_str(text.trim()).ok().filter(Value::is_number);
-            number.unwrap_or_else(|| Value::String(text.trim().to_owned()))
-        }
+        Kind::Lines => text.lines().map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+        Kind::Number | Kind::Numbers | Kind::Json if text.trim().is_empty() => Value::Null,
+        Kind::Number => number(text.trim()),
+        Kind::Numbers => text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(number).collect(),
         Kind::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
     }
 }
 
-fn list<'a>(words: impl Iterator<Item = &'a str>) -> Value {
-    words.map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+/// What is none goes there as it is: the API says what is allowed.
+fn number(text: &str) -> Value {
+    let number = serde_json::from_str(text).ok().filter(Value::is_number);
+    number.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn put(into: &mut Value, way: &[Step<'_>], value: Value) {
@@ -169,7 +164,7 @@ mod tests {
         let mut inputs = vec![
             input("name", "", "", Kind::Text),
             input("owner", "", "", Kind::Optional),
-            input("tags", "", "", Kind::Words),
+            input("tags", "", "", Kind::Lines),
             input("plan.level", "", "", Kind::Number),
             input("plan.cuped", "", "", Kind::Flag),
         ];

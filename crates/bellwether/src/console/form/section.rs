@@ -97,7 +97,7 @@ impl Form {
     /// The parts of a group in words: boxes by their labels where they are ticked.
     pub fn group_in_words(&self, group: &Group<'_>) -> String {
         let part = |input: &&Input| match &input.kind {
-            Kind::Flag => self.is_on(input).then(|| input.label.to_owned()),
+            Kind::Flag => self.is_on(input).then(|| input.label.to_string()),
             _ if self.value(input).is_empty() => None,
             _ => Some(format!("{} {}", input.label.to_lowercase(), self.in_words(input))),
         };

@@ -14,7 +14,7 @@ use super::snippets::SNIPPETS;
 use super::views::{Attempt, Delivery};
 use crate::console::experiment::history::Entry;
 use crate::console::failure::{Failure, Reason};
-use crate::console::form::{Fields, Form};
+use crate::console::form::{Fields, Form, Rows};
 use crate::console::page::{Frame, List, Moment, escaped, filters, html, html_as};
 use crate::console::visit::Visit;
 
@@ -94,7 +94,8 @@ struct Ping {
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let shown: Value = visit.get(&format!("/endpoints/{}", escaped(&id))).await?;
-    let form = Form::of(settings::inputs(), &settings::shown(&shown));
+    let begun = settings::shown(&shown);
+    let form = Form::of(settings::inputs(&visit, Rows::Shown(&begun)).await?, &begun);
     page(&visit, &id, &shown, &form).await
 }
 
@@ -128,7 +129,7 @@ async fn page(visit: &Visit, id: &str, shown: &Value, form: &Form) -> Result<Res
 
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let version = fields.text("version");
-    let form = Form::filled(settings::inputs(), fields);
+    let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields);
     let path = format!("/endpoints/{}", escaped(&id));
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, settings::body(&form), &version).await;
     match outcome {
@@ -146,7 +147,7 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
 
 pub async fn new(visit: Visit) -> Result<Response, Failure> {
     let usual = json!({ "format": "eppo", "ordering": "experiment" });
-    let form = Form::of(settings::inputs(), &usual);
+    let form = Form::of(settings::inputs(&visit, Rows::Shown(&usual)).await?, &usual);
     Ok(html(&visit.frame, new_page(&visit, &form).render()))
 }
 
@@ -156,7 +157,7 @@ fn new_page<'a>(visit: &'a Visit, form: &'a Form) -> NewPage<'a> {
 
 /// It is made disabled: what is sent first is a test.
 pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
-    let form = Form::filled(settings::inputs(), fields.clone());
+    let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields.clone());
     let mut body = settings::body(&form);
     body["enabled"] = json!(false);
     if body["rate_limit"].is_null() {

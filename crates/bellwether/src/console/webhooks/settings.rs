@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::console::form::{Form, Input, Kind, choice, input};
+use crate::console::choices::Named;
+use crate::console::failure::Failure;
+use crate::console::form::{Form, Input, Kind, Rows, choice, input};
+use crate::console::visit::Visit;
 use crate::domain::topic::{EndpointEvent, Topic};
 use bellwether_webhook::EventType;
 
@@ -14,8 +17,8 @@ fn topics() -> impl Iterator<Item = Topic> {
 }
 
 /// Names have no dots, which would be taken for steps into JSON.
-fn box_name(topic: &str) -> String {
-    format!("event:{}", topic.replace('.', ":"))
+fn box_name(list: &str, item: &str) -> String {
+    format!("{list}:{}", item.replace('.', ":"))
 }
 
 fn label(topic: Topic) -> &'static str {
@@ -32,7 +35,18 @@ fn label(topic: Topic) -> &'static str {
     }
 }
 
-pub fn inputs() -> Vec<Input> {
+/// Boxes for the items of a list, one for each that may be in it: what they are called here, and in the list.
+fn boxes<'a>(list: &str, items: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Input> {
+    let each = items.into_iter().map(|(item, label)| (box_name(list, item), label.to_owned()));
+    each.map(|(name, label)| input(name, label, "", Kind::Flag).within(MORE)).collect()
+}
+
+pub async fn inputs(visit: &Visit, rows: Rows<'_>) -> Result<Vec<Input>, Failure> {
+    let entities: Vec<Named> = visit.all("/entities?sort=name").await?;
+    Ok(laid_out(&entities, rows))
+}
+
+fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
     let formats = choice([
         ("eppo", "eppo: as Eppo's webhook"),
         ("detailed", "detailed: with who changed what"),
@@ -40,15 +54,29 @@ pub fn inputs() -> Vec<Input> {
         ("discord", "discord: a sentence"),
         ("teams", "teams: a sentence on a card"),
     ]);
-    let orderings =
-        choice([("experiment", "an experiment's events one after the other"), ("none", "each as soon as it can")]);
     let mut inputs = vec![
         input("url", "URL", "https, or an address that allow_networks names.", Kind::Text),
         input("description", "Description", "What people call it.", Kind::Text),
         input("format", "Format", "", formats),
     ];
-    inputs.extend(topics().map(|topic| input(box_name(&topic.to_string()), label(topic), "", Kind::Flag)));
-    inputs.extend([
+    inputs.extend(topics().map(|topic| input(box_name("event", &topic.to_string()), label(topic), "", Kind::Flag)));
+    inputs.extend(filter(entities));
+    inputs.extend(sending());
+    for i in 0..rows.of("headers", 2) {
+        let group = format!("Header {}", i + 1);
+        let value = "Not shown again; [hidden] keeps what is stored.";
+        inputs.extend([
+            input(format!("headers[{i}].name"), "Name", "", Kind::Text).of_group(&group).within(MORE),
+            input(format!("headers[{i}].value"), "Value", value, Kind::Text).of_group(&group).within(MORE),
+        ]);
+    }
+    inputs
+}
+
+/// Which experiments it wants to hear of, and which ends of runs.
+fn filter(entities: &[Named]) -> Vec<Input> {
+    let each = "Each on a line of its own.";
+    let mut inputs = vec![
         input(
             "filter.experiment_keys",
             "Only experiments whose key is like",
@@ -56,60 +84,88 @@ pub fn inputs() -> Vec<Input> {
             Kind::Lines,
         )
         .within(MORE),
-        input("filter.tags", "Only experiments with one of the tags", "Each on a line of its own.", Kind::Lines)
-            .within(MORE),
-        input("filter.entity_ids", "Only experiments of entities", "Their ids, with commas between.", Kind::Words)
-            .within(MORE),
-        input("filter.runs", "Of the ends of runs, only", "failure, imbalance, data_updated, warning.", Kind::Words)
-            .within(MORE),
-        input("ordering", "Order", "", orderings).within(MORE),
+        input("filter.tags", "Only experiments with one of the tags", each, Kind::Lines).within(MORE),
+    ];
+    let entities = boxes("entity", entities.iter().map(|entity| (entity.id.as_str(), entity.name.as_str())));
+    inputs.extend(entities.into_iter().map(|input| input.of_group("Only experiments of these entities")));
+    let runs = boxes(
+        "run",
+        [
+            ("failure", "that failed"),
+            ("imbalance", "with traffic imbalance"),
+            ("data_updated", "whose figures differ from before"),
+            ("warning", "with a warning"),
+        ],
+    );
+    inputs.extend(runs.into_iter().map(|input| input.of_group("Of the ends of runs, only those")));
+    inputs
+}
+
+/// In which order and how often it is tried, and what goes along.
+fn sending() -> Vec<Input> {
+    let orderings =
+        choice([("experiment", "an experiment's events one after the other"), ("none", "each as soon as it can")]);
+    let inputs = [
+        input("ordering", "Order", "", orderings),
         input(
             "retry_schedule",
             "Retries",
-            "Seconds from each failed attempt to the next, as JSON: [5, 300, 1800].",
-            Kind::Json,
-        )
-        .within(MORE),
-        input("max_in_flight", "Requests at once", "From 1 to 256.", Kind::Number).within(MORE),
-        input("rate_limit", "Requests a second", "Empty: no limit.", Kind::Number).within(MORE),
+            "Seconds from each failed attempt to the next, with commas between: 5, 300, 1800.",
+            Kind::Numbers,
+        ),
+        input("max_in_flight", "Requests at once", "From 1 to 256.", Kind::Number),
+        input("rate_limit", "Requests a second", "Empty: no limit.", Kind::Number),
         input(
             "hold_seconds",
             "A failing delivery holds its experiment's later ones back for",
             "Seconds.",
             Kind::Number,
-        )
-        .within(MORE),
-        input(
-            "headers",
-            "Headers",
-            "JSON, like {\"authorization\": \"Bearer …\"}. Values are not shown again; [hidden] keeps what is stored.",
-            Kind::Json,
-        )
-        .within(MORE),
-        input("asymmetric_signature", "Also sign with an Ed25519 key", "", Kind::Flag).within(MORE),
-    ]);
-    inputs
+        ),
+        input("asymmetric_signature", "Also sign with an Ed25519 key", "", Kind::Flag),
+    ];
+    inputs.map(|input| input.within(MORE)).into()
 }
 
-/// What the form begins with: events as boxes.
+/// What the form begins with: items of lists as boxes, headers as rows.
 pub fn shown(settings: &Value) -> Value {
     let mut shown = settings.clone();
-    for topic in settings["events"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        shown[box_name(topic)] = json!(true);
+    for (list, of) in [
+        ("event", &settings["events"]),
+        ("entity", &settings["filter"]["entity_ids"]),
+        ("run", &settings["filter"]["runs"]),
+    ] {
+        for item in of.as_array().into_iter().flatten().filter_map(Value::as_str) {
+            shown[box_name(list, item)] = json!(true);
+        }
     }
+    let headers = settings["headers"].as_object().into_iter().flatten();
+    shown["headers"] = headers.map(|(name, value)| json!({"name": name, "value": value})).collect();
     shown
 }
 
 pub fn body(form: &Form) -> Value {
     let mut body = form.to_json();
-    let mut events = Vec::new();
-    for topic in topics().map(|topic| topic.to_string()) {
-        let is_on = body.as_object_mut().and_then(|fields| fields.shift_remove(&box_name(&topic)));
-        if is_on == Some(json!(true)) {
-            events.push(topic);
+    let mut ticked = |list: &str| {
+        let mut items = Vec::new();
+        if let Some(fields) = body.as_object_mut() {
+            fields.retain(|name, value| {
+                let item = name.strip_prefix(list).and_then(|rest| rest.strip_prefix(':'));
+                items.extend(item.filter(|_| *value == json!(true)).map(|item| item.replace(':', ".")));
+                item.is_none()
+            });
         }
-    }
+        items
+    };
+    let (events, entities, runs) = (ticked("event"), ticked("entity"), ticked("run"));
     body["events"] = json!(events);
+    if body["filter"].is_null() {
+        body["filter"] = json!({});
+    }
+    body["filter"]["entity_ids"] = json!(entities);
+    body["filter"]["runs"] = json!(runs);
+    let rows = body["headers"].as_array().cloned().unwrap_or_default();
+    let pair = |row: &Value| Some((row["name"].as_str().unwrap_or_default().to_owned(), row.get("value")?.clone()));
+    body["headers"] = Value::Object(rows.iter().filter_map(pair).collect());
     // What was left empty is as for a new one.
     if let Some(fields) = body.as_object_mut() {
         fields.retain(|name, value| !value.is_null() || name == "rate_limit");
@@ -125,11 +181,14 @@ mod tests {
     fn what_is_shown_is_sent_back_as_it_was() {
         let settings = json!({
             "url": "https://example.com/hooks?[hidden]", "description": "Rollout", "format": "eppo",
-            "events": ["experiment.status.updated", "webhook.endpoint.failing"],
-            "filter": {"experiment_keys": ["checkout-*"], "tags": [], "entity_ids": [], "runs": ["failure"]},
+            "filter": {"experiment_keys": ["checkout-*"], "tags": [], "entity_ids": ["ent_1"], "runs": ["failure"]},
             "ordering": "experiment", "retry_schedule": [5, 300], "max_in_flight": 8, "rate_limit": null,
-            "hold_seconds": 60, "headers": {"x-token": "[hidden]"}, "asymmetric_signature": false,
+            "hold_seconds": 60, "asymmetric_signature": false,
+            "headers": {"authorization": "[hidden]", "x-token": "[hidden]"},
+            "events": ["experiment.status.updated", "webhook.endpoint.failing"],
         });
-        assert_eq!(body(&Form::of(inputs(), &shown(&settings))), settings);
+        let entities = ["ent_1", "ent_2"].map(|id| Named { id: id.to_owned(), name: id.to_owned() });
+        let shown = shown(&settings);
+        assert_eq!(body(&Form::of(laid_out(&entities, Rows::Shown(&shown)), &shown)), settings);
     }
 }
