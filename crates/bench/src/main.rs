@@ -6,6 +6,7 @@ mod limit;
 mod report;
 mod scenario;
 mod stage;
+mod visitor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
 //! What pages of long lists of experiments cost: filtered, searched and sorted, the first and a late one; of many experiments
-//! against few.
+//! against few; and the same lists as pages of the console.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::database;
 use crate::report::{Figure, Goal, Measured};
 use crate::stage::{Place, Stage};
+use crate::visitor::Visitor;
 
 const CONNECTIONS: usize = 32;
 /// Words that names are made of, the first of them far more often than the last.
@@ -34,6 +35,10 @@ const LISTS: [&str; 12] = [
     "tag=tag3&sort=-updated_at",
 ];
 
+/// As somebody looks at them, 50 on a page.
+const CONSOLE_LISTS: [&str; 6] =
+    ["", "status=draft", "search=w0+w3+every", "owner=user7", "tag=tag3", "search=w19&sort=-name&with_archived=true"];
+
 #[derive(Args)]
 pub struct Pages {
     #[arg(long, default_value_t = 100_000)]
@@ -49,10 +54,17 @@ struct List {
     late: Vec<Duration>,
 }
 
+/// What was measured of so many experiments.
+struct Found {
+    lists: Vec<List>,
+    one: Vec<Duration>,
+    console: Vec<Duration>,
+}
+
 impl Pages {
     pub async fn run(&self, place: &Place) -> Result<Vec<Figure>, Problem> {
-        let (few, _) = measure(place, self.few).await?;
-        let (many, one) = measure(place, self.many).await?;
+        let few = measure(place, self.few).await?.lists;
+        let Found { lists: many, one, console } = measure(place, self.many).await?;
         let all = many.iter().flat_map(|list| [&list.first[..], &list.late[..]].concat()).collect();
         let mut worst: f64 = 0.0;
         for ((query, few), many) in LISTS.iter().zip(few).zip(many) {
@@ -71,6 +83,12 @@ impl Pages {
                 " ms",
                 Goal::AtMost(50.0),
             ),
+            Figure::of(
+                format!("the console's list {of}, p99"),
+                Measured::of(console).at(0.99),
+                " ms",
+                Goal::AtMost(50.0),
+            ),
             Figure::of(format!("one {of}, p99"), Measured::of(one).at(0.99), " ms", Goal::AtMost(5.0)),
             Figure::of(
                 format!("a first page {of} against {}, p50, the worst list", self.few),
@@ -83,7 +101,7 @@ impl Pages {
 }
 
 /// Every list, and single experiments, of so many.
-async fn measure(place: &Place, count: usize) -> Result<(Vec<List>, Vec<Duration>), Problem> {
+async fn measure(place: &Place, count: usize) -> Result<Found, Problem> {
     let stage = Stage::set(place, 0).await?;
     let requests = (0..count).map(|n| request("POST", "/experiments", &experiment(n).to_string())).collect();
     load::send_all(stage.server.address(), CONNECTIONS, requests).await?;
@@ -107,7 +125,20 @@ async fn measure(place: &Place, count: usize) -> Result<(Vec<List>, Vec<Duration
     for n in 0..TIMES * 10 {
         one.push(timed(&api, &format!("/experiments/{}", 1 + n * 7919 % count)).await?);
     }
-    Ok((lists, one))
+    let visitor = Visitor::enter(api, stage.server.address()).await?;
+    let mut console = Vec::new();
+    for query in CONSOLE_LISTS {
+        let path = format!("/experiments?{query}");
+        let mut times = Vec::new();
+        for _ in 0..TIMES {
+            let start = now();
+            visitor.page(&path).await?;
+            times.push(start.elapsed());
+        }
+        Measured::of(times.clone()).print(&format!("{count}: the console, {query}"));
+        console.extend(times);
+    }
+    Ok(Found { lists, one, console })
 }
 
 /// By a plain sequence, so that every run has the same words.
