@@ -4,6 +4,7 @@
 const when = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const exactly = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
+// Browsers wait with what they show until this was run (`blocking="render"`), lest times move what stands around them.
 function localTimes(part) {
   for (const time of part.querySelectorAll("time[datetime]")) {
     time.title = time.dateTime.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
