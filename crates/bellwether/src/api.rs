@@ -58,7 +58,7 @@ use crate::delivery::Pings;
 use crate::delivery::monitor::Monitor;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
-use crate::domain::id::WarehouseId;
+use crate::domain::id::{Ids, WarehouseId};
 use crate::domain::key::Role;
 use crate::domain::metric::Metric;
 use crate::domain::person::Person;
@@ -96,7 +96,7 @@ pub struct Parts {
     pub default_warehouse_id: Option<WarehouseId>,
     pub installation: Installation,
     /// Adds the pages for people to the whole API, which they ask.
-    pub pages: fn(Router) -> Router,
+    pub pages: fn(Router, Arc<dyn Ids>) -> Router,
 }
 
 /// The same, and what handlers share among themselves.
@@ -158,8 +158,9 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
     };
-    let routes = routes(Arc::new(api));
-    acceptor::serve(listener, pages(routes), entrance, bounds, stopping).await;
+    let ids = api.registry.ids().clone();
+    let pages = pages(routes(Arc::new(api)), ids);
+    acceptor::serve(listener, pages, entrance, bounds, stopping).await;
 }
 
 /// One of the requests that may be under way at once; more would only wait for each other, and keep their bodies in memory.

@@ -13,29 +13,35 @@ mod experiments;
 mod failure;
 mod form;
 mod me;
+mod once;
 mod packing;
 mod page;
 mod visit;
 mod webhooks;
 mod welcome;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request};
-use axum::http::{Method, StatusCode, header};
-use axum::middleware;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use failure::Reason;
 use page::Frame;
 use visit::Visit;
 
+use crate::domain::id::Ids;
+
 /// Of forms; the API looks at what they say once more.
 const LARGEST_FORM: usize = 1024 * 1024;
 
 /// The pages beside the whole API, which they ask.
-pub fn routes(api: Router) -> Router {
+pub fn routes(api: Router, ids: Arc<dyn Ids>) -> Router {
     Router::new()
         .route("/", get(|| to("experiments")))
         .merge(experiment_routes())
@@ -45,11 +51,41 @@ pub fn routes(api: Router) -> Router {
         .route("/me", get(me::show))
         .route("/me/sessions/{id}/end", post(me::end))
         .merge(assets::routes())
+        .layer(middleware::from_fn_with_state(ids, once::tell_apart))
+        .layer(middleware::from_fn_with_state(api.clone(), refused))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .layer(middleware::from_fn(packing::pack))
         .with_state(api.clone())
         .merge(api.clone())
         .fallback(|request| lost(api, request))
+}
+
+/// What was refused before it came to a page: a query, a path or a form that cannot be read, a form that is too large, an
+/// address that only a form is sent to.
+async fn refused(State(api): State<Router>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut asked = parts.clone();
+    let response = next.run(Request::from_parts(parts, body)).await;
+    let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) || kind.starts_with(b"text/html") {
+        return response;
+    }
+    let detail = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "this address takes what a form of another page sends; begin at that page".to_owned()
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            format!("the form is too large: {LARGEST_FORM} bytes are allowed; nothing was changed")
+        }
+        _ => {
+            let said = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            format!("{}; nothing was changed", String::from_utf8_lossy(&said))
+        }
+    };
+    let nobody = Frame::of(asked.uri.path(), &asked.headers);
+    let frame = Visit::from_request_parts(&mut asked, &api).await.map_or(nobody, |visit| visit.frame);
+    Reason { status, detail, errors: Vec::new() }.on(&frame).into_response()
 }
 
 /// What is no page and no route: a browser is told so as people are, a program as the API tells it.

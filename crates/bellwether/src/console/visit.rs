@@ -1,6 +1,8 @@
 //! A request of a browser: who makes it, and the API as they may use it. What is asked of the API carries the browser's session
 //! and says where the page came from, so that the API judges it as if the browser had asked itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request};
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::failure::{Failure, FieldProblem, Reason};
+use super::once::SentToken;
 use super::page::{Frame, List, Notice, escaped};
 use crate::api::Peer;
 use crate::domain::actor::Actor;
@@ -22,9 +25,12 @@ use crate::domain::key::Role;
 
 /// What the API judges a browser by.
 const PASSED_ON: [&str; 5] = ["cookie", "host", "origin", "sec-fetch-site", "user-agent"];
+const IDEMPOTENCY_KEY: header::HeaderName = header::HeaderName::from_static("idempotency-key");
+const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotency-replayed");
 const V1: &str = "/api/v1";
 const CHANGED: &str =
     "Somebody has changed it since that page was made, and nothing was done; look at it as it is now.";
+const REPEATED: &str = "(The form was sent more than once; it was done once.)";
 /// Pages of a list that are read for one page of the console.
 const MOST_PAGES: usize = 80;
 
@@ -39,6 +45,10 @@ struct Api {
     routes: Router,
     headers: HeaderMap,
     peer: Option<Peer>,
+    /// By which a form that is sent again is known.
+    token: Option<SentToken>,
+    /// What was asked for had been carried out before.
+    is_repeated: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -65,7 +75,9 @@ impl FromRequestParts<Router> for Visit {
         let mut frame = Frame::of(parts.uri.path(), &parts.headers);
         // Nobody is told what stands in a cookie before it is known that it may be theirs.
         let notice = frame.notice.take();
-        let api = Api { routes: api.clone(), headers: headers.collect(), peer };
+        let token = parts.extensions.get::<SentToken>().cloned();
+        let api =
+            Api { routes: api.clone(), headers: headers.collect(), peer, token, is_repeated: AtomicBool::new(false) };
         let me = api.ask(Method::GET, "/me", None, None).await.and_then(|answer| read(&answer));
         let Me { actor, role } = me.map_err(|reason| reason.on(&frame))?;
         (frame.visitor, frame.notice) = (Some((actor.to_string(), role)), notice);
@@ -114,7 +126,8 @@ impl Visit {
     pub async fn query<T: DeserializeOwned>(&self, path: &str) -> Result<T, Reason> {
         let mut headers = self.api.headers.clone();
         headers.insert("sec-fetch-site", HeaderValue::from_static("same-origin"));
-        let api = Api { routes: self.api.routes.clone(), headers, peer: self.api.peer };
+        let (peer, token) = (self.api.peer, None);
+        let api = Api { routes: self.api.routes.clone(), headers, peer, token, is_repeated: AtomicBool::new(false) };
         read(&api.ask(Method::POST, path, Some(json!({})), None).await?)
     }
 
@@ -137,7 +150,9 @@ impl Visit {
 
     /// Another page, relative to this one, which tells what was done.
     pub fn see(&self, place: &str, said: impl Into<String>) -> Response {
-        see_other(place, &Notice { is_error: false, text: said.into() })
+        let is_repeated = self.api.is_repeated.load(Ordering::Relaxed);
+        let text = if is_repeated { format!("{} {REPEATED}", said.into()) } else { said.into() };
+        see_other(place, &Notice { is_error: false, text })
     }
 
     /// The outcome of a button: the page to see next tells it, whichever way it went.
@@ -176,16 +191,22 @@ impl Api {
         if_match: Option<HeaderValue>,
     ) -> BoxFuture<'a, Result<String, Reason>> {
         Box::pin(async move {
-            let content = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-            let mut request = Request::new(content);
+            let content = body.map(|body| body.to_string()).unwrap_or_default();
+            let token = self.token.as_ref().filter(|_| method != Method::GET);
+            let key = token.and_then(|token| token.key(&method, path, &content));
+            let mut request = Request::new(Body::from(content));
             *request.method_mut() = method;
             *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
             *request.headers_mut() = self.headers.clone();
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
+            request.headers_mut().extend(key.map(|key| (IDEMPOTENCY_KEY, key)));
             self.peer.map(|peer| request.extensions_mut().insert(peer));
             let Ok(response) = self.routes.clone().oneshot(request).await;
             let status = response.status();
+            if response.headers().contains_key(REPLAYED) {
+                self.is_repeated.store(true, Ordering::Relaxed);
+            }
             let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
             let content = String::from_utf8_lossy(&content.to_bytes()).into_owned();
             if status.is_success() {

@@ -4,6 +4,7 @@
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use http::Method;
+use serde_json::json;
 
 use crate::api::people::{Browser, log_in, person};
 use crate::server::{Answer, Server, draft};
@@ -24,6 +25,13 @@ async fn send(server: &Server, browser: &Browser, place: &str, origin: Option<&s
 
 fn text(answer: &Answer) -> String {
     String::from_utf8(answer.body.to_vec()).unwrap()
+}
+
+/// What tells the forms of this page from those of any other.
+fn token(page: &Answer) -> String {
+    let html = text(page);
+    let (_, rest) = html.split_once("name=\"form_token\" value=\"").unwrap();
+    rest.split('"').next().unwrap().to_owned()
 }
 
 async fn pages_may_do_nothing_but_their_own(database: Database) {
@@ -63,7 +71,10 @@ async fn pages_are_packed_for_whoever_unpacks_them(database: Database) {
     assert_eq!((packed.header("content-encoding"), packed.header("vary")), ("gzip", "accept-encoding"));
     assert!(3 * packed.body.len() < plain.body.len() * 2, "{} of {} bytes", packed.body.len(), plain.body.len());
     let unpacked = std::io::read_to_string(flate2::read::GzDecoder::new(&packed.body[..])).unwrap();
-    assert_eq!(unpacked, text(&plain));
+    let (_, rest) = unpacked.split_once("name=\"form_token\" value=\"").unwrap();
+    let other = rest.split('"').next().unwrap();
+    assert_ne!(other, token(&plain), "each page has one of its own");
+    assert_eq!(unpacked.replace(other, ""), text(&plain).replace(&token(&plain), ""));
     // Of what is asked of the API, nothing is touched.
     let api = server.raw(Method::GET, "/experiments", &headers, "").await;
     assert_eq!((api.status, api.header("content-encoding")), (200, ""));
@@ -139,7 +150,91 @@ async fn a_form_changes_what_its_sender_may_and_from_its_own_pages_alone(databas
     server.stop().await;
 }
 
+async fn a_form_that_is_sent_twice_is_carried_out_once(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "admin").await).await;
+    server.experiment(draft("k")).await;
+    server.post("/experiments/1/start", json!({})).await;
+    let count = async |list: &str| server.get(list).await["items"].as_array().unwrap().len();
+    for (place, form, list) in [
+        ("new/teams", "name=Growth", "/teams"),
+        ("new/entities", "name=Visitor", "/entities"),
+        ("new/endpoint", "url=http://127.0.0.1:9/x&format=eppo&ordering=experiment", "/endpoints"),
+        ("administration/keys", "name=ci&role=read", "/keys"),
+        ("administration/people", "name=Bo&role=read", "/people"),
+        (
+            "new/experiment",
+            "name=One&key=one&traffic_allocation=1&analysis_plan.method=fixed&analysis_plan.confidence_level=0.95\
+          &analysis_plan.correction=none&analysis_plan.primary_weight=0.5&analysis_plan.prior_sd=0.05",
+            "/experiments",
+        ),
+    ] {
+        let token = token(&look(&server, &ada, place).await);
+        let before = count(list).await;
+        let form = format!("{form}&form_token={token}");
+        let mut answers = Vec::new();
+        for _ in 0..2 {
+            answers.push(send(&server, &ada, place, Some(&ada.origin), &form).await);
+        }
+        assert!(answers[0].status < 400, "{place}: {}", text(&answers[0]));
+        assert_eq!(count(list).await, before + 1, "{place}");
+        assert_eq!(
+            (answers[1].status, answers[1].header("location")),
+            (answers[0].status, answers[0].header("location"))
+        );
+        if answers[0].status == 303 {
+            assert!(answers[1].header("set-cookie").contains("more%20than%20once"), "{place}: {:?}", answers[1]);
+            continue;
+        }
+        // What is shown once is shown to whoever loads its page anew, and it is the same.
+        let secret = |answer: &Answer| {
+            let html = text(answer);
+            let at = ["bw_", "whsec_", "/login?token="].into_iter().find_map(|start| html.find(start)).unwrap();
+            html[at..].split(['<', '"', '\'', '&']).next().unwrap().to_owned()
+        };
+        assert_eq!(secret(&answers[0]), secret(&answers[1]), "{place}");
+        // Another form, though the same is written into it, is another wish.
+        let other = send(&server, &ada, place, Some(&ada.origin), &format!("{form}x")).await;
+        let is_made = if list == "/people" { text(&other).contains("Bo") } else { count(list).await == before + 2 };
+        assert!(is_made, "{place}: {}", text(&other));
+    }
+    server.stop().await;
+}
+
+async fn what_cannot_be_read_is_told_by_a_page(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "admin").await).await;
+    let large = format!("name={}", "x".repeat(1024 * 1024));
+    let many = "a=1&".repeat(4000);
+    for (method, place, form, status, says) in [
+        (Method::GET, "experiments/%ff", "", 400, "UTF-8"),
+        (Method::GET, "endpoints/%ff", "", 400, "UTF-8"),
+        (Method::GET, "experiments?search=a&search=b", "", 400, "search"),
+        (Method::GET, "deliveries?state=a&state=b", "", 400, "state"),
+        (Method::GET, "experiments/1/start", "", 405, "begin at that page"),
+        (Method::GET, "runs/run_1/cancel", "", 405, "begin at that page"),
+        (Method::POST, "experiments", "", 405, "begin at that page"),
+        (Method::POST, "new/teams", large.as_str(), 413, "1048576"),
+        (Method::POST, "new/teams", many.as_str(), 400, "more fields"),
+        (Method::POST, "experiments/%ff/decide", "a=b", 400, "UTF-8"),
+    ] {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        let headers = [("cookie", ada.cookie.as_str()), ("origin", ada.origin.as_str()), kind, HTML];
+        let page = server.raw(method, &format!("//{place}"), &headers, form.to_owned()).await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (status, "text/html; charset=utf-8"),
+            "{place}: {page:?}"
+        );
+        assert!(text(&page).contains(says) && text(&page).contains("Log out"), "{place}: {}", text(&page));
+    }
+    assert_eq!(server.get("/teams").await["items"], json!([]));
+    server.stop().await;
+}
+
 on_both!(
+    a_form_that_is_sent_twice_is_carried_out_once,
+    what_cannot_be_read_is_told_by_a_page,
     pages_may_do_nothing_but_their_own,
     pages_are_packed_for_whoever_unpacks_them,
     what_is_not_there_is_told_as_whoever_asks_reads_it,

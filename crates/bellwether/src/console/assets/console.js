@@ -16,7 +16,14 @@ function localTimes(part) {
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.ask ?? event.target.dataset.ask;
   if (question && !window.confirm(question)) event.preventDefault();
+  // A second click while the first is under way.
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 5000);
 });
+window.addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");
