@@ -162,6 +162,12 @@ impl Form {
             _ => reason.errors.is_empty().then_some(reason.detail),
         };
         self.errors = reason.errors;
+        // What a program gives as `null`, a person has left empty.
+        for error in &mut self.errors {
+            if self.fields.text(&error.field).trim().is_empty() {
+                error.message = error.message.replacen("null was given", "nothing is filled in", 1);
+            }
+        }
         self.status = reason.status;
         self
     }
@@ -215,6 +221,10 @@ impl Form {
         };
         let others = self.errors.iter().filter(is_other).map(|error| format!("{}: {}", error.field, error.message));
         self.detail.iter().cloned().chain(others).collect()
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.detail.is_some() || self.has_errors()
     }
 
     pub fn has_errors(&self) -> bool {

@@ -1,5 +1,8 @@
 //! What a run found, in its published form. docs/analysis.md describes every field.
 
+mod breakdown;
+
+pub use breakdown::{Breakdown, BreakdownValue, BreakdownVariation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -149,34 +152,9 @@ pub struct AdjustedResult {
     pub posterior: Option<PosteriorResult>,
 }
 
-/// A metric by the values of a property of subjects.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Breakdown {
-    pub property: String,
-    /// The most frequent first, 50 at most, and the rest together.
-    pub values: Vec<BreakdownValue>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct BreakdownValue {
-    /// `None`: subjects without one, unless `is_rest`.
-    pub value: Option<String>,
-    /// All other values together.
-    pub is_rest: bool,
-    pub variations: Vec<BreakdownVariation>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct BreakdownVariation {
-    pub key: String,
-    pub subjects: u64,
-    pub mean: Option<f64>,
-    pub standard_deviation: Option<f64>,
-    pub lift: Option<f64>,
-    pub standard_error: Option<f64>,
-    pub interval: Option<[f64; 2]>,
-    pub p_value: Option<f64>,
-    pub verdict: Option<Verdict>,
+/// An interval of beliefs lies around what is believed.
+fn believed(lift: Option<f64>, posterior: Option<PosteriorResult>) -> Option<f64> {
+    posterior.map_or(lift, |posterior| Some(posterior.mean))
 }
 
 /// A lift as a distribution.
@@ -313,8 +291,7 @@ impl VariationResult {
             Some(cuped) => (cuped.lift, cuped.interval, cuped.posterior),
             None => (self.lift, self.interval, self.posterior),
         };
-        // An interval of beliefs lies around what is believed.
-        (posterior.map_or(lift, |posterior| Some(posterior.mean)), interval)
+        (believed(lift, posterior), interval)
     }
 
     /// Takes over what was found without the noise that is known, and what follows from it.
@@ -336,21 +313,6 @@ impl VariationResult {
             no_lift_reason: adjusted.no_lift_reason.clone(),
             posterior: adjusted.posterior,
         });
-    }
-
-    /// What of it stands in a breakdown.
-    pub fn short(&self) -> BreakdownVariation {
-        BreakdownVariation {
-            key: self.key.clone(),
-            subjects: self.subjects,
-            mean: self.mean,
-            standard_deviation: self.standard_deviation,
-            lift: self.lift,
-            standard_error: self.standard_error,
-            interval: self.interval,
-            p_value: self.p_value,
-            verdict: self.verdict,
-        }
     }
 
     fn same_figures(&self, other: &Self) -> bool {

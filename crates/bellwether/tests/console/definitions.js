@@ -22,6 +22,7 @@ walk(async (visitor, { url, link, experiment }) => {
   await press(page, "Make");
   await see(field("Name"));
   assert.equal(await field("Name").getAttribute("aria-invalid"), "true", "a name is needed");
+  assert.equal(await page.evaluate(() => document.activeElement.getAttribute("role")), "alert", "who hears the page is told first");
   await field("Name").fill("Growth");
   await made("team");
   await begin("entities");

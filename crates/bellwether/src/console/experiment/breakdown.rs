@@ -35,7 +35,8 @@ pub fn table(experiment: &Experiment, metric: &MetricResult, breakdown: &Breakdo
 impl<'a> Row<'a> {
     fn of(experiment: &'a Experiment, value: &'a BreakdownValue, found: &'a BreakdownVariation) -> Self {
         let name = value.value.as_deref();
-        let figures = found.lift.zip(found.interval);
+        let (lift, interval) = found.judged();
+        let figures = lift.zip(interval);
         Self {
             value: if value.is_rest { "all others" } else { name.unwrap_or("without one") },
             variation: experiment.name_of(&found.key),

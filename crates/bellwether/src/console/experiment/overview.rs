@@ -144,6 +144,11 @@ impl<'a> Found<'a> {
         }
     }
 
+    /// Whether lifts are what is believed; differences never are.
+    fn is_believed(&self) -> bool {
+        self.results.analysis_plan.method == crate::domain::analysis_plan::Method::Bayesian
+    }
+
     fn is_corrected(&self) -> bool {
         self.results.analysis_plan.correction != crate::domain::analysis_plan::Correction::None
     }

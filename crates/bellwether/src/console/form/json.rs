@@ -157,7 +157,10 @@ fn filled(part: Value) -> Value {
 mod tests {
     use serde_json::json;
 
+    use axum::http::StatusCode;
+
     use super::*;
+    use crate::console::failure::{FieldProblem, Reason};
     use crate::console::form::{Form, input};
 
     fn inputs() -> Vec<Input> {
@@ -208,5 +211,18 @@ mod tests {
             json!({"name": "x\ny", "owner": null, "tags": [], "plan": {"level": "many", "cuped": false},
                    "variations": [{"key": "b", "is_control": false}]})
         );
+    }
+
+    #[test]
+    fn what_is_left_empty_is_told_as_people_say_it() {
+        let problem = |field: &str| FieldProblem {
+            field: field.to_owned(),
+            message: "null was given; a number is expected".to_owned(),
+        };
+        let errors = vec![problem("plan.level"), problem("unknown")];
+        let reason = Reason { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors };
+        let form = Form::filled(inputs(), Fields::of([("plan.level", " ")])).refused(reason);
+        let level = form.inputs.iter().find(|input| input.name == "plan.level").unwrap();
+        assert_eq!(form.error(level), Some("nothing is filled in; a number is expected"));
     }
 }
