@@ -65,7 +65,7 @@ const overdue = () => new Promise((_, reject) => { setTimeout(reject, 10 * PATIE
 
 async function walk(steps) {
   const began = Date.now();
-  const browser = await chromium.launch({ executablePath: program(), args: ["--headless", "--no-sandbox", "--disable-gpu"] });
+  const browser = await chromium.launch({ executablePath: program(), args: ["--headless", "--no-sandbox", "--disable-gpu", ...(told.args ?? [])] });
   const visitors = [];
   const visitor = async (options = {}) => {
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "UTC", ...options });

@@ -22,14 +22,18 @@ pub struct Installation {
 
 impl Installation {
     pub async fn start() -> Self {
+        Self::start_with(|config| config).await
+    }
+
+    pub async fn start_with(with: impl FnOnce(Config) -> Config) -> Self {
         let database = Database::sqlite();
-        let config = Config {
+        let config = with(Config {
             listen: ([127, 0, 0, 1], 0).into(),
             admin_key: Some(ADMIN_KEY.to_owned()),
             addresses: AddressPolicy { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: false },
             program: env!("CARGO_BIN_EXE_bellwether").into(),
             ..Config::defaults(database.folder())
-        };
+        });
         let running = app::start(config).await.unwrap();
         let api = Api::at(running.address(), ADMIN_KEY);
         let receiver = Receiver::start().await;

@@ -10,6 +10,8 @@ mod scene;
 
 use std::path::PathBuf;
 
+use bellwether::config::Config;
+use bellwether_testkit::certificates::Authority;
 use bellwether_testkit::receiver::Received;
 use serde_json::json;
 
@@ -137,5 +139,31 @@ async fn open_pages_follow_what_happens() {
     let scene = Scene::without_results(&here).await;
     let link = here.person("Lia", "write").await;
     browser::walk("live.js", &here, json!({"link": link, "experiment": scene.running, "other": scene.draft})).await;
+    here.stop().await;
+}
+
+/// By the server's own TLS: browsers of a certificate that nobody has signed are told to take it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_the_same_over_https() {
+    let authority = Authority::make();
+    let files = authority.client_files("localhost");
+    let here = Installation::start_with(|config| Config { tls: Some(files), ..config }).await;
+    let told = json!({"link": here.first_link(), "args": ["--ignore-certificate-errors"]});
+    browser::walk("elsewhere.js", &here, told).await;
+    here.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_the_same_behind_a_proxy_that_puts_it_deeper() {
+    let authority = Authority::make();
+    let files = authority.client_files("localhost");
+    let here =
+        Installation::start_with(|config| Config { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..config })
+            .await;
+    let told = json!({
+        "link": here.first_link(), "args": ["--ignore-certificate-errors"], "proxied": true,
+        "certificate": files.certificate, "key": files.key,
+    });
+    browser::walk("elsewhere.js", &here, told).await;
     here.stop().await;
 }
