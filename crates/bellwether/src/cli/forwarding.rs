@@ -169,6 +169,10 @@ fn anywhere() -> Result<AddressPolicy, String> {
 
 /// A URL of whoever runs this, held to what an endpoint's is held to.
 fn checked(url: &str) -> Result<Url, String> {
+    let has_credentials = Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+    if has_credentials {
+        return Err("it has a user name or password in it, which is not sent; leave them out".to_owned());
+    }
     anywhere()?.vet_url(url)
 }
 
@@ -180,6 +184,13 @@ fn with_scheme(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_with_credentials_is_refused_without_advice_that_nobody_can_follow() {
+        let refused = checked("http://me:secret@localhost:3000/").unwrap_err();
+        assert!(refused.contains("leave them out") && !refused.contains("headers"), "{refused}");
+        assert!(checked("http://localhost:3000/").is_ok());
+    }
 
     #[test]
     fn a_time_is_given_as_such_or_by_how_long_ago_it_was() {

@@ -18,13 +18,7 @@ use crate::domain::signing::secret_from;
 #[derive(Debug, clap::Args)]
 pub struct Listen {
     /// An endpoint's secret, as Bellwether shows it; with --forward-to one is made if none is given
-    #[arg(
-        long,
-        env = "BELLWETHER_SECRET",
-        hide_env_values = true,
-        value_parser = secret,
-        required_unless_present = "forward_to"
-    )]
+    #[arg(long, env = "BELLWETHER_SECRET", hide_env_values = true, value_parser = secret)]
     secret: Option<Secret>,
     /// Print each as one line of JSON
     #[arg(long)]
@@ -61,7 +55,7 @@ impl Listen {
         match (self.forwarding.is_asked_for(), self.secret) {
             (true, secret) => self.forwarding.run(secret, self.json).await,
             (false, Some(secret)) => self.receiving.run(&secret, self.json).await,
-            (false, None) => Err("--secret is missing; give the endpoint's, as its creation showed it".to_owned()),
+            (false, None) => Err("--secret is missing; give the endpoint's, as its creation showed it, or have a server's events come with --forward-to".to_owned()),
         }
     }
 }
