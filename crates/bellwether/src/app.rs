@@ -361,6 +361,8 @@ impl Running {
                 tracing::error!(%error, "a part of the server ended badly");
             }
         }
+        // What was committed here once the lanes had been told to stop, such as the ends of runs, nobody has told of.
+        registry.hint_nodes(None).await;
         let db = registry.db().clone();
         if tokio::task::spawn_blocking(move || db.close()).await.is_err() {
             tracing::error!("the database could not be closed");

@@ -26,6 +26,9 @@ impl Registry {
 
     /// Tells the other nodes that something is owed to these endpoints; `None`: that anything may have changed. A hint.
     pub async fn hint_nodes(&self, endpoints: Option<Vec<EndpointId>>) {
+        if self.db().dialect().has_one_node() {
+            return;
+        }
         let text = match endpoints {
             Some(ids) if ids.len() <= MOST_NAMED => ids.iter().map(EndpointId::to_string).collect::<Vec<_>>().join(","),
             _ => node_hints::EVERYTHING.to_owned(),

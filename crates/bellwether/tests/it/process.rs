@@ -4,7 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-use crate::server::ADMIN_KEY;
+use bellwether::store::node_hints::EVERYTHING;
+use bellwether_testkit::databases::Database;
+use bellwether_testkit::receiver::PATIENCE;
+
+use crate::server::{ADMIN_KEY, Server};
 
 pub struct Process {
     child: Child,
@@ -50,6 +54,19 @@ impl Process {
         let _ = self.output.read_to_end(&mut Vec::new());
         (status, std::fs::read_to_string(self.folder.path().join("log")).unwrap())
     }
+}
+
+/// What it committed last, when its own lanes had ended, nobody else would look for within half a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_left_has_told_the_others_to_look() {
+    let database = Database::postgres();
+    let server = Server::start(&database).await;
+    let other = database.open().await;
+    let mut told = other.listen().unwrap().unwrap();
+    assert_eq!(told.recv().await.as_deref(), Some(EVERYTHING), "who begins to listen may have missed anything");
+    server.stop().await;
+    let hint = tokio::time::timeout(PATIENCE, told.recv()).await;
+    assert_eq!(hint.unwrap().as_deref(), Some(EVERYTHING));
 }
 
 #[test]
