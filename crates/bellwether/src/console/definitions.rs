@@ -184,6 +184,7 @@ pub async fn create(visit: Visit, Path(path): Path<String>, fields: Fields) -> R
 pub async fn show(visit: Visit, Path((path, id)): Path<(String, String)>) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
     let shown: Value = visit.get(&format!("/{}/{}", kind.path, escaped(&id))).await?;
+    let shown = inputs::shown(kind.path, &shown);
     let form = Form::of(inputs::of(&visit, kind.path, Rows::Shown(&shown)).await?, &shown);
     FormPage::show(&visit, kind, Some(&id), &form, &shown["version"].to_string()).await
 }

@@ -1,6 +1,7 @@
 //! Forms: what they ask for, written once; made into the page, read back from the browser, and sent to the API as JSON. Inputs
 //! are called as the API calls the fields, like `variations[1].weight`, so that what it says of a field stands beside the input.
 
+pub mod boxes;
 mod json;
 mod rows;
 mod section;
@@ -217,7 +218,7 @@ impl Form {
     pub fn others(&self) -> Vec<String> {
         let is_other = |error: &&FieldProblem| {
             let message = Some(error.message.as_str());
-            !self.inputs.iter().any(|input| self.error(input) == message)
+            !self.inputs.iter().any(|input| !input.is("hidden") && self.error(input) == message)
         };
         let others = self.errors.iter().filter(is_other).map(|error| format!("{}: {}", error.field, error.message));
         self.detail.iter().cloned().chain(others).collect()

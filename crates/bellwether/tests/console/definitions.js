@@ -104,8 +104,9 @@ walk(async (visitor, { url, link, experiment }) => {
 
   await begin("collections");
   await field("Name").fill("Sales");
-  await field("Metric").first().selectOption({ label: "Revenue per user" });
-  await field("Metric").nth(1).selectOption({ label: "Value of an order" });
+  await press(page, "Make");
+  await see(page.getByRole("alert").getByText("a collection holds from 1"));
+  for (const name of ["Revenue per user", "Value of an order"]) await page.getByRole("checkbox", { name, exact: true }).check();
   await made("collection");
   await page.goto(`${url}/experiments/${experiment}/metrics`);
   await field("Collection").selectOption({ label: "Sales" });

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use super::metric;
-use crate::console::choices::named;
+use crate::console::choices::{Named, named};
 use crate::console::failure::Failure;
-use crate::console::form::{Form, Input, Kind, Rows, choice, input};
+use crate::console::form::{Form, Input, Kind, Rows, boxes, choice, input};
 use crate::console::visit::Visit;
 
 const MORE_ROWS: usize = 2;
+/// The boxes of a collection's metrics.
+const METRIC: &str = "metric";
 
 /// What a new one begins with.
 pub fn usual(kind: &str, begin: &Value) -> Value {
@@ -35,6 +37,16 @@ pub fn usual(kind: &str, begin: &Value) -> Value {
     }
 }
 
+/// What the form begins with.
+pub fn shown(kind: &str, definition: &Value) -> Value {
+    let mut shown = definition.clone();
+    if kind == "collections" {
+        boxes::tick(&mut shown, METRIC, &definition["metric_ids"]);
+        shown["metric_ids"] = json!(definition["metric_ids"].to_string());
+    }
+    shown
+}
+
 /// What the API is sent of it.
 pub fn body(kind: &str, form: &Form) -> Value {
     let mut body = form.to_json();
@@ -43,6 +55,14 @@ pub fn body(kind: &str, form: &Form) -> Value {
         if body["tables"].is_null() {
             body["tables"] = json!({});
         }
+    }
+    if kind == "collections" {
+        let before = body["metric_ids"].as_str().and_then(|ids| serde_json::from_str(ids).ok());
+        let before: Vec<String> = before.unwrap_or_default();
+        let mut ids = boxes::take(&mut body, METRIC);
+        // Those that are in it keep their order; what is new comes behind them.
+        ids.sort_by_key(|id| before.iter().position(|other| other == id).unwrap_or(before.len()));
+        body["metric_ids"] = json!(ids);
     }
     body
 }
@@ -75,11 +95,12 @@ pub async fn of(visit: &Visit, kind: &str, rows: Rows<'_>) -> Result<Vec<Input>,
             ),
         ],
         "collections" => {
-            let metrics = named(visit, "metrics", "none").await?;
             let team = input("team_id", "Team", "", named(visit, "teams", "none").await?);
-            let each = (0..rows.of("metric_ids", MORE_ROWS))
-                .map(|i| input(format!("metric_ids[{i}]"), "Metric", "", metrics.clone()));
-            [name, description(), team].into_iter().chain(each).collect()
+            let metrics: Vec<Named> = visit.all("/metrics?sort=name").await?;
+            let of_metrics = metrics.iter().map(|metric| (metric.id.as_str(), metric.name.as_str()));
+            let boxes = boxes::inputs(METRIC, of_metrics).into_iter().map(|input| input.of_group("Its metrics"));
+            let order = input("metric_ids", "", "", Kind::Hidden);
+            [name, description(), team, order].into_iter().chain(boxes).collect()
         }
         "assignment_sources" => assignment_source(visit, name).await?,
         "fact_sources" => fact_source(visit, name, rows).await?,

@@ -47,8 +47,9 @@ pub async fn list(visit: Visit, Path(id): Path<String>, Query(from): Query<From>
 }
 
 pub async fn request(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
-    let mode = fields.given("mode").unwrap_or("incremental");
-    let asked = json!({ "mode": mode, "history": fields.is_on("history") });
+    let fills_history = fields.is_on("history");
+    let mode = if fills_history { "full" } else { fields.given("mode").unwrap_or("incremental") };
+    let asked = json!({ "mode": mode, "history": fills_history });
     let outcome: Result<Value, _> =
         visit.send(Method::POST, &format!("/experiments/{}/runs", escaped(&id)), asked).await;
     let said = match &outcome {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::console::choices::Named;
 use crate::console::failure::Failure;
-use crate::console::form::{Form, Input, Kind, Rows, choice, input};
+use crate::console::form::{Form, Input, Kind, Rows, boxes, choice, input};
 use crate::console::visit::Visit;
 use crate::domain::topic::{EndpointEvent, Topic};
 use bellwether_webhook::EventType;
@@ -14,11 +14,6 @@ const MORE: &str = "Filters, order, retries, headers";
 /// Boxes, one for each event; empty means all of experiments.
 fn topics() -> impl Iterator<Item = Topic> {
     EventType::ALL.map(Topic::Experiment).into_iter().chain(EndpointEvent::ALL.map(Topic::Endpoint))
-}
-
-/// Names have no dots, which would be taken for steps into JSON.
-fn box_name(list: &str, item: &str) -> String {
-    format!("{list}:{}", item.replace('.', ":"))
 }
 
 fn label(topic: Topic) -> &'static str {
@@ -33,12 +28,6 @@ fn label(topic: Topic) -> &'static str {
         #[expect(unreachable_patterns, reason = "events may be added")]
         Topic::Experiment(_) => "another event",
     }
-}
-
-/// Boxes for the items of a list, one for each that may be in it: what they are called here, and in the list.
-fn boxes<'a>(list: &str, items: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Input> {
-    let each = items.into_iter().map(|(item, label)| (box_name(list, item), label.to_owned()));
-    each.map(|(name, label)| input(name, label, "", Kind::Flag).within(MORE)).collect()
 }
 
 pub async fn inputs(visit: &Visit, rows: Rows<'_>) -> Result<Vec<Input>, Failure> {
@@ -59,7 +48,7 @@ fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
         input("description", "Description", "What people call it.", Kind::Text),
         input("format", "Format", "", formats),
     ];
-    inputs.extend(topics().map(|topic| input(box_name("event", &topic.to_string()), label(topic), "", Kind::Flag)));
+    inputs.extend(topics().map(|topic| input(boxes::name("event", &topic.to_string()), label(topic), "", Kind::Flag)));
     inputs.extend(filter(entities));
     inputs.extend(sending());
     for i in 0..rows.of("headers", 2) {
@@ -86,9 +75,9 @@ fn filter(entities: &[Named]) -> Vec<Input> {
         .within(MORE),
         input("filter.tags", "Only experiments with one of the tags", each, Kind::Lines).within(MORE),
     ];
-    let entities = boxes("entity", entities.iter().map(|entity| (entity.id.as_str(), entity.name.as_str())));
-    inputs.extend(entities.into_iter().map(|input| input.of_group("Only experiments of these entities")));
-    let runs = boxes(
+    let entities = boxes::inputs("entity", entities.iter().map(|entity| (entity.id.as_str(), entity.name.as_str())));
+    inputs.extend(entities.into_iter().map(|input| input.of_group("Only experiments of these entities").within(MORE)));
+    let runs = boxes::inputs(
         "run",
         [
             ("failure", "that failed"),
@@ -97,7 +86,7 @@ fn filter(entities: &[Named]) -> Vec<Input> {
             ("warning", "with a warning"),
         ],
     );
-    inputs.extend(runs.into_iter().map(|input| input.of_group("Of the ends of runs, only those")));
+    inputs.extend(runs.into_iter().map(|input| input.of_group("Of the ends of runs, only those").within(MORE)));
     inputs
 }
 
@@ -129,15 +118,9 @@ fn sending() -> Vec<Input> {
 /// What the form begins with: items of lists as boxes, headers as rows.
 pub fn shown(settings: &Value) -> Value {
     let mut shown = settings.clone();
-    for (list, of) in [
-        ("event", &settings["events"]),
-        ("entity", &settings["filter"]["entity_ids"]),
-        ("run", &settings["filter"]["runs"]),
-    ] {
-        for item in of.as_array().into_iter().flatten().filter_map(Value::as_str) {
-            shown[box_name(list, item)] = json!(true);
-        }
-    }
+    boxes::tick(&mut shown, "event", &settings["events"]);
+    boxes::tick(&mut shown, "entity", &settings["filter"]["entity_ids"]);
+    boxes::tick(&mut shown, "run", &settings["filter"]["runs"]);
     let headers = settings["headers"].as_object().into_iter().flatten();
     shown["headers"] = headers.map(|(name, value)| json!({"name": name, "value": value})).collect();
     shown
@@ -145,18 +128,7 @@ pub fn shown(settings: &Value) -> Value {
 
 pub fn body(form: &Form) -> Value {
     let mut body = form.to_json();
-    let mut ticked = |list: &str| {
-        let mut items = Vec::new();
-        if let Some(fields) = body.as_object_mut() {
-            fields.retain(|name, value| {
-                let item = name.strip_prefix(list).and_then(|rest| rest.strip_prefix(':'));
-                items.extend(item.filter(|_| *value == json!(true)).map(|item| item.replace(':', ".")));
-                item.is_none()
-            });
-        }
-        items
-    };
-    let (events, entities, runs) = (ticked("event"), ticked("entity"), ticked("run"));
+    let [events, entities, runs] = ["event", "entity", "run"].map(|list| boxes::take(&mut body, list));
     body["events"] = json!(events);
     if body["filter"].is_null() {
         body["filter"] = json!({});
