@@ -7,7 +7,8 @@ mod rows;
 mod section;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -54,7 +55,7 @@ pub enum Kind {
     Lines,
     Flag,
     /// A value and what it is called; the value "" is `null`.
-    Choice(Vec<(String, String)>),
+    Choice(Arc<[(String, String)]>),
     /// JSON as the API has it; nothing is `null`.
     Json,
     /// What nobody fills in, and goes back as it came; nothing is `null`.
@@ -276,10 +277,11 @@ impl Fields {
         self.given(name).is_some()
     }
 
-    /// How many items of a list the form had room for.
+    /// How many items of a list the form had room for: a browser sends something of each of them.
     pub fn rows(&self, list: &str) -> usize {
         let place = |name: &str| name.strip_prefix(list)?.strip_prefix('[')?.split(']').next()?.parse::<usize>().ok();
-        self.0.keys().filter_map(|name| place(name)).max().map_or(0, |last| (last + 1).min(MOST_ROWS))
+        let places: HashSet<usize> = self.0.keys().filter_map(|name| place(name)).collect();
+        (0..MOST_ROWS).take_while(|place| places.contains(place)).count()
     }
 
     /// `null`, where nothing was filled in.

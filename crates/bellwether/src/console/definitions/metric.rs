@@ -176,6 +176,7 @@ mod tests {
             ("funnel.steps[2].filters[0].property", ""),
             ("funnel.timeframe.end", ""),
             ("funnel.timeframe.unit", "days"),
+            ("funnel.steps[1].fact_id", ""),
             ("funnel.steps[2].fact_id", "fact_3"),
         ];
         let fields = Fields::of(given);

@@ -67,7 +67,7 @@ async fn page(visit: &Visit, id: &str, form: &Form, version: &str) -> Result<Res
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let (all, current) = shown(&visit, &id, fields.rows("variations")).await?;
     let (version, section) = (fields.text("version"), fields.text("section"));
-    let form = all.with_section(&section, fields);
+    let form = all.with_section(&section, &fields).ok_or_else(|| Reason::not_found().on(&visit.frame))?;
     let body = form.section_json(&section);
     let path = format!("/experiments/{}", escaped(&id));
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, body, &version).await;

@@ -71,7 +71,7 @@ impl Attached<Metric> {
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let experiment = Experiment::of(&visit, &id).await?;
     let attached: Attached<Metric> = visit.get(&format!("/experiments/{}/metrics", escaped(&id))).await?;
-    let pairs = |kind: Kind| if let Kind::Choice(pairs) = kind { pairs } else { Vec::new() };
+    let pairs = |kind: Kind| if let Kind::Choice(pairs) = kind { pairs.to_vec() } else { Vec::new() };
     let mut metrics = pairs(named(&visit, "metrics", "choose").await?);
     metrics.retain(|(id, _)| !attached.items.iter().any(|metric| metric.metric_id == *id));
     let page = Page {

@@ -225,4 +225,10 @@ mod tests {
         let level = form.inputs.iter().find(|input| input.name == "plan.level").unwrap();
         assert_eq!(form.error(level), Some("nothing is filled in; a number is expected"));
     }
+
+    #[test]
+    fn a_form_has_the_rows_that_were_sent_and_no_more() {
+        let sent = Fields::of([("a[0].x", ""), ("a[1].x", ""), ("a[3].x", ""), ("b[999999].x", ""), ("c[x].x", "")]);
+        assert_eq!(["a", "b", "c", "d"].map(|list| sent.rows(list)), [2, 0, 0, 0]);
+    }
 }

@@ -63,14 +63,17 @@ impl Form {
         self.titles().get(place).copied()
     }
 
-    /// The same with what somebody has filled in of one section, which has this number.
-    pub fn with_section(mut self, number: &str, sent: Fields) -> Self {
-        let title = self.title(number);
-        for input in self.inputs.iter().filter(|input| Some(input.section) == title) {
+    /// The same with what somebody has filled in of one section, which has this number; `None` where nothing of it was sent.
+    pub fn with_section(mut self, number: &str, sent: &Fields) -> Option<Self> {
+        let title = self.title(number)?;
+        let mut is_sent = false;
+        for input in self.inputs.iter().filter(|input| input.section == title) {
+            let given = sent.given(&input.name);
+            is_sent |= given.is_some();
             self.fields.0.remove(&input.name);
-            self.fields.0.extend(sent.given(&input.name).map(|value| (input.name.clone(), value.to_owned())));
+            self.fields.0.extend(given.map(|value| (input.name.clone(), value.to_owned())));
         }
-        self
+        is_sent.then_some(self)
     }
 
     /// What the API is sent of one section.
