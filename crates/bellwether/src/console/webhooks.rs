@@ -9,7 +9,7 @@ pub mod event;
 pub mod events;
 mod settings;
 mod snippets;
-mod views;
+pub mod views;
 
 /// The tabs: what each is called and where it is.
 const TABS: [(&str, &str); 3] = [("endpoints", "endpoints"), ("events", "events"), ("deliveries", "deliveries")];

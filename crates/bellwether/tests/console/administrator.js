@@ -76,15 +76,19 @@ walk(async (visitor, { url, key, link, receiver }) => {
   await follow(page, "Administration");
   await follow(page, "audit");
   const trail = await page.getByRole("region", { name: "Changes" }).innerText();
-  for (const name of ["Dashboard", "Newcomer", "promoted", "recovery requested"]) assert(trail.includes(name), `the trail speaks of ${name}: ${trail}`);
+  for (const name of ["Dashboard", "Newcomer", "Rollout service", "promoted", "recovery requested"]) assert(trail.includes(name), `the trail speaks of ${name}: ${trail}`);
   assert(!trail.includes(issued) && !trail.includes("whsec_"), "no secret stands in the trail");
   await follow(page, "system");
   await press(page, "Look");
   await see(page.getByRole("row", { name: /database/ }));
 
   const { items: [endpoint] } = await api("GET", "endpoints");
+  const { items: [sent] } = await api("GET", `deliveries?endpoint=${endpoint.id}&limit=1`);
   await page.goto(`${url}/endpoints/${endpoint.id}`);
   await press(page, "Delete");
   await seeText(page, "The endpoint is deleted.");
   await seeText(page, "Nobody is told yet");
+  // What it was sent is still told of.
+  await page.goto(`${url}/events/${sent.event_id}`);
+  await seeText(page, "An endpoint that is deleted");
 });

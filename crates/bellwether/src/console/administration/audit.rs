@@ -1,15 +1,19 @@
 //! The audit trail: who changed what of anything, the latest first.
 
+use std::collections::HashMap;
+
 use askama::Template;
 use axum::extract::Query;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::TABS;
+use crate::console::choices::Named;
 use crate::console::experiment::history::Entry;
 use crate::console::failure::Failure;
 use crate::console::page::{Frame, List, escaped, filters, html};
 use crate::console::visit::Visit;
+use crate::console::webhooks::views::endpoints;
 
 #[derive(Template)]
 #[template(path = "console/administration/audit.html")]
@@ -18,6 +22,8 @@ struct Page<'a> {
     tabs: [&'static str; 4],
     tab: &'static str,
     entries: Vec<Trace>,
+    /// What people call endpoints and each other, by ids.
+    names: HashMap<String, String>,
     next: Option<String>,
 }
 
@@ -29,7 +35,8 @@ struct Trace {
 }
 
 /// What each kind of id begins with, and where the page of such a thing is.
-const PLACES: [(&str, &str); 11] = [
+const PLACES: [(&str, &str); 12] = [
+    ("per_", "administration/people#"),
     ("ep_", "endpoints/"),
     ("met_", "definitions/metrics/"),
     ("col_", "definitions/collections/"),
@@ -53,8 +60,12 @@ impl Trace {
         Some(format!("{place}{}", self.subject))
     }
 
-    fn name(&self) -> String {
-        if self.subject.parse::<u64>().is_ok() { format!("experiment {}", self.subject) } else { self.subject.clone() }
+    fn name(&self, names: &HashMap<String, String>) -> String {
+        match names.get(&self.subject) {
+            Some(name) => name.clone(),
+            None if self.subject.parse::<u64>().is_ok() => format!("experiment {}", self.subject),
+            None => self.subject.clone(),
+        }
     }
 }
 
@@ -66,6 +77,9 @@ pub struct From {
 
 pub async fn list(visit: Visit, Query(from): Query<From>) -> Result<Response, Failure> {
     let found: List<Trace> = visit.get(&format!("/audit?limit=100&after={}", escaped(&from.after))).await?;
-    let page = Page { frame: &visit.frame, tabs: TABS, tab: "audit", entries: found.items, next: found.next };
+    let people: List<Named> = visit.get("/people?limit=250").await?;
+    let people = people.items.into_iter().map(|person| (person.id, person.name));
+    let names = endpoints(&visit).await?.into_iter().chain(people).collect();
+    let page = Page { frame: &visit.frame, tabs: TABS, tab: "audit", entries: found.items, names, next: found.next };
     Ok(html(&visit.frame, page.render()))
 }

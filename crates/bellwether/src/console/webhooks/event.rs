@@ -45,11 +45,14 @@ struct Page<'a> {
     change: Option<Entry>,
     answers: Vec<(String, Why)>,
     is_cut: bool,
+    /// To endpoints that are not among those that the page asks about.
+    others: Vec<Delivery>,
 }
 
 impl Page<'_> {
     fn has_pending(&self) -> bool {
-        self.answers.iter().flat_map(|(_, why)| &why.deliveries).any(Delivery::is_pending)
+        let deliveries = self.answers.iter().flat_map(|(_, why)| &why.deliveries);
+        deliveries.chain(&self.others).any(Delivery::is_pending)
     }
 }
 
@@ -63,10 +66,14 @@ pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Fail
         let why: Option<Why> = visit.find(&format!("/events/{}/endpoints/{endpoint}", escaped(&id))).await?;
         answers.extend(why.map(|why| (name, why)));
     }
+    let sent: List<Delivery> = visit.get(&format!("/events/{}/deliveries?limit=250", escaped(&id))).await?;
+    let is_other =
+        |delivery: &Delivery| !answers.iter().any(|(_, why): &(_, Why)| why.endpoint_id == delivery.endpoint_id);
     let page = Page {
         frame: &visit.frame,
         tabs: TABS,
         tab: "events",
+        others: sent.items.into_iter().filter(is_other).collect(),
         change: change_of(&visit, &event).await?,
         event,
         answers,
