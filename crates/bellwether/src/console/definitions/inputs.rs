@@ -42,7 +42,6 @@ pub fn shown(kind: &str, definition: &Value) -> Value {
     let mut shown = definition.clone();
     if kind == "collections" {
         boxes::tick(&mut shown, METRIC, &definition["metric_ids"]);
-        shown["metric_ids"] = json!(definition["metric_ids"].to_string());
     }
     shown
 }
@@ -57,12 +56,7 @@ pub fn body(kind: &str, form: &Form) -> Value {
         }
     }
     if kind == "collections" {
-        let before = body["metric_ids"].as_str().and_then(|ids| serde_json::from_str(ids).ok());
-        let before: Vec<String> = before.unwrap_or_default();
-        let mut ids = boxes::take(&mut body, METRIC);
-        // Those that are in it keep their order; what is new comes behind them.
-        ids.sort_by_key(|id| before.iter().position(|other| other == id).unwrap_or(before.len()));
-        body["metric_ids"] = json!(ids);
+        body["metric_ids"] = json!(boxes::take(&mut body, METRIC));
     }
     body
 }
@@ -99,8 +93,7 @@ pub async fn of(visit: &Visit, kind: &str, rows: Rows<'_>) -> Result<Vec<Input>,
             let metrics: Vec<Named> = visit.all("/metrics?sort=name").await?;
             let of_metrics = metrics.iter().map(|metric| (metric.id.as_str(), metric.name.as_str()));
             let boxes = boxes::inputs(METRIC, of_metrics).into_iter().map(|input| input.of_group("Its metrics"));
-            let order = input("metric_ids", "", "", Kind::Hidden);
-            [name, description(), team, order].into_iter().chain(boxes).collect()
+            [name, description(), team].into_iter().chain(boxes).collect()
         }
         "assignment_sources" => assignment_source(visit, name).await?,
         "fact_sources" => fact_source(visit, name, rows).await?,

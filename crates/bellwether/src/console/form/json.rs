@@ -44,7 +44,7 @@ pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
         (Kind::Flag, value) => {
             return value.as_bool().filter(|is_on| *is_on).map(|_| (input.name.clone(), "on".to_owned()));
         }
-        (Kind::Lines, _) => items().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+        (Kind::Lines, _) => items().filter_map(Value::as_str).map(line).collect::<Vec<_>>().join("\n"),
         (Kind::Numbers, _) => items().map(Value::to_string).collect::<Vec<_>>().join(", "),
         (Kind::Json, value) => serde_json::to_string_pretty(value).unwrap_or_default(),
         (_, Value::String(text)) => text.clone(),
@@ -92,12 +92,23 @@ fn read(input: &Input, fields: &Fields) -> Value {
         Kind::Text | Kind::Long | Kind::Code => Value::String(text),
         Kind::Optional | Kind::Choice(_) | Kind::Hidden => fields.optional(&input.name),
         Kind::Flag => Value::Bool(fields.is_on(&input.name)),
-        Kind::Lines => text.lines().map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+        Kind::Lines => text.lines().map(str::trim).filter(|word| !word.is_empty()).map(of_line).collect(),
         Kind::Number | Kind::Numbers | Kind::Json if text.trim().is_empty() => Value::Null,
         Kind::Number => number(text.trim()),
         Kind::Numbers => text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(number).collect(),
         Kind::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
     }
+}
+
+/// A text on a line of its own: in quotes, as in JSON, where it could not be told from another otherwise.
+fn line(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.trim() == text && !text.starts_with('"') && text.lines().count() == 1;
+    if is_plain { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+fn of_line(line: &str) -> String {
+    let quoted = line.starts_with('"').then(|| serde_json::from_str(line).ok()).flatten();
+    quoted.unwrap_or_else(|| line.to_owned())
 }
 
 /// What is none goes there as it is: the API says what is allowed.
@@ -185,6 +196,17 @@ mod tests {
             "variations": [{"key": "control", "is_control": true}, {"key": "treatment", "is_control": false}],
         });
         assert_eq!(Form::of(inputs(), &shown).to_json(), shown);
+    }
+
+    #[test]
+    fn lines_are_sent_back_as_they_were_whatever_is_in_them() {
+        let shown =
+            json!({"tags": ["plain", " blank ", "", "two\nlines", "a\r", "\"quoted\"", "\"half", "a, b", "\u{2028}x"]});
+        let inputs = vec![input("tags", "", "", Kind::Lines)];
+        assert_eq!(Form::of(inputs.clone(), &shown).to_json(), shown);
+        // What people leave behind a word means nothing.
+        let typed = Form::filled(inputs, Fields::of([("tags", " one \r\n\r\n\"two\r\n")]));
+        assert_eq!(typed.to_json(), json!({"tags": ["one", "\"two"]}));
     }
 
     #[test]

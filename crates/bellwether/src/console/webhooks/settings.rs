@@ -48,7 +48,8 @@ fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
         input("description", "Description", "What people call it.", Kind::Text),
         input("format", "Format", "", formats),
     ];
-    inputs.extend(topics().map(|topic| input(boxes::name("event", &topic.to_string()), label(topic), "", Kind::Flag)));
+    let topics: Vec<_> = topics().map(|topic| (topic.to_string(), label(topic))).collect();
+    inputs.extend(boxes::inputs("event", topics.iter().map(|(topic, label)| (topic.as_str(), *label))));
     inputs.extend(filter(entities));
     inputs.extend(sending());
     for i in 0..rows.of("headers", 2) {
