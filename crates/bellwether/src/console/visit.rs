@@ -30,6 +30,9 @@ const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotenc
 const V1: &str = "/api/v1";
 const CHANGED: &str =
     "Somebody has changed it since that page was made, and nothing was done; look at it as it is now.";
+const ANSWER_UNKNOWN: &str = "\"urn:bellwether:problem:answer-unknown\"";
+/// How often it is looked whether an answer that is about to come is there.
+const MOST_TRIES: u32 = 200;
 const REPEATED: &str = "(The form was sent more than once; it was done once.)";
 /// Pages of a list that are read for one page of the console.
 const MOST_PAGES: usize = 80;
@@ -194,28 +197,64 @@ impl Api {
             let content = body.map(|body| body.to_string()).unwrap_or_default();
             let token = self.token.as_ref().filter(|_| method != Method::GET);
             let key = token.and_then(|token| token.key(&method, path, &content));
-            let mut request = Request::new(Body::from(content));
-            *request.method_mut() = method;
-            *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
-            *request.headers_mut() = self.headers.clone();
-            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            request.headers_mut().extend(if_match.map(|tag| (header::IF_MATCH, tag)));
-            request.headers_mut().extend(key.map(|key| (IDEMPOTENCY_KEY, key)));
-            self.peer.map(|peer| request.extensions_mut().insert(peer));
-            let Ok(response) = self.routes.clone().oneshot(request).await;
-            let status = response.status();
-            if response.headers().contains_key(REPLAYED) {
-                self.is_repeated.store(true, Ordering::Relaxed);
+            let mut headers = self.headers.clone();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.extend(if_match.map(|tag| (header::IF_MATCH, tag)));
+            headers.extend(key.map(|key| (IDEMPOTENCY_KEY, key)));
+            // Of a form that was sent twice at once, the second is answered as the first, which is about to be.
+            for _ in 1..MOST_TRIES {
+                let answer = self.ask_once(&method, path, &headers, content.clone()).await?;
+                if !answer.is_still_to_come() {
+                    return answer.judged();
+                }
+                tokio::task::yield_now().await;
             }
-            let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
-            let content = String::from_utf8_lossy(&content.to_bytes()).into_owned();
-            if status.is_success() {
-                return Ok(if content.is_empty() { "null".to_owned() } else { content });
-            }
-            let problem = serde_json::from_str(&content);
-            let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
-            Err(Reason { status, detail: problem.detail, errors: problem.errors })
+            self.ask_once(&method, path, &headers, content).await?.judged()
         })
+    }
+
+    async fn ask_once(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        content: String,
+    ) -> Result<Answer, Reason> {
+        let mut request = Request::new(Body::from(content));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
+        *request.headers_mut() = headers.clone();
+        self.peer.map(|peer| request.extensions_mut().insert(peer));
+        let Ok(response) = self.routes.clone().oneshot(request).await;
+        let status = response.status();
+        if response.headers().contains_key(REPLAYED) {
+            self.is_repeated.store(true, Ordering::Relaxed);
+        }
+        let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
+        Ok(Answer { status, content: String::from_utf8_lossy(&content.to_bytes()).into_owned() })
+    }
+}
+
+/// Of the API.
+struct Answer {
+    status: StatusCode,
+    content: String,
+}
+
+impl Answer {
+    /// What was asked for was carried out, by a request that is not answered yet.
+    fn is_still_to_come(&self) -> bool {
+        self.status == StatusCode::CONFLICT && self.content.contains(ANSWER_UNKNOWN)
+    }
+
+    fn judged(self) -> Result<String, Reason> {
+        let Self { status, content } = self;
+        if status.is_success() {
+            return Ok(if content.is_empty() { "null".to_owned() } else { content });
+        }
+        let problem = serde_json::from_str(&content);
+        let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
+        Err(Reason { status, detail: problem.detail, errors: problem.errors })
     }
 }
 

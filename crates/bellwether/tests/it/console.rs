@@ -201,6 +201,26 @@ async fn a_form_that_is_sent_twice_is_carried_out_once(database: Database) {
     server.stop().await;
 }
 
+async fn of_a_form_that_is_sent_many_times_at_once_all_show_the_same(database: Database) {
+    let server = Server::start(&database).await;
+    let ada = log_in(&server, &person(&server, "Ada", "admin").await).await;
+    let before = server.get("/keys").await["items"].as_array().unwrap().len();
+    for round in 0..5 {
+        let token = token(&look(&server, &ada, "administration/keys").await);
+        let form = format!("name=ci{round}&role=read&form_token={token}");
+        let sent = (0..4).map(|_| send(&server, &ada, "administration/keys", Some(&ada.origin), &form));
+        let answers = futures_util::future::join_all(sent).await;
+        let shown = |answer: &Answer| {
+            let html = text(answer);
+            html.split_once("id=\"issued\"").map(|(_, rest)| rest.split('<').next().unwrap().to_owned())
+        };
+        assert!(shown(&answers[0]).is_some_and(|shown| shown.contains("bw_")), "{:?}", answers[0]);
+        assert!(answers.iter().all(|answer| shown(answer) == shown(&answers[0])), "{answers:?}");
+    }
+    assert_eq!(server.get("/keys").await["items"].as_array().unwrap().len(), before + 5);
+    server.stop().await;
+}
+
 async fn what_cannot_be_read_is_told_by_a_page(database: Database) {
     let server = Server::start(&database).await;
     let ada = log_in(&server, &person(&server, "Ada", "admin").await).await;
@@ -235,6 +255,7 @@ async fn what_cannot_be_read_is_told_by_a_page(database: Database) {
 on_both!(
     a_form_that_is_sent_twice_is_carried_out_once,
     what_cannot_be_read_is_told_by_a_page,
+    of_a_form_that_is_sent_many_times_at_once_all_show_the_same,
     pages_may_do_nothing_but_their_own,
     pages_are_packed_for_whoever_unpacks_them,
     what_is_not_there_is_told_as_whoever_asks_reads_it,
