@@ -269,7 +269,10 @@ fn watched(part: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
 
 fn watched_task(part: JoinHandle<()>) -> JoinHandle<()> {
     tokio::spawn(async {
-        if let Err(error) = part.await {
+        // One that is cancelled ends with its runtime, which leaves nobody to go on for.
+        if let Err(error) = part.await
+            && error.is_panic()
+        {
             tracing::error!(%error, "a part of the server failed; ending the process, for the next start to go on");
             std::process::abort();
         }
@@ -378,5 +381,19 @@ fn limits(config: &Config) -> pipeline::Limits {
         scratch: config.data.join("scratch"),
         files_roots: config.files_roots.clone(),
         program: config.program.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_is_cancelled_with_its_runtime_leaves_the_process_alone() {
+        let part = tokio::spawn(std::future::pending());
+        let cancel = part.abort_handle();
+        let watching = watched_task(part);
+        cancel.abort();
+        watching.await.unwrap();
     }
 }
