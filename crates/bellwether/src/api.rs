@@ -42,6 +42,7 @@ mod tables;
 mod telemetry;
 pub mod tls;
 mod traced;
+mod turns;
 mod uploads;
 mod views;
 
@@ -120,6 +121,7 @@ struct Api {
     installation: Installation,
     guesses: access::Guesses,
     looks: telemetry::Looks,
+    turns: Arc<turns::Turns>,
 }
 
 type Shared = Arc<Api>;
@@ -157,6 +159,7 @@ pub async fn serve(listener: TcpListener, parts: Parts, stopping: watch::Receive
         installation,
         guesses: access::Guesses::held_back(bounds.held_back),
         looks: telemetry::Looks::default(),
+        turns: Arc::default(),
     };
     let ids = api.registry.ids().clone();
     let pages = pages(routes(Arc::new(api)), ids);

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Shared;
 use super::body::whole;
 use super::problem::{Kind, Problem};
+use super::turns::Turn;
 use crate::domain::actor::{Actor, Principal};
 use crate::domain::error::Refusal;
 use crate::registry::{Claim, Earlier, under};
@@ -54,6 +55,7 @@ pub async fn once(
         digest.update(part);
     }
     let claim = Claim::of(holder(&principal.actor), key, digest.finalize().to_vec());
+    let turn = api.turns.wait((claim.holder.clone(), claim.key.clone())).await;
     match api.registry.earlier(&claim).await? {
         Some(Earlier::Answered(answer)) => return answered_before(&answer),
         Some(Earlier::Different) => {
@@ -69,15 +71,15 @@ pub async fn once(
         None => {}
     }
     // It goes on though the client hangs up, so that its answer is there when it asks again.
-    let carrying_out = tokio::spawn(carry_out(api, claim, next, Request::from_parts(parts, Body::from(body))));
+    let carrying_out = tokio::spawn(carry_out(api, claim, turn, next, Request::from_parts(parts, Body::from(body))));
     carrying_out.await.map_err(|error| {
         tracing::error!(%error, "a request failed");
         Problem::of(Kind::Internal, "the server failed on this request; its log says why")
     })
 }
 
-/// Answers, and keeps the answer if anything was changed.
-async fn carry_out(api: Shared, claim: Arc<Claim>, next: Next, request: Request) -> Response {
+/// Answers, and keeps the answer if anything was changed; the turn lasts until then.
+async fn carry_out(api: Shared, claim: Arc<Claim>, _turn: Turn, next: Next, request: Request) -> Response {
     let response = under(claim.clone(), next.run(request)).await;
     if !claim.is_carried_out() {
         return response;

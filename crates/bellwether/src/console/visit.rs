@@ -30,9 +30,6 @@ const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotenc
 const V1: &str = "/api/v1";
 const CHANGED: &str =
     "Somebody has changed it since that page was made, and nothing was done; look at it as it is now.";
-const ANSWER_UNKNOWN: &str = "\"urn:bellwether:problem:answer-unknown\"";
-/// How often it is looked whether an answer that is about to come is there.
-const MOST_TRIES: u32 = 200;
 const REPEATED: &str = "(The form was sent more than once; it was done once.)";
 /// Pages of a list that are read for one page of the console.
 const MOST_PAGES: usize = 80;
@@ -201,61 +198,30 @@ impl Api {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             headers.extend(if_match.map(|tag| (header::IF_MATCH, tag)));
             headers.extend(key.map(|key| (IDEMPOTENCY_KEY, key)));
-            // Of a form that was sent twice at once, the second is answered as the first, which is about to be.
-            for _ in 1..MOST_TRIES {
-                let answer = self.ask_once(&method, path, &headers, content.clone()).await?;
-                if !answer.is_still_to_come() {
-                    return answer.judged();
-                }
-                tokio::task::yield_now().await;
+            let mut request = Request::new(Body::from(content));
+            *request.method_mut() = method;
+            *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
+            *request.headers_mut() = headers;
+            self.peer.map(|peer| request.extensions_mut().insert(peer));
+            let Ok(response) = self.routes.clone().oneshot(request).await;
+            let status = response.status();
+            if response.headers().contains_key(REPLAYED) {
+                self.is_repeated.store(true, Ordering::Relaxed);
             }
-            self.ask_once(&method, path, &headers, content).await?.judged()
+            let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
+            judged(status, String::from_utf8_lossy(&content.to_bytes()).into_owned())
         })
     }
-
-    async fn ask_once(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-        content: String,
-    ) -> Result<Answer, Reason> {
-        let mut request = Request::new(Body::from(content));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() = format!("{V1}{path}").parse().map_err(|_| Reason::not_found())?;
-        *request.headers_mut() = headers.clone();
-        self.peer.map(|peer| request.extensions_mut().insert(peer));
-        let Ok(response) = self.routes.clone().oneshot(request).await;
-        let status = response.status();
-        if response.headers().contains_key(REPLAYED) {
-            self.is_repeated.store(true, Ordering::Relaxed);
-        }
-        let content = response.into_body().collect().await.map_err(|error| Reason::failed(&error.to_string()))?;
-        Ok(Answer { status, content: String::from_utf8_lossy(&content.to_bytes()).into_owned() })
-    }
 }
 
-/// Of the API.
-struct Answer {
-    status: StatusCode,
-    content: String,
-}
-
-impl Answer {
-    /// What was asked for was carried out, by a request that is not answered yet.
-    fn is_still_to_come(&self) -> bool {
-        self.status == StatusCode::CONFLICT && self.content.contains(ANSWER_UNKNOWN)
+/// What the API answered, or why it refused.
+fn judged(status: StatusCode, content: String) -> Result<String, Reason> {
+    if status.is_success() {
+        return Ok(if content.is_empty() { "null".to_owned() } else { content });
     }
-
-    fn judged(self) -> Result<String, Reason> {
-        let Self { status, content } = self;
-        if status.is_success() {
-            return Ok(if content.is_empty() { "null".to_owned() } else { content });
-        }
-        let problem = serde_json::from_str(&content);
-        let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
-        Err(Reason { status, detail: problem.detail, errors: problem.errors })
-    }
+    let problem = serde_json::from_str(&content);
+    let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
+    Err(Reason { status, detail: problem.detail, errors: problem.errors })
 }
 
 /// What an answer says.
