@@ -18,7 +18,7 @@ pub struct Summary {
     pub expected_end: Option<Timestamp>,
     /// What the verdict goes by.
     pub leading: Option<Leading>,
-    /// The worst state of any guardrail; `null` without guardrails.
+    /// The worst state of any guardrail, of which those without figures are at risk; `null` without guardrails.
     pub guardrail: Option<GuardrailState>,
 }
 
@@ -65,11 +65,14 @@ fn leading(primary: &MetricResult, verdict: Verdict) -> Option<Leading> {
 }
 
 fn worst_guardrail(metrics: &[MetricResult]) -> Option<GuardrailState> {
-    let found: Vec<_> = metrics
-        .iter()
-        .filter(|metric| metric.is_guardrail)
-        .flat_map(|metric| metric.variations.iter().filter_map(|variation| variation.guardrail))
-        .collect();
+    let states = metrics.iter().filter(|metric| metric.is_guardrail).flat_map(|metric| {
+        let mut states: Vec<_> = metric.variations.iter().filter_map(|variation| variation.guardrail).collect();
+        if states.is_empty() {
+            states.push(GuardrailState::AtRisk);
+        }
+        states
+    });
+    let found: Vec<_> = states.collect();
     [GuardrailState::Breached, GuardrailState::AtRisk, GuardrailState::Safe].into_iter().find(|it| found.contains(it))
 }
 
@@ -143,5 +146,17 @@ mod tests {
         let summary = Summary::of(&results(Verdict::Better, vec![guardrail]));
         assert_eq!(summary.guardrail, Some(GuardrailState::Breached));
         assert_eq!((summary.leading, summary.progress), (None, None), "without a primary metric");
+    }
+
+    #[test]
+    fn a_guardrail_without_figures_is_not_hidden_by_safe_ones() {
+        let mut safe = primary(DesiredChange::Increase, Vec::new());
+        (safe.is_primary, safe.is_guardrail) = (false, true);
+        let failed = MetricResult { error: Some("gone".into()), ..safe.clone() };
+        safe.variations.push(VariationResult { guardrail: Some(GuardrailState::Safe), ..VariationResult::default() });
+        let worst = |metrics: &[&MetricResult]| worst_guardrail(&metrics.iter().copied().cloned().collect::<Vec<_>>());
+        assert_eq!(worst(&[&safe, &failed]), Some(GuardrailState::AtRisk));
+        assert_eq!(worst(&[&safe]), Some(GuardrailState::Safe));
+        assert_eq!(worst(&[]), None);
     }
 }
