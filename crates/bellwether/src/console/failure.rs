@@ -32,6 +32,12 @@ impl Reason {
         Self { status: StatusCode::FORBIDDEN, detail, errors: Vec::new() }
     }
 
+    /// What no program would be told, for it could not have asked for it.
+    pub fn invalid(field: String, message: String) -> Self {
+        let errors = vec![FieldProblem { field, message }];
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors }
+    }
+
     pub fn not_found() -> Self {
         Self { status: StatusCode::NOT_FOUND, detail: "there is nothing of this name".to_owned(), errors: Vec::new() }
     }

@@ -4,7 +4,7 @@
 pub mod boxes;
 mod json;
 mod rows;
-mod section;
+pub mod section;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -111,10 +111,12 @@ impl Input {
         wholes
     }
 
-    /// Whether something was filled in. Boxes, and choices that cannot be empty, say something at all times.
+    /// Whether something was filled in. Choices that cannot be empty say something at all times, and so do boxes, but for those
+    /// that are ticked in an optional part: nobody ticks one there without wanting the part.
     fn is_filled(&self, fields: &Fields) -> bool {
         match &self.kind {
-            Kind::Flag | Kind::Hidden => false,
+            Kind::Flag => !self.parts.is_empty() && fields.is_on(&self.name),
+            Kind::Hidden => false,
             Kind::Choice(choices) if choices.iter().all(|(value, _)| !value.is_empty()) => false,
             _ => !fields.text(&self.name).trim().is_empty(),
         }
@@ -164,8 +166,9 @@ impl Form {
             _ => reason.errors.is_empty().then_some(reason.detail),
         };
         self.errors = reason.errors;
-        // What a program gives as `null`, a person has left empty.
         for error in &mut self.errors {
+            error.field = json::place_in_form(&self.inputs, &self.fields, &error.field);
+            // What a program gives as `null`, a person has left empty.
             if self.fields.text(&error.field).trim().is_empty() {
                 error.message = error.message.replacen("null was given", "nothing is filled in", 1);
             }
@@ -204,6 +207,11 @@ impl Form {
 
     pub fn is_on(&self, input: &Input) -> bool {
         self.fields.is_on(&input.name)
+    }
+
+    /// Whether it does not fit into an input of one line, from which browsers take line breaks.
+    pub fn has_lines(&self, input: &Input) -> bool {
+        input.is("text") && self.value(input).contains(['\r', '\n'])
     }
 
     pub fn error(&self, input: &Input) -> Option<&str> {

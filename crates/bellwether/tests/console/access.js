@@ -89,6 +89,10 @@ walk(async (visitor, { url, reader, writer, writer_id: writerId, scriptless, exp
   await press(page, "Save");
   await see(page.getByRole("alert"));
   assert.equal(await page.getByLabel("Hypothesis").inputValue(), "Mine");
+  const section = page.getByRole("region", { name: "What it is", exact: true });
+  await see(section.getByLabel("Hypothesis"));
+  const stored = await section.locator("dl").innerText();
+  assert.equal(stored.includes("Mine") || !stored.includes("Somebody else"), false, `what is stored is shown: ${stored}`);
   assert.equal((await shown()).hypothesis, before.hypothesis);
 
   // The role is taken away, then the person.

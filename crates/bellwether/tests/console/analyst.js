@@ -42,6 +42,8 @@ walk(async (visitor, { link, experiment }) => {
   assert.match(error, /7/);
   assert.equal(await allocation.getAttribute("aria-invalid"), "true");
   assert.deepEqual([await allocation.inputValue(), await page.getByLabel("Assignments end").inputValue()], ["7", "2099-12-31"]);
+  const stored = await page.getByRole("region", { name: "Who is in it, and when" }).locator("dl").innerText();
+  assert.match(stored, /Traffic allocation\s+1\s+.*Assignments end\s+–/s, "what was not taken is not shown as if it were");
   await allocation.fill("0.8");
   await press(page, "Save");
   await see(page.getByRole("status").getByText("Saved"));

@@ -34,6 +34,30 @@ walk(async (visitor, { url, key, link, experiment, other }) => {
   await lia.context.setOffline(false);
   await seeText(page, "Renamed while away");
 
+  // A form stays the same one while nothing of its part has changed, or while it is sent: clicks do not get lost.
+  const endpoint = await api("POST", "endpoints", { url: "http://127.0.0.1:9/", events: ["webhook.endpoint.recovered"], enabled: false });
+  const still = await lia.open(`endpoints/${endpoint.id}`);
+  await still.evaluate(() => {
+    document.querySelector("[data-part] form").isSameForm = true;
+    const parse = DOMParser.prototype.parseFromString;
+    // What is parsed is put in place before anything else happens.
+    DOMParser.prototype.parseFromString = function (...given) { window.refreshes = (window.refreshes ?? 0) + 1; return parse.apply(this, given); };
+  });
+  const refreshed = async (name) => {
+    const before = await still.evaluate(() => window.refreshes ?? 0);
+    await api("PATCH", `experiments/${experiment}`, { name });
+    await still.waitForFunction((seen) => window.refreshes > seen, before);
+    return still.evaluate(() => document.querySelector("[data-part] form").isSameForm === true);
+  };
+  assert.equal(await refreshed("Renamed once more"), true, "another token is no change");
+  await still.evaluate(() => { document.querySelector("[data-part] form").dataset.sent = "yes"; });
+  await api("POST", `endpoints/${endpoint.id}/enable`, { from: "now" });
+  assert.equal(await refreshed("Renamed while it is sent"), true, "what is sent is left alone");
+  await still.evaluate(() => { delete document.querySelector("[data-part] form").dataset.sent; });
+  assert.equal(await refreshed("Renamed at last"), false);
+  await see(still.getByRole("button", { name: "Disable" }));
+  await still.close();
+
   for (const each of [list, page, form, elsewhere]) assert.equal(await each.evaluate(() => window.isSamePage), true, "no page was loaded again");
   const counted = await (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${key}` } })).text();
   assert.equal(/^bellwether_event_streams (\d+)/m.exec(counted)?.[1], "1", "one stream for four pages");

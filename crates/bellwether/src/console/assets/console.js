@@ -21,7 +21,7 @@ document.addEventListener("submit", (event) => {
   if (event.defaultPrevented || form.method !== "post") return;
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
-  setTimeout(() => delete form.dataset.sent, 5000);
+  setTimeout(() => delete form.dataset.sent, 30000);
 });
 window.addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
 
@@ -60,8 +60,9 @@ function isChanged(field) {
   return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
 }
 
-// What somebody is writing in is left as it is.
+// What somebody is writing in, or has sent and is not answered yet, is left as it is.
 function isInUse(part) {
+  if (part.matches("form[data-sent]") || part.querySelector("form[data-sent]")) return true;
   const fields = [...part.querySelectorAll("input:not([type=file]), textarea, select")];
   return fields.some((field) => field === document.activeElement || isChanged(field));
 }
@@ -114,8 +115,8 @@ async function refresh() {
 function replaceParts(page) {
   for (const part of document.querySelectorAll("[data-part]")) {
     const fresh = page.querySelector(`[data-part="${part.dataset.part}"]`);
-    if (!fresh || isInUse(part) || fresh.outerHTML === sources.get(part)) continue;
-    const source = fresh.outerHTML;
+    if (!fresh || isInUse(part) || sourceOf(fresh) === sources.get(part)) continue;
+    const source = sourceOf(fresh);
     keepOpen(part, fresh);
     const restore = keepPlace(part, fresh);
     localTimes(fresh);
@@ -126,8 +127,9 @@ function replaceParts(page) {
   }
 }
 
-// What each part was when it came, before this script touched it.
+// What each part was when it came, before this script touched it. That each page has another token in its forms is no change.
 const sources = new WeakMap();
+const sourceOf = (part) => part.outerHTML.replace(/(name="form_token" value=")[^"]*/g, "$1");
 let refreshWhenSeen = false;
 let waiting = null;
 function refreshSoon() {
@@ -149,7 +151,7 @@ function again() {
   if (seconds) timer = setTimeout(refresh, seconds * 1000);
 }
 
-for (const part of document.querySelectorAll("[data-part]")) sources.set(part, part.outerHTML);
+for (const part of document.querySelectorAll("[data-part]")) sources.set(part, sourceOf(part));
 localTimes(document);
 again();
 

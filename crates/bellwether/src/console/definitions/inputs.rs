@@ -92,7 +92,7 @@ pub async fn of(visit: &Visit, kind: &str, rows: Rows<'_>) -> Result<Vec<Input>,
             let team = input("team_id", "Team", "", named(visit, "teams", "none").await?);
             let metrics: Vec<Named> = visit.all("/metrics?sort=name").await?;
             let of_metrics = metrics.iter().map(|metric| (metric.id.as_str(), metric.name.as_str()));
-            let boxes = boxes::inputs(METRIC, of_metrics).into_iter().map(|input| input.of_group("Its metrics"));
+            let boxes = boxes::inputs(METRIC, of_metrics, rows).into_iter().map(|input| input.of_group("Its metrics"));
             [name, description(), team].into_iter().chain(boxes).collect()
         }
         "assignment_sources" => assignment_source(visit, name).await?,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Experiment, recipients};
 use crate::console::failure::{Failure, Reason};
+use crate::console::form::section::Section;
 use crate::console::form::{Fields, Form};
 use crate::console::page::{Frame, escaped, html_as};
 use crate::console::visit::Visit;
@@ -26,8 +27,19 @@ struct Page<'a> {
     tab: &'static str,
     experiment: &'a Experiment,
     form: &'a Form,
+    /// What is so now, for those who only read.
+    stored: &'a Form,
+    /// The section that was sent and not taken.
+    refused: &'a str,
     version: &'a str,
     recipients: &'a str,
+}
+
+impl Page<'_> {
+    /// Whether what somebody wrote in it stands there.
+    fn is_open(&self, section: &Section<'_>) -> bool {
+        section.has_errors || section.number.to_string() == self.refused
+    }
 }
 
 /// The form with what the API shows, and the version that this is. It has room for so many variations at least.
@@ -46,10 +58,16 @@ async fn shown(visit: &Visit, id: &str, rows: usize) -> Result<(Form, String), F
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
     let (form, version) = shown(&visit, &id, 0).await?;
-    page(&visit, &id, &form, &version).await
+    page(&visit, &id, (&form, &form), "", &version).await
 }
 
-async fn page(visit: &Visit, id: &str, form: &Form, version: &str) -> Result<Response, Failure> {
+async fn page(
+    visit: &Visit,
+    id: &str,
+    (form, stored): (&Form, &Form),
+    refused: &str,
+    version: &str,
+) -> Result<Response, Failure> {
     let experiment = Experiment::of(visit, id).await?;
     let recipients = recipients::of(visit, &experiment, EventType::ConfigurationUpdated).await?;
     let page = Page {
@@ -57,6 +75,8 @@ async fn page(visit: &Visit, id: &str, form: &Form, version: &str) -> Result<Res
         tab: "configuration",
         experiment: &experiment,
         form,
+        stored,
+        refused,
         version,
         recipients: &recipients,
     };
@@ -65,9 +85,9 @@ async fn page(visit: &Visit, id: &str, form: &Form, version: &str) -> Result<Res
 
 /// Saves one section.
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
-    let (all, current) = shown(&visit, &id, fields.rows("variations")).await?;
+    let (stored, current) = shown(&visit, &id, fields.rows("variations")).await?;
     let (version, section) = (fields.text("version"), fields.text("section"));
-    let form = all.with_section(&section, &fields).ok_or_else(|| Reason::not_found().on(&visit.frame))?;
+    let form = stored.clone().with_section(&section, &fields).ok_or_else(|| Reason::not_found().on(&visit.frame))?;
     let body = form.section_json(&section);
     let path = format!("/experiments/{}", escaped(&id));
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, body, &version).await;
@@ -75,7 +95,7 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
         Ok(_) => Ok(visit.see("configuration", "Saved; what changed stands in the history.")),
         Err(reason) => {
             let version = if reason.is_stale() { current } else { version };
-            page(&visit, &id, &form.refused(reason), &version).await
+            page(&visit, &id, (&form.refused(reason), &stored), &section, &version).await
         }
     }
 }

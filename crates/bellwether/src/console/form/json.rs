@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Fields, Input, Kind};
+use super::{Fields, Input, Kind, MOST_ROWS};
 
 /// A step on the way to a value.
 #[derive(Debug, PartialEq)]
@@ -56,6 +56,11 @@ pub fn fields(input: &Input, shown: &Value) -> Option<(String, String)> {
     Some((input.name.clone(), text))
 }
 
+/// What the API shows as a text at this place.
+pub fn text(shown: &Value, name: &str) -> String {
+    find(shown, name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// How many items a list has in what the API shows.
 pub fn items(shown: &Value, list: &str) -> usize {
     find(shown, list).and_then(Value::as_array).map_or(0, Vec::len)
@@ -76,6 +81,21 @@ pub fn value(inputs: &[Input], fields: &Fields) -> Value {
         }
     }
     without_gaps(whole)
+}
+
+/// Where the form has what the API calls so: rows in which nothing is filled in are not sent, and the API does not count them.
+pub fn place_in_form(inputs: &[Input], fields: &Fields, name: &str) -> String {
+    let filled = inputs.iter().filter(|input| input.is_filled(fields));
+    let present: HashSet<&str> = filled.flat_map(Input::wholes).collect();
+    steps(name).iter().fold(String::new(), |place, step| match step {
+        Step::Field(field) if place.is_empty() => (*field).to_owned(),
+        Step::Field(field) => format!("{place}.{field}"),
+        Step::Place(sent) => {
+            let is_sent = |row: &usize| present.contains(format!("{place}[{row}]").as_str());
+            let row = (0..MOST_ROWS).filter(is_sent).nth(*sent).unwrap_or(*sent);
+            format!("{place}[{row}]")
+        }
+    })
 }
 
 /// An empty list, unless there is one.
@@ -102,7 +122,7 @@ fn read(input: &Input, fields: &Fields) -> Value {
 
 /// A text on a line of its own: in quotes, as in JSON, where it could not be told from another otherwise.
 fn line(text: &str) -> String {
-    let is_plain = !text.is_empty() && text.trim() == text && !text.starts_with('"') && text.lines().count() == 1;
+    let is_plain = !text.is_empty() && text.trim() == text && !text.starts_with('"') && !text.contains(['\r', '\n']);
     if is_plain { text.to_owned() } else { Value::from(text).to_string() }
 }
 
@@ -200,8 +220,7 @@ mod tests {
 
     #[test]
     fn lines_are_sent_back_as_they_were_whatever_is_in_them() {
-        let shown =
-            json!({"tags": ["plain", " blank ", "", "two\nlines", "a\r", "\"quoted\"", "\"half", "a, b", "\u{2028}x"]});
+        let shown = json!({"tags": ["plain", " blank ", "", "two\nlines", "a\r", "old\rlines", "a\r\nb", "\"quoted\"", "\"half", "a, b", "\u{2028}x"]});
         let inputs = vec![input("tags", "", "", Kind::Lines)];
         assert_eq!(Form::of(inputs.clone(), &shown).to_json(), shown);
         // What people leave behind a word means nothing.
@@ -246,6 +265,32 @@ mod tests {
         let form = Form::filled(inputs(), Fields::of([("plan.level", " ")])).refused(reason);
         let level = form.inputs.iter().find(|input| input.name == "plan.level").unwrap();
         assert_eq!(form.error(level), Some("nothing is filled in; a number is expected"));
+    }
+
+    #[test]
+    fn what_is_wrong_stands_beside_the_row_that_it_is_in_though_rows_before_it_are_empty() {
+        let fields = Fields::of([("variations[0].key", ""), ("variations[1].key", "a"), ("variations[2].key", "b")]);
+        let form = Form::filled(inputs(), fields);
+        let problem = |field: &str| FieldProblem { field: field.to_owned(), message: field.to_owned() };
+        let errors = vec![problem("variations[1].key"), problem("tags[3]"), problem("plan.level")];
+        let reason = Reason { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors };
+        let form = form.refused(reason);
+        let told = |name: &str| form.error(form.inputs.iter().find(|input| input.name == name).unwrap());
+        let names = ["variations[0].key", "variations[1].key", "variations[2].key", "tags", "plan.level"];
+        assert_eq!(names.map(told), [None, None, Some("variations[1].key"), Some("tags[3]"), Some("plan.level")]);
+    }
+
+    #[test]
+    fn a_box_that_is_ticked_alone_is_a_part_and_in_a_row_none() {
+        let inputs = vec![
+            input("timeframe.end", "", "", Kind::Number).of_part("timeframe"),
+            input("timeframe.only_aged", "", "", Kind::Flag).of_part("timeframe"),
+            input("rows[0].is_active", "", "", Kind::Flag),
+        ];
+        let form = |fields: Fields| Form::filled(inputs.clone(), fields).to_json();
+        assert_eq!(form(Fields::of([("rows[0].is_active", "on")])), json!({"timeframe": null, "rows": []}));
+        let ticked = form(Fields::of([("timeframe.only_aged", "on")]));
+        assert_eq!(ticked, json!({"timeframe": {"only_aged": true}, "rows": []}));
     }
 
     #[test]

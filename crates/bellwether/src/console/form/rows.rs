@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Fields;
-use super::json::items;
+use super::json::{items, text};
 
 /// What that goes by.
 #[derive(Clone, Copy)]
@@ -19,6 +19,14 @@ impl Rows<'_> {
         match self {
             Self::Shown(shown) => items(shown, list) + more,
             Self::Sent(fields) => fields.rows(list),
+        }
+    }
+
+    /// What stands in a hidden input.
+    pub fn text(self, name: &str) -> String {
+        match self {
+            Self::Shown(shown) => text(shown, name),
+            Self::Sent(fields) => fields.text(name),
         }
     }
 }

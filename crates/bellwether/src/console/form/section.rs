@@ -15,16 +15,10 @@ pub struct Section<'a> {
     pub title: &'static str,
     /// Its place in the form, from 1 on.
     pub number: usize,
-    /// Whether something is there that need not be.
-    pub is_filled: bool,
+    /// Whether something is to be seen: what need not be there, what is wrong, or what was written and not taken.
+    pub is_open: bool,
     pub has_errors: bool,
     pub groups: Vec<Group<'a>>,
-}
-
-impl Section<'_> {
-    pub fn is_open(&self) -> bool {
-        self.is_filled || self.has_errors
-    }
 }
 
 impl Form {
@@ -37,13 +31,13 @@ impl Form {
     pub fn sections(&self) -> Vec<Section<'_>> {
         let section = |(place, title): (usize, &'static str)| {
             let inputs = || self.inputs.iter().filter(|input| input.section == title);
-            Section {
-                title,
-                number: place + 1,
-                is_filled: inputs().any(|input| !input.wholes().is_empty() && input.is_filled(&self.fields)),
-                has_errors: inputs().any(|input| self.error(input).is_some()),
-                groups: self.groups_of(title),
-            }
+            let is_worth_seeing = |input: &Input| match input.wholes().is_empty() {
+                true => self.is_refused(),
+                false => input.is_filled(&self.fields),
+            };
+            let has_errors = inputs().any(|input| self.error(input).is_some());
+            let is_open = has_errors || inputs().any(is_worth_seeing);
+            Section { title, number: place + 1, is_open, has_errors, groups: self.groups_of(title) }
         };
         self.titles().into_iter().enumerate().map(section).collect()
     }

@@ -131,7 +131,10 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
     let version = fields.text("version");
     let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields);
     let path = format!("/endpoints/{}", escaped(&id));
-    let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, settings::body(&form), &version).await;
+    let outcome: Result<Value, Reason> = match settings::body(&form) {
+        Ok(body) => visit.send_at(Method::PATCH, &path, body, &version).await,
+        Err(reason) => Err(reason),
+    };
     match outcome {
         Ok(_) => Ok(visit.see(&escaped(&id), "Saved; what changed stands in the history.")),
         Err(reason) => {
@@ -146,7 +149,7 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
 }
 
 pub async fn new(visit: Visit) -> Result<Response, Failure> {
-    let usual = json!({ "format": "eppo", "ordering": "experiment" });
+    let usual = settings::usual();
     let form = Form::of(settings::inputs(&visit, Rows::Shown(&usual)).await?, &usual);
     Ok(html(&visit.frame, new_page(&visit, &form).render()))
 }
@@ -158,12 +161,13 @@ fn new_page<'a>(visit: &'a Visit, form: &'a Form) -> NewPage<'a> {
 /// It is made disabled: what is sent first is a test.
 pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
     let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields.clone());
-    let mut body = settings::body(&form);
-    body["enabled"] = json!(false);
-    if body["rate_limit"].is_null() {
-        body.as_object_mut().map(|fields| fields.shift_remove("rate_limit"));
-    }
-    let outcome: Result<Value, Reason> = visit.send(Method::POST, "/endpoints", body).await;
+    let outcome: Result<Value, Reason> = match settings::body(&form) {
+        Ok(mut body) => {
+            body["enabled"] = json!(false);
+            visit.send(Method::POST, "/endpoints", body).await
+        }
+        Err(reason) => Err(reason),
+    };
     match outcome {
         Ok(made) => Ok(secret_page(&visit, &made, true)),
         Err(reason) => {

@@ -1,11 +1,14 @@
 //! The settings of an endpoint as a form. What is hidden in them is sent back as it is shown, and kept.
 
-use serde_json::{Value, json};
+use std::collections::HashSet;
+
+use serde_json::{Map, Value, json};
 
 use crate::console::choices::Named;
-use crate::console::failure::Failure;
+use crate::console::failure::{Failure, Reason};
 use crate::console::form::{Form, Input, Kind, Rows, boxes, choice, input};
 use crate::console::visit::Visit;
+use crate::domain::endpoint::Settings;
 use crate::domain::topic::{EndpointEvent, Topic};
 use bellwether_webhook::EventType;
 
@@ -49,8 +52,8 @@ fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
         input("format", "Format", "", formats),
     ];
     let topics: Vec<_> = topics().map(|topic| (topic.to_string(), label(topic))).collect();
-    inputs.extend(boxes::inputs("event", topics.iter().map(|(topic, label)| (topic.as_str(), *label))));
-    inputs.extend(filter(entities));
+    inputs.extend(boxes::inputs("event", topics.iter().map(|(topic, label)| (topic.as_str(), *label)), rows));
+    inputs.extend(filter(entities, rows));
     inputs.extend(sending());
     for i in 0..rows.of("headers", 2) {
         let group = format!("Header {}", i + 1);
@@ -64,7 +67,7 @@ fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
 }
 
 /// Which experiments it wants to hear of, and which ends of runs.
-fn filter(entities: &[Named]) -> Vec<Input> {
+fn filter(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
     let each = "Each on a line of its own.";
     let mut inputs = vec![
         input(
@@ -76,7 +79,8 @@ fn filter(entities: &[Named]) -> Vec<Input> {
         .within(MORE),
         input("filter.tags", "Only experiments with one of the tags", each, Kind::Lines).within(MORE),
     ];
-    let entities = boxes::inputs("entity", entities.iter().map(|entity| (entity.id.as_str(), entity.name.as_str())));
+    let entities = entities.iter().map(|entity| (entity.id.as_str(), entity.name.as_str()));
+    let entities = boxes::inputs("entity", entities, rows);
     inputs.extend(entities.into_iter().map(|input| input.of_group("Only experiments of these entities").within(MORE)));
     let runs = boxes::inputs(
         "run",
@@ -86,6 +90,7 @@ fn filter(entities: &[Named]) -> Vec<Input> {
             ("data_updated", "whose figures differ from before"),
             ("warning", "with a warning"),
         ],
+        rows,
     );
     inputs.extend(runs.into_iter().map(|input| input.of_group("Of the ends of runs, only those").within(MORE)));
     inputs
@@ -100,7 +105,7 @@ fn sending() -> Vec<Input> {
         input(
             "retry_schedule",
             "Retries",
-            "Seconds from each failed attempt to the next, with commas between: 5, 300, 1800.",
+            "Seconds from each failed attempt to the next, with commas between: 5, 300, 1800. Empty: it is sent once.",
             Kind::Numbers,
         ),
         input("max_in_flight", "Requests at once", "From 1 to 256.", Kind::Number),
@@ -116,6 +121,11 @@ fn sending() -> Vec<Input> {
     inputs.map(|input| input.within(MORE)).into()
 }
 
+/// What a new one is where nothing else is said.
+pub fn usual() -> Value {
+    shown(&serde_json::to_value(Settings::of_all_events()).unwrap_or_default())
+}
+
 /// What the form begins with: items of lists as boxes, headers as rows.
 pub fn shown(settings: &Value) -> Value {
     let mut shown = settings.clone();
@@ -127,7 +137,8 @@ pub fn shown(settings: &Value) -> Value {
     shown
 }
 
-pub fn body(form: &Form) -> Value {
+/// What the API is sent; or what is wrong with it, where the API could not see that.
+pub fn body(form: &Form) -> Result<Value, Reason> {
     let mut body = form.to_json();
     let [events, entities, runs] = ["event", "entity", "run"].map(|list| boxes::take(&mut body, list));
     body["events"] = json!(events);
@@ -136,19 +147,31 @@ pub fn body(form: &Form) -> Value {
     }
     body["filter"]["entity_ids"] = json!(entities);
     body["filter"]["runs"] = json!(runs);
-    let rows = body["headers"].as_array().cloned().unwrap_or_default();
-    let pair = |row: &Value| Some((row["name"].as_str().unwrap_or_default().to_owned(), row.get("value")?.clone()));
-    body["headers"] = Value::Object(rows.iter().filter_map(pair).collect());
-    // What was left empty is as for a new one.
-    if let Some(fields) = body.as_object_mut() {
-        fields.retain(|name, value| !value.is_null() || name == "rate_limit");
+    if body["retry_schedule"].is_null() {
+        body["retry_schedule"] = json!([]);
     }
-    body
+    body["headers"] = headers(body["headers"].as_array().into_iter().flatten())?;
+    Ok(body)
+}
+
+/// Of rows: an object has room for one of each name, and requests have, whatever the case of its letters.
+fn headers<'a>(rows: impl Iterator<Item = &'a Value>) -> Result<Value, Reason> {
+    let (mut headers, mut names) = (Map::new(), HashSet::new());
+    for (i, row) in rows.enumerate() {
+        let name = row["name"].as_str().unwrap_or_default();
+        if !names.insert(name.to_ascii_lowercase()) {
+            let message = format!("'{name}' is given twice; a request has one header of a name: clear one of the rows");
+            return Err(Reason::invalid(format!("headers[{i}].name"), message));
+        }
+        headers.insert(name.to_owned(), row["value"].clone());
+    }
+    Ok(Value::Object(headers))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::form::Fields;
 
     #[test]
     fn what_is_shown_is_sent_back_as_it_was() {
@@ -162,6 +185,40 @@ mod tests {
         });
         let entities = ["ent_1", "ent_2"].map(|id| Named { id: id.to_owned(), name: id.to_owned() });
         let shown = shown(&settings);
-        assert_eq!(body(&Form::of(laid_out(&entities, Rows::Shown(&shown)), &shown)), settings);
+        assert_eq!(body(&Form::of(laid_out(&entities, Rows::Shown(&shown)), &shown)).unwrap(), settings);
+    }
+
+    #[test]
+    fn a_new_one_begins_with_what_the_api_takes_for_what_is_left_out() {
+        let usual = usual();
+        let mut sent = body(&Form::of(laid_out(&[], Rows::Shown(&usual)), &usual)).unwrap();
+        sent["filter"] = json!({});
+        let expected = Settings { url: "x".into(), ..Settings::of_all_events() };
+        sent["url"] = json!("x");
+        assert_eq!(serde_json::from_value::<Settings>(sent).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_cleared_is_told_and_never_taken_for_what_it_was() {
+        let sent = |fields: &[(&str, &str)]| {
+            let fields = Fields::of(fields.iter().copied());
+            body(&Form::filled(laid_out(&[], Rows::Sent(&fields)), fields))
+        };
+        let cleared = sent(&[("retry_schedule", ""), ("hold_seconds", ""), ("max_in_flight", " ")]).unwrap();
+        assert_eq!(cleared["retry_schedule"], json!([]), "sent once");
+        assert_eq!(
+            (&cleared["hold_seconds"], &cleared["max_in_flight"]),
+            (&Value::Null, &Value::Null),
+            "refused by the API"
+        );
+        let twice = [
+            ("headers[0].name", ""),
+            ("headers[1].name", "x-a"),
+            ("headers[1].value", "1"),
+            ("headers[2].name", "X-A"),
+            ("headers[2].value", "2"),
+        ];
+        let refused = sent(&twice).unwrap_err();
+        assert_eq!(refused.errors[0].field, "headers[1].name", "as the API counts");
     }
 }
