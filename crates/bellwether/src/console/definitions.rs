@@ -136,16 +136,23 @@ struct FormPage<'a> {
     history: Vec<Entry>,
 }
 
+/// One that is there.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    id: &'a str,
+    stored: &'a Value,
+}
+
 impl FormPage<'_> {
     async fn show(
         visit: &Visit,
         kind: Kind,
-        id: Option<&str>,
+        found: Option<Found<'_>>,
         form: &Form,
         version: &str,
     ) -> Result<Response, Failure> {
-        let history = match id {
-            Some(id) => {
+        let history = match found {
+            Some(Found { id, .. }) => {
                 let path = format!("/{}/{}/history?", kind.path, escaped(id));
                 let mut entries: Vec<Entry> = visit.all(&path).await?;
                 entries.reverse();
@@ -153,9 +160,10 @@ impl FormPage<'_> {
             }
             None => Vec::new(),
         };
-        let name =
-            form.inputs.iter().find(|input| input.name == "name").map(|input| form.value(input)).unwrap_or_default();
-        let page = FormPage { frame: &visit.frame, kinds: KINDS, kind, id, name: &name, version, form, history };
+        let id = found.map(|found| found.id);
+        // What it is called now, whatever somebody has written.
+        let name = found.and_then(|found| found.stored["name"].as_str()).unwrap_or_default();
+        let page = FormPage { frame: &visit.frame, kinds: KINDS, kind, id, name, version, form, history };
         Ok(html_as(form.status(), &visit.frame, page.render()))
     }
 }
@@ -186,27 +194,27 @@ pub async fn show(visit: Visit, Path((path, id)): Path<(String, String)>) -> Res
     let shown: Value = visit.get(&format!("/{}/{}", kind.path, escaped(&id))).await?;
     let shown = inputs::shown(kind.path, &shown);
     let form = Form::of(inputs::of(&visit, kind.path, Rows::Shown(&shown)).await?, &shown);
-    FormPage::show(&visit, kind, Some(&id), &form, &shown["version"].to_string()).await
+    let found = Found { id: &id, stored: &shown };
+    FormPage::show(&visit, kind, Some(found), &form, &shown["version"].to_string()).await
 }
 
 pub async fn save(visit: Visit, Path((path, id)): Path<(String, String)>, fields: Fields) -> Result<Response, Failure> {
     let kind = Kind::find(&visit, &path)?;
     let version = fields.text("version");
-    let form = Form::filled(inputs::of(&visit, kind.path, Rows::Sent(&fields)).await?, fields);
     let place = format!("/{}/{}", kind.path, escaped(&id));
+    let stored: Value = visit.get(&place).await?;
+    let form = Form::filled(inputs::of(&visit, kind.path, Rows::Sent(&fields)).await?, fields);
+    let form = form.over(&inputs::shown(kind.path, &stored));
     let body = inputs::body(kind.path, &form);
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &place, body, &version).await;
     match outcome {
         Ok(_) => Ok(visit.see(&escaped(&id), "Saved; what changed stands in the history.")),
         Err(reason) => {
-            let version = if reason.is_stale() { current(&visit, &place).await? } else { version };
-            FormPage::show(&visit, kind, Some(&id), &form.refused(reason), &version).await
+            let version = if reason.is_stale() { stored["version"].to_string() } else { version };
+            let found = Found { id: &id, stored: &stored };
+            FormPage::show(&visit, kind, Some(found), &form.refused(reason), &version).await
         }
     }
-}
-
-async fn current(visit: &Visit, place: &str) -> Result<String, Failure> {
-    Ok(visit.get::<Value>(place).await?["version"].to_string())
 }
 
 pub async fn delete(visit: Visit, Path((path, id)): Path<(String, String)>) -> Result<Response, Failure> {

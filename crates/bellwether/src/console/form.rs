@@ -2,26 +2,20 @@
 //! are called as the API calls the fields, like `variations[1].weight`, so that what it says of a field stands beside the input.
 
 pub mod boxes;
+mod fields;
 mod json;
 mod rows;
 pub mod section;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use super::failure::{FieldProblem, Reason};
+pub use fields::Fields;
 pub use rows::Rows;
-
-const MOST_FIELDS: usize = 3000;
-/// Items of a list, whatever a browser sends.
-const MOST_ROWS: usize = 250;
 
 const STALE: &str = "Somebody has changed it since this page was made; the history says what. What you wrote stands here: saving \
                      once more writes it over theirs.";
@@ -151,12 +145,21 @@ impl Form {
     /// With what the API shows, or nothing.
     pub fn of(inputs: Vec<Input>, shown: &Value) -> Self {
         let fields = inputs.iter().flat_map(|input| json::fields(input, shown)).collect();
-        Self { inputs, fields: Fields(fields), errors: Vec::new(), detail: None, status: StatusCode::OK }
+        Self { inputs, fields, errors: Vec::new(), detail: None, status: StatusCode::OK }
     }
 
     /// As somebody has filled it in.
     pub fn filled(inputs: Vec<Input>, fields: Fields) -> Self {
         Self { inputs, fields, errors: Vec::new(), detail: None, status: StatusCode::OK }
+    }
+
+    /// The same with what the API shows, wherever that is what was sent: browsers end lines in their own way, and what nobody
+    /// touched stays to the letter.
+    pub fn over(mut self, shown: &Value) -> Self {
+        for (name, stored) in self.inputs.iter().filter_map(|input| json::fields(input, shown)) {
+            self.fields.keep(name, stored);
+        }
+        self
     }
 
     /// The same with why the API did not take it.
@@ -169,7 +172,8 @@ impl Form {
         for error in &mut self.errors {
             error.field = json::place_in_form(&self.inputs, &self.fields, &error.field);
             // What a program gives as `null`, a person has left empty.
-            if self.fields.text(&error.field).trim().is_empty() {
+            let is_asked_for = self.inputs.iter().any(|input| input.name == error.field);
+            if is_asked_for && self.fields.text(&error.field).trim().is_empty() {
                 error.message = error.message.replacen("null was given", "nothing is filled in", 1);
             }
         }
@@ -215,21 +219,28 @@ impl Form {
     }
 
     pub fn error(&self, input: &Input) -> Option<&str> {
+        self.problem(input).map(|problem| problem.message.as_str())
+    }
+
+    fn problem(&self, input: &Input) -> Option<&FieldProblem> {
         // What is wrong with a part of a value stands beside the whole.
         let is_of = |field: &str| {
             let rest = field.strip_prefix(input.name.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        self.errors.iter().find(|error| is_of(&error.field)).map(|error| error.message.as_str())
+        self.errors.iter().find(|error| is_of(&error.field))
     }
 
     /// What is wrong that no input stands for.
     pub fn others(&self) -> Vec<String> {
-        let is_other = |error: &&FieldProblem| {
-            let message = Some(error.message.as_str());
-            !self.inputs.iter().any(|input| !input.is("hidden") && self.error(input) == message)
-        };
-        let others = self.errors.iter().filter(is_other).map(|error| format!("{}: {}", error.field, error.message));
+        let seen = self.inputs.iter().filter(|input| !input.is("hidden"));
+        let told: Vec<_> = seen.filter_map(|input| self.problem(input)).collect();
+        let is_other = |error: &&FieldProblem| !told.iter().any(|told| std::ptr::eq(*told, *error));
+        let others = self
+            .errors
+            .iter()
+            .filter(is_other)
+            .map(|error| format!("{}: {}", self.title_of(&error.field), error.message));
         self.detail.iter().cloned().chain(others).collect()
     }
 
@@ -239,62 +250,5 @@ impl Form {
 
     pub fn has_errors(&self) -> bool {
         !self.errors.is_empty()
-    }
-}
-
-/// The fields of a form as the browser sends them; of several of one name, the first.
-#[derive(Debug, Default, Clone)]
-pub struct Fields(HashMap<String, String>);
-
-impl<S: Send + Sync> FromRequest<S> for Fields {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let content = Bytes::from_request(request, state).await.map_err(IntoResponse::into_response)?;
-        // Before anything is made of them: forms are looked at before it is known whether they may be sent.
-        if content.iter().filter(|byte| **byte == b'&').count() >= MOST_FIELDS {
-            return Err((StatusCode::BAD_REQUEST, "this form has more fields than any has").into_response());
-        }
-        let fields: Result<Vec<(String, String)>, _> = serde_urlencoded::from_bytes(&content);
-        let fields = fields.map_err(|_| (StatusCode::BAD_REQUEST, "this form cannot be read").into_response())?;
-        let mut first = HashMap::new();
-        for (name, value) in fields {
-            first.entry(name).or_insert(value);
-        }
-        Ok(Self(first))
-    }
-}
-
-impl Fields {
-    #[cfg(test)]
-    pub fn of<'a>(given: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(given.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-
-    /// What a field says; browsers end lines as on old terminals.
-    pub fn text(&self, name: &str) -> String {
-        self.given(name).unwrap_or_default().replace("\r\n", "\n")
-    }
-
-    pub fn given(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// Whether a box is ticked.
-    pub fn is_on(&self, name: &str) -> bool {
-        self.given(name).is_some()
-    }
-
-    /// How many items of a list the form had room for: a browser sends something of each of them.
-    pub fn rows(&self, list: &str) -> usize {
-        let place = |name: &str| name.strip_prefix(list)?.strip_prefix('[')?.split(']').next()?.parse::<usize>().ok();
-        let places: HashSet<usize> = self.0.keys().filter_map(|name| place(name)).collect();
-        (0..MOST_ROWS).take_while(|place| places.contains(place)).count()
-    }
-
-    /// `null`, where nothing was filled in.
-    pub fn optional(&self, name: &str) -> Value {
-        let text = self.text(name);
-        if text.trim().is_empty() { Value::Null } else { Value::String(text) }
     }
 }

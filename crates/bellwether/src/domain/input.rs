@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 
 use super::error::{FieldErrors, MOST_ERRORS, Refusal, in_plain_words};
 
+const MISSING: &str = "it is missing; give it";
+
 /// The fields of an object read as `T`. However many cannot be read, each is looked at no more than a few times.
 pub fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Refusal> {
     let mut fields: VecDeque<_> = fields.into_iter().collect();
@@ -30,7 +32,7 @@ pub fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Refusa
             match quoted_after(&message, "missing field ").filter(|_| path == ".") {
                 // What was there and could not be read is named already.
                 Some(missing) if left_out.iter().any(|name| name == missing) => {}
-                Some(missing) => errors.add(missing, "it is missing; give it".to_owned()),
+                Some(missing) => errors.add(missing, MISSING.to_owned()),
                 None => errors.add(if path == "." { "body" } else { &path }, in_plain_words(&message)),
             }
             break;
@@ -39,7 +41,10 @@ pub fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Refusa
         // Without it, the others can be read: those behind it first, as those before it can.
         fields.rotate_left(at);
         let Some((name, _)) = fields.pop_front() else { break };
-        errors.add(if path == "." { &name } else { &path }, in_plain_words(&message));
+        match quoted_after(&message, "missing field ") {
+            Some(missing) if path != "." => errors.add(format!("{path}.{missing}"), MISSING.to_owned()),
+            _ => errors.add(if path == "." { &name } else { &path }, in_plain_words(&message)),
+        }
         left_out.push(name);
     }
     Err(errors.finish().err().unwrap_or_else(|| Refusal::invalid("body", "it cannot be read")))
@@ -176,6 +181,8 @@ mod tests {
         assert_eq!(refused::<Configuration>(json!({"key": "k"})), ["name"]);
         let within = json!({"key": "k", "name": "n", "variations": [{"key": "a", "weight": "1"}]});
         assert_eq!(refused::<Configuration>(within), ["variations[0].weight"]);
+        let missing = json!({"key": "k", "name": "n", "variations": [{"key": "a", "weight": 1}, {"weight": 1}]});
+        assert_eq!(refused::<Configuration>(missing), ["variations[1].key"]);
         let right = json!({"key": "k", "name": "n", "variations": [{"key": "a", "weight": 1}], "schedule_id": null});
         assert_eq!(refused::<Configuration>(right), [""; 0]);
     }

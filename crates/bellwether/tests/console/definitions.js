@@ -50,7 +50,8 @@ walk(async (visitor, { url, link, experiment }) => {
   await see(page.locator("p.error, [role=alert]"));
   assert.equal(await field("Name").inputValue(), "Value of an order", "the input is kept");
   const denominator = part("Denominator");
-  await denominator.locator("summary").click();
+  assert.match(await page.getByRole("alert").innerText(), /^Denominator.*: it is missing/, "what is missing is called as on the page");
+  assert.notEqual(await denominator.getAttribute("open"), null, "what is missing stands open");
   await group(denominator, "Denominator").getByLabel("Fact", { exact: true }).selectOption({ label: "Orders: Order" });
   await group(denominator, "Denominator").getByLabel("What of a subject's facts").selectOption("count");
   const bounds = part("Which facts count");

@@ -82,9 +82,9 @@ pub async fn save(
     Path((id, metric)): Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    let (experiment, name, _) = found(&visit, &id, &metric).await?;
+    let (experiment, name, shown) = found(&visit, &id, &metric).await?;
     let version = fields.text("version");
-    let form = Form::filled(inputs(), fields);
+    let form = Form::filled(inputs(), fields).over(&shown);
     let path = format!("/experiments/{}/metrics/{}", escaped(&id), escaped(&metric));
     let outcome: Result<Value, Reason> = visit.send_at(Method::PATCH, &path, form.to_json(), &version).await;
     match outcome {

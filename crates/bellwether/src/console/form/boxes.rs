@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 
-use super::{Input, Kind, MOST_FIELDS, Rows, input};
+use super::fields::MOST_FIELDS;
+use super::{Input, Kind, Rows, input};
 
 /// Names have no dots, which would be taken for steps into JSON.
 fn name(list: &str, item: &str) -> String {

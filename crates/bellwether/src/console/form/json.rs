@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Fields, Input, Kind, MOST_ROWS};
+use super::fields::MOST_ROWS;
+use super::{Fields, Input, Kind};
 
 /// A step on the way to a value.
 #[derive(Debug, PartialEq)]
@@ -229,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_touched_is_sent_back_to_the_letter_though_browsers_end_lines_in_their_own_way() {
+        let shown = json!({"name": "old\rlines\r\n", "owner": "two\r\nlines", "tags": ["a"]});
+        let inputs = || inputs().into_iter().take(3).collect::<Vec<_>>();
+        let sent = Fields::of([("name", "old\r\nlines\r\n"), ("owner", "two\r\nlines!"), ("tags", "a")]);
+        let form = Form::filled(inputs(), sent).over(&shown);
+        assert_eq!(form.to_json(), json!({"name": "old\rlines\r\n", "owner": "two\nlines!", "tags": ["a"]}));
+    }
+
+    #[test]
     fn a_part_without_anything_is_null_and_says_nothing_of_what_is_missing_in_it() {
         let inputs = vec![
             input("numerator.fact_id", "", "", Kind::Optional),
@@ -263,8 +273,9 @@ mod tests {
         let errors = vec![problem("plan.level"), problem("unknown")];
         let reason = Reason { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors };
         let form = Form::filled(inputs(), Fields::of([("plan.level", " ")])).refused(reason);
-        let level = form.inputs.iter().find(|input| input.name == "plan.level").unwrap();
-        assert_eq!(form.error(level), Some("nothing is filled in; a number is expected"));
+        let told = |name: &str| form.error(form.inputs.iter().find(|input| input.name == name).unwrap());
+        assert_eq!(told("plan.level"), Some("nothing is filled in; a number is expected"));
+        assert_eq!(form.others(), ["unknown: null was given; a number is expected"]);
     }
 
     #[test]

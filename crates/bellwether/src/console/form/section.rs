@@ -35,11 +35,27 @@ impl Form {
                 true => self.is_refused(),
                 false => input.is_filled(&self.fields),
             };
-            let has_errors = inputs().any(|input| self.error(input).is_some());
+            let has_errors = inputs().any(|input| self.error(input).is_some() || self.is_in_what_is_wrong(input));
             let is_open = has_errors || inputs().any(is_worth_seeing);
             Section { title, number: place + 1, is_open, has_errors, groups: self.groups_of(title) }
         };
         self.titles().into_iter().enumerate().map(section).collect()
+    }
+
+    /// Whether something is wrong with a whole that the input is a part of.
+    fn is_in_what_is_wrong(&self, input: &Input) -> bool {
+        self.errors.iter().any(|error| is_below(&input.name, &error.field))
+    }
+
+    /// What people call a part of the whole that has no input of its own: by its row or by what folds away with it.
+    pub fn title_of<'a>(&'a self, field: &'a str) -> &'a str {
+        let below = || self.inputs.iter().filter(|input| is_below(&input.name, field));
+        let Some(first) = below().next() else { return field };
+        let titles = [first.group.as_str(), first.section];
+        let is_of_all =
+            [below().all(|input| input.group == first.group), below().all(|input| input.section == first.section)];
+        let named = titles.into_iter().zip(is_of_all).find(|(title, is_of_all)| *is_of_all && !title.is_empty());
+        named.map_or(field, |(title, _)| title)
     }
 
     fn titles(&self) -> Vec<&'static str> {
@@ -57,15 +73,17 @@ impl Form {
         self.titles().get(place).copied()
     }
 
-    /// The same with what somebody has filled in of one section, which has this number; `None` where nothing of it was sent.
+    /// The same with what somebody has filled in of one section, which has this number, and what nobody touched to the letter;
+    /// `None` where nothing of it was sent.
     pub fn with_section(mut self, number: &str, sent: &Fields) -> Option<Self> {
         let title = self.title(number)?;
         let mut is_sent = false;
         for input in self.inputs.iter().filter(|input| input.section == title) {
             let given = sent.given(&input.name);
             is_sent |= given.is_some();
-            self.fields.0.remove(&input.name);
+            let stored = self.fields.0.remove(&input.name);
             self.fields.0.extend(given.map(|value| (input.name.clone(), value.to_owned())));
+            stored.into_iter().for_each(|stored| self.fields.keep(input.name.clone(), stored));
         }
         is_sent.then_some(self)
     }
@@ -115,5 +133,38 @@ impl Form {
             }
         }
         groups
+    }
+}
+
+fn is_below(name: &str, whole: &str) -> bool {
+    name.strip_prefix(whole).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::*;
+    use crate::console::failure::{FieldProblem, Reason};
+    use crate::console::form::{Kind, input};
+
+    #[test]
+    fn what_is_wrong_with_a_whole_is_called_as_its_part_of_the_form_which_opens() {
+        let part = |name: &str| input(name, "", "", Kind::Optional).within("Denominator").of_part("denominator");
+        let inputs = vec![
+            input("kind", "", "", Kind::Text),
+            part("denominator.fact_id"),
+            part("denominator.timeframe.end").of_group("Timeframe"),
+            part("denominator.timeframe.unit").of_group("Timeframe"),
+            input("percentile.fact_id", "", "", Kind::Optional).within("Percentile").of_part("percentile"),
+        ];
+        let problem = |field: &str| FieldProblem { field: field.to_owned(), message: "it is missing".to_owned() };
+        let errors = ["denominator", "denominator.timeframe", "nothing"].map(problem).into();
+        let reason = Reason { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors };
+        let form = Form::filled(inputs, Fields::default()).refused(reason);
+        let others = ["Denominator: it is missing", "Timeframe: it is missing", "nothing: it is missing"];
+        assert_eq!(form.others(), others);
+        let open: Vec<_> = form.sections().iter().map(|section| (section.title, section.is_open)).collect();
+        assert_eq!(open, [("Denominator", true), ("Percentile", false)]);
     }
 }

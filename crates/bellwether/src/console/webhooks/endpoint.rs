@@ -129,8 +129,10 @@ async fn page(visit: &Visit, id: &str, shown: &Value, form: &Form) -> Result<Res
 
 pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Result<Response, Failure> {
     let version = fields.text("version");
-    let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields);
     let path = format!("/endpoints/{}", escaped(&id));
+    let mut stored: Value = visit.get(&path).await?;
+    let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields);
+    let form = form.over(&settings::shown(&stored));
     let outcome: Result<Value, Reason> = match settings::body(&form) {
         Ok(body) => visit.send_at(Method::PATCH, &path, body, &version).await,
         Err(reason) => Err(reason),
@@ -138,12 +140,11 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
     match outcome {
         Ok(_) => Ok(visit.see(&escaped(&id), "Saved; what changed stands in the history.")),
         Err(reason) => {
-            let mut shown: Value = visit.get(&path).await?;
             // What was read is saved over another's edit only knowingly.
             if !reason.is_stale() {
-                shown["version"] = serde_json::from_str(&version).unwrap_or_default();
+                stored["version"] = serde_json::from_str(&version).unwrap_or_default();
             }
-            page(&visit, &id, &shown, &form.refused(reason)).await
+            page(&visit, &id, &stored, &form.refused(reason)).await
         }
     }
 }
