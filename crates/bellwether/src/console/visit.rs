@@ -30,6 +30,9 @@ const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotenc
 const V1: &str = "/api/v1";
 const CHANGED: &str =
     "Somebody has changed it since that page was made, and nothing was done; look at it as it is now.";
+const ANSWER_UNKNOWN: &str = "urn:bellwether:problem:answer-unknown";
+const SENT_TWICE: &str = "this form was sent more than once; it was done once, and what came of it is not told a second time: load \
+                          the page anew to see it";
 const REPEATED: &str = "(The form was sent more than once; it was done once.)";
 /// Pages of a list that are read for one page of the console.
 const MOST_PAGES: usize = 80;
@@ -57,8 +60,10 @@ struct Me {
     role: Role,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Problem {
+    #[serde(rename = "type", default)]
+    kind: String,
     detail: String,
     #[serde(default)]
     errors: Vec<FieldProblem>,
@@ -220,8 +225,10 @@ fn judged(status: StatusCode, content: String) -> Result<String, Reason> {
         return Ok(if content.is_empty() { "null".to_owned() } else { content });
     }
     let problem = serde_json::from_str(&content);
-    let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), errors: Vec::new() });
-    Err(Reason { status, detail: problem.detail, errors: problem.errors })
+    let problem = problem.unwrap_or_else(|_| Problem { detail: status.to_string(), ..Problem::default() });
+    // People know of forms, not of keys.
+    let detail = if problem.kind == ANSWER_UNKNOWN { SENT_TWICE.to_owned() } else { problem.detail };
+    Err(Reason { status, detail, errors: problem.errors })
 }
 
 /// What an answer says.

@@ -1,6 +1,7 @@
 //! The console without a browser: its headers, its refusals, and that a form changes what the API would. What people do there is
 //! tested in a real browser, in `tests/console`.
 
+use bellwether::store::Tx;
 use bellwether_testkit::databases::Database;
 use bellwether_testkit::on_both;
 use http::Method;
@@ -278,7 +279,15 @@ async fn of_a_form_that_is_sent_many_times_at_once_all_show_the_same(database: D
         assert!(shown(&answers[0]).is_some_and(|shown| shown.contains("bw_")), "{:?}", answers[0]);
         assert!(answers.iter().all(|answer| shown(answer) == shown(&answers[0])), "{answers:?}");
     }
-    assert_eq!(server.get("/keys").await["items"].as_array().unwrap().len(), before + 5);
+    // Where the answer was lost, as in a crash, that is told in a person's words, and nothing is done again.
+    let token = token(&look(&server, &ada, "administration/keys").await);
+    let form = format!("name=lost&role=read&form_token={token}");
+    send(&server, &ada, "administration/keys", Some(&ada.origin), &form).await;
+    let forget = |tx: &mut dyn Tx| tx.execute("UPDATE idempotency_keys SET answer = NULL", &[]);
+    crate::store::write(&database.open().await, forget).await.unwrap();
+    let again = send(&server, &ada, "administration/keys", Some(&ada.origin), &form).await;
+    assert!(text(&again).contains("this form was sent more than once; it was done once"), "{}", text(&again));
+    assert_eq!(server.get("/keys").await["items"].as_array().unwrap().len(), before + 6);
     server.stop().await;
 }
 

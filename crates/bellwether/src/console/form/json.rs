@@ -221,7 +221,9 @@ mod tests {
 
     #[test]
     fn lines_are_sent_back_as_they_were_whatever_is_in_them() {
-        let shown = json!({"tags": ["plain", " blank ", "", "two\nlines", "a\r", "old\rlines", "a\r\nb", "\"quoted\"", "\"half", "a, b", "\u{2028}x"]});
+        let blanks = ["plain", " blank ", "", "two\nlines", "a\r", "old\rlines", "a\r\nb"];
+        let lines = [&blanks[..], &["\"quoted\"", "\"half", "a, b", "\u{2028}x"]].concat();
+        let shown = json!({"tags": lines});
         let inputs = vec![input("tags", "", "", Kind::Lines)];
         assert_eq!(Form::of(inputs.clone(), &shown).to_json(), shown);
         // What people leave behind a word means nothing.

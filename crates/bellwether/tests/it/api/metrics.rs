@@ -120,7 +120,7 @@ fn wrong_kinds(amounts: &Value, rows: &Value) -> Vec<(&'static str, Value, &'sta
         ("percentile", json!({"percentile": level(0.0)}), "percentile.level"),
         ("percentile", json!({"percentile": level(1.0)}), "percentile.level"),
         ("percentile", json!({"percentile": level(95.0)}), "percentile.level"),
-        ("percentile", json!({"percentile": {"fact_id": amounts}}), "percentile"),
+        ("percentile", json!({"percentile": {"fact_id": amounts}}), "percentile.level"),
         (
             "percentile",
             json!({"percentile": {"fact_id": amounts, "level": 0.5, "operation": "sum"}}),
