@@ -65,7 +65,12 @@ fn filter(item: &str, choices: &Choices) -> [Input; 3] {
             choices.properties.clone(),
         ),
         input(format!("{item}.operation"), "Comparison", "", comparisons),
-        input(format!("{item}.values"), "Values", "Each on a line of its own.", Kind::Lines),
+        input(
+            format!("{item}.values"),
+            "Values",
+            "Each on a line of its own; with blanks at an end, in quotes: \" a\".",
+            Kind::Lines,
+        ),
     ]
 }
 

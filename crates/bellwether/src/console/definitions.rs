@@ -109,6 +109,8 @@ struct ListPage<'a> {
     filter: &'a Filter,
     rows: Vec<Row>,
     next: Option<String>,
+    /// What is wrong with the filter.
+    refused: Option<String>,
 }
 
 pub async fn list(visit: Visit, Path(path): Path<String>, Query(filter): Query<Filter>) -> Result<Response, Failure> {
@@ -116,9 +118,17 @@ pub async fn list(visit: Visit, Path(path): Path<String>, Query(filter): Query<F
     let given =
         [("search", &filter.search), ("after", &filter.after)].into_iter().filter(|(_, given)| !given.is_empty());
     let query = serde_urlencoded::to_string(given.collect::<Vec<_>>()).unwrap_or_default();
-    let found: List<Row> = visit.get(&format!("/{}?limit=100&sort=name&{query}", kind.path)).await?;
-    let page =
-        ListPage { frame: &visit.frame, kinds: KINDS, kind, filter: &filter, rows: found.items, next: found.next };
+    let found = visit.filtered(&format!("/{}?limit=100&sort=name&{query}", kind.path)).await?;
+    let (found, refused): (List<Row>, _) = found.map_or_else(|text| (List::default(), Some(text)), |it| (it, None));
+    let page = ListPage {
+        frame: &visit.frame,
+        kinds: KINDS,
+        kind,
+        filter: &filter,
+        rows: found.items,
+        next: found.next,
+        refused,
+    };
     Ok(html(&visit.frame, page.render()))
 }
 

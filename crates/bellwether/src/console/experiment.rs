@@ -21,6 +21,7 @@ use summary::ResultsSummary;
 use super::failure::Failure;
 use super::page::{Moment, escaped};
 use super::visit::Visit;
+use crate::domain::clock::Timestamp;
 use crate::domain::configuration::{Bound, Configuration};
 use crate::domain::id::ExperimentId;
 use crate::domain::status::{Decision, DecisionOutcome, Status};
@@ -56,16 +57,19 @@ impl Experiment {
         Some(match (decision.outcome, winner) {
             (DecisionOutcome::Ship, Some(winner)) => format!("ship “{winner}”"),
             (DecisionOutcome::Ship, None) => "ship".to_owned(),
-            (DecisionOutcome::Rollback, _) => "keep the control".to_owned(),
-            (DecisionOutcome::Inconclusive, _) => "inconclusive".to_owned(),
+            (DecisionOutcome::Rollback, None) => "keep the control".to_owned(),
+            (DecisionOutcome::Inconclusive, None) => "inconclusive".to_owned(),
+            (DecisionOutcome::Rollback, Some(kept)) => format!("roll back, and keep “{kept}”"),
+            (DecisionOutcome::Inconclusive, Some(kept)) => format!("inconclusive, and keep “{kept}”"),
         })
     }
 
     pub fn dates(&self) -> String {
         let Configuration { assignments_start_date, assignments_end_date, .. } = &self.configuration;
+        // A bare day is included whole; a time is told as one.
         let day = |bound: Bound| match bound {
-            Bound::Day(day) => day,
-            Bound::Moment(at) => at.date(),
+            Bound::Day(day) => day.to_string(),
+            Bound::Moment(at) => to_minute(at),
         };
         match (assignments_start_date.map(day), assignments_end_date.map(day)) {
             (Some(start), Some(end)) => format!("{start} to {end}"),
@@ -90,6 +94,11 @@ impl Experiment {
     pub fn is_control(&self, key: &str) -> bool {
         self.configuration.variations.iter().any(|variation| variation.key == key && variation.is_control)
     }
+}
+
+fn to_minute(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.get(..16).map_or_else(|| text.clone(), |minute| format!("{} UTC", minute.replace('T', " ")))
 }
 
 /// A word of the API as people write it.

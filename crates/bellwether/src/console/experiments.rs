@@ -72,10 +72,14 @@ struct Page<'a> {
     /// Whether all that there is was put away.
     has_archived: bool,
     next: Option<String>,
+    /// What is wrong with the filter.
+    refused: Option<String>,
 }
 
 pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response, Failure> {
-    let found: List<Experiment> = visit.get(&format!("/experiments?limit=50&{}", filter.query())).await?;
+    let found = visit.filtered(&format!("/experiments?limit=50&{}", filter.query())).await?;
+    let (found, refused): (List<Experiment>, _) =
+        found.map_or_else(|text| (List::default(), Some(text)), |it| (it, None));
     let next = found.next.map(|after| filter.from(&after));
     let has_archived = found.items.is_empty() && filter.is_empty() && {
         let any: List<Experiment> = visit.get("/experiments?limit=1&with_archived=true").await?;
@@ -88,6 +92,7 @@ pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response
         sorts: SORTS,
         experiments: found.items,
         has_archived,
+        refused,
         next,
     };
     Ok(html(&visit.frame, page.render()))

@@ -27,8 +27,8 @@ impl Reason {
         self.status == StatusCode::PRECONDITION_FAILED
     }
 
-    pub fn forbidden() -> Self {
-        let detail = "this needs the role 'admin'; ask an admin for it".to_owned();
+    pub fn forbidden(role: &str) -> Self {
+        let detail = format!("this needs the role '{role}'; ask an admin for it");
         Self { status: StatusCode::FORBIDDEN, detail, errors: Vec::new() }
     }
 

@@ -169,6 +169,13 @@ impl Form {
             _ => reason.errors.is_empty().then_some(reason.detail),
         };
         self.errors = reason.errors;
+        // What is taken is told by one text, which begins with the field.
+        let named = self.detail.as_deref().and_then(|detail| detail.split_once(": "));
+        if let Some((field, message)) = named.filter(|(field, _)| self.inputs.iter().any(|input| input.name == *field))
+        {
+            self.errors.push(FieldProblem { field: field.to_owned(), message: message.to_owned() });
+            self.detail = None;
+        }
         for error in &mut self.errors {
             error.field = json::place_in_form(&self.inputs, &self.fields, &error.field);
             // What a program gives as `null`, a person has left empty.
@@ -246,6 +253,11 @@ impl Form {
 
     pub fn is_refused(&self) -> bool {
         self.detail.is_some() || self.has_errors()
+    }
+
+    /// Whether something stands beside an input.
+    pub fn has_marks(&self) -> bool {
+        self.inputs.iter().any(|input| !input.is("hidden") && self.problem(input).is_some())
     }
 
     pub fn has_errors(&self) -> bool {

@@ -170,6 +170,12 @@ pub struct List<T> {
     pub next: Option<String>,
 }
 
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
 /// Filters of the templates.
 pub mod filters {
     use std::fmt::Display;
@@ -179,7 +185,7 @@ pub mod filters {
     /// A word of the API as people write it.
     #[askama::filter_fn]
     pub fn in_words(word: impl Display, _: &dyn askama::Values) -> askama::Result<String> {
-        Ok(word.to_string().replace('_', " "))
+        Ok(crate::domain::sentence::field_in_words(&word.to_string()))
     }
 
     #[askama::filter_fn]

@@ -97,6 +97,22 @@ impl Visit {
         answer.and_then(|answer| read(&answer)).map_err(|reason| reason.on(&self.frame))
     }
 
+    /// Before a form is filled in that would be refused.
+    pub fn must_write(&self) -> Result<(), Failure> {
+        if self.frame.may_write() { Ok(()) } else { Err(Reason::forbidden("write").on(&self.frame)) }
+    }
+
+    /// A list as somebody has filtered it, or what is wrong with the filter: that is for its page to tell.
+    pub async fn filtered<T: DeserializeOwned>(&self, path: &str) -> Result<Result<List<T>, String>, Failure> {
+        match self.api.ask(Method::GET, path, None, None).await {
+            Ok(answer) => read(&answer).map(Ok).map_err(|reason| reason.on(&self.frame)),
+            Err(reason) if matches!(reason.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
+                Ok(Err(reason.in_one()))
+            }
+            Err(reason) => Err(reason.on(&self.frame)),
+        }
+    }
+
     /// All pages of a list, one after the other; `path` has a query. Of more than anybody looks at, the rest is left.
     pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
         let (mut items, mut after) = (Vec::new(), String::new());

@@ -73,6 +73,9 @@ pub async fn begin(visit: Visit) -> Result<Response, Failure> {
             return visit.told("welcome", outcome, "");
         }
     }
+    if first::<Named>(&visit, "/warehouses?limit=1").await?.is_some() {
+        return Ok(visit.see("welcome", "There is an entity now: what is assigned."));
+    }
     let body = json!({ "name": "Files", "kind": "files", "path": FOLDER });
     let outcome: Result<Value, Reason> = visit.send(Method::POST, "/warehouses", body).await;
     visit.told("welcome", outcome, "There is a warehouse for files now. Put the first one there.")

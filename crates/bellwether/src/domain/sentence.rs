@@ -133,8 +133,15 @@ fn edited(data: &Data) -> (String, String) {
     (format!("{who} edited "), format!(": {}{more}.", told.join("; ")))
 }
 
+/// A field as people write it, in which ids stay what they are.
+pub fn field_in_words(field: &str) -> String {
+    let is_id = |part: &str| part.split_once('_').is_some_and(|(_, rest)| rest.len() == 26 && !rest.contains('_'));
+    let part = |part: &str| if is_id(part) { part.to_owned() } else { part.replace('_', " ") };
+    field.split('.').map(part).collect::<Vec<_>>().join(".")
+}
+
 fn edit(change: &FieldChange) -> String {
-    let field = plain(&change.field, LONGEST_NAME).replace('_', " ");
+    let field = field_in_words(&plain(&change.field, LONGEST_NAME));
     match (value(&change.from), value(&change.to)) {
         (None, Some(to)) => format!("{field} set to {to}"),
         (Some(from), None) => format!("{field} removed, which was {from}"),

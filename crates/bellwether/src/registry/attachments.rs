@@ -38,7 +38,7 @@ impl Registry {
                 if Attachment::from(there) == given.attachment() {
                     return Ok(Effect { value: experiment, is_changed: false });
                 }
-                let detail = format!("{metric_id} is attached already; PATCH it to change what is set on it");
+                let detail = format!("{metric_id} is attached already; edit what is set on it instead");
                 return Err(Refusal::conflict(Conflict::Taken, detail).into());
             }
             check_count(attached.len() + 1)?;

@@ -26,6 +26,11 @@ pub trait Defined: Stored + Validate {
         Ok(())
     }
 
+    /// What others need of it stays in it: for edits by users, as a sync edits those others, too.
+    fn check_needed(&self, _tx: &mut dyn Tx, _before: &Definition<Self>) -> Result<()> {
+        Ok(())
+    }
+
     /// The warehouse that it names. That is looked at before the transaction and not in it: a disk may hang.
     fn engine(&self) -> Option<&Engine> {
         None
@@ -177,11 +182,15 @@ fn changes_between<D: Defined>(before: Option<&D>, after: Option<&D>) -> Vec<Fie
         .collect()
 }
 
+fn with_article(kind: &str) -> String {
+    if kind.starts_with(['a', 'e']) { format!("an {kind}") } else { format!("a {kind}") }
+}
+
 fn refuse_taken<D: Defined>(error: StoreError, body: &D) -> Error {
     match error {
         StoreError::Unique(_) => Refusal::conflict(
             Conflict::Taken,
-            format!("name: there is a {} named '{}' already; choose another", D::KIND, body.name()),
+            format!("name: there is {} named '{}' already; choose another", with_article(D::KIND), body.name()),
         )
         .into(),
         StoreError::Reference(_) => Refusal::conflict(

@@ -1,5 +1,6 @@
 //! Commands on definitions, and what each kind refers to. They are not experiments: editing one makes no event.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ impl Registry {
                 let detail = "where it lies was edited at the same time; read it again, then repeat the edit";
                 return Err(Refusal::conflict(Conflict::State, detail).into());
             }
+            body.check_needed(tx, &before)?;
             context.redefine(tx, &actor, before, body, "")
         })
         .await
@@ -171,6 +173,20 @@ impl Defined for FactSource {
         self.managed_by.as_ref()
     }
 
+    fn check_needed(&self, tx: &mut dyn Tx, before: &Definition<Self>) -> Result<()> {
+        let has_all = before.body.properties.iter().all(|old| self.properties.iter().any(|it| it.name == old.name))
+            && before.body.entities.iter().all(|old| self.entities.iter().any(|it| it.entity_id == old.entity_id));
+        if has_all {
+            return Ok(());
+        }
+        let metrics = definitions::metrics_of_source(tx, before.id)?;
+        let metrics: Vec<_> = metrics.into_iter().map(|metric| metric.body).collect();
+        let facts: Vec<_> = before.body.facts.iter().filter_map(|fact| fact.id).collect();
+        let mut errors = FieldErrors::default();
+        missed(self, &metrics, &facts, &mut errors);
+        Ok(errors.finish()?)
+    }
+
     /// A fact keeps its id by its id or its name; another source's id cannot be taken.
     fn complete(&mut self, completion: &Completion<'_>, tx: &mut dyn Tx, before: Option<&Self>) -> Result<()> {
         let mut errors = FieldErrors::default();
@@ -203,6 +219,26 @@ impl Defined for FactSource {
         }
         errors.finish()?;
         self.number(tx)
+    }
+}
+
+/// Properties and entities that metrics of the source go by, and that it no longer has.
+fn missed(source: &FactSource, metrics: &[Metric], facts: &[FactId], errors: &mut FieldErrors) {
+    for metric in metrics {
+        errors.check(source.entities.iter().any(|there| there.entity_id == metric.entity_id), "entities", || {
+            format!(
+                "the entity {} is left out, and the metric '{}' is of it; change that first",
+                metric.entity_id, metric.name
+            )
+        });
+        let aggregations = metric.aggregations().filter(|(_, aggregation)| facts.contains(&aggregation.fact_id));
+        let filters: BTreeSet<_> =
+            aggregations.flat_map(|(_, aggregation)| aggregation.filters.clone()).map(|it| it.property).collect();
+        for property in filters {
+            errors.check(source.properties.iter().any(|there| there.name == property), "properties", || {
+                format!("'{property}' is left out, and the metric '{}' filters by it; change that first", metric.name)
+            });
+        }
     }
 }
 

@@ -235,6 +235,18 @@ pub fn source_of_fact(tx: &mut dyn Tx, fact: FactId) -> Result<Option<Definition
     source.map_or(Ok(None), |id| get(tx, id))
 }
 
+/// The metrics of any fact of a source.
+pub fn metrics_of_source(tx: &mut dyn Tx, source: FactSourceId) -> Result<Vec<Definition<Metric>>, StoreError> {
+    let sql =
+        "SELECT DISTINCT u.metric_id FROM metric_facts u JOIN facts f ON f.id = u.fact_id WHERE f.fact_source_id = $1";
+    let ids: Vec<MetricId> = query_as(tx, "metric_facts", sql, params![source], |row| row.get("metric_id"))?;
+    let mut metrics = Vec::new();
+    for id in ids {
+        metrics.extend(get(tx, id)?);
+    }
+    Ok(metrics)
+}
+
 impl Stored for Entity {
     type Id = EntityId;
     const TABLE: &'static str = "entities";
@@ -357,6 +369,8 @@ impl Stored for FactSource {
         for gone in stored.iter().filter(|stored| self.facts.iter().all(|fact| fact.id != Some(**stored))) {
             tx.execute("DELETE FROM facts WHERE id = $1", params![*gone])?;
         }
+        // Names that change hands are free first: no name begins so.
+        tx.execute("UPDATE facts SET name = $2 || name WHERE fact_source_id = $1", params![id, "\u{1}"])?;
         for fact in &self.facts {
             tx.execute(
                 "INSERT INTO facts (id, fact_source_id, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET name = excluded.name",

@@ -196,4 +196,31 @@ walk(async (visitor, { url, link, experiment }) => {
   await press(page, "Delete");
   await see(page.getByRole("status").getByText("The team is deleted."));
   assert.equal(await page.getByRole("link", { name: "Growth" }).count(), 0);
+
+  // The steps of a funnel stand beside its lift, once a run has come to its end.
+  const twice = (await api("GET", "metrics?search=twice")).items[0];
+  await api("POST", `experiments/${experiment}/metrics`, { metric_id: twice.id });
+  await page.goto(`${url}/experiments/${experiment}`);
+  await api("POST", `experiments/${experiment}/runs`, { mode: "full" });
+  await page.getByText("Steps of Orders twice").click();
+  const shares = page.getByRole("region", { name: "Steps of Orders twice" });
+  await see(shares.getByRole("row", { name: /^Once more \d+(\.\d+)? % / }));
+
+  // Certificates of an endpoint's own are asked for, and told when they cannot be used.
+  await page.goto(`${url}/endpoints/${endpoint.id}`);
+  const certificates = part("Certificates of its own");
+  await certificates.locator("summary").click();
+  await certificates.getByLabel("Certificate to show").fill("no certificate");
+  await press(page, "Save");
+  await see(page.getByRole("alert").getByText("a client certificate needs its key"));
+  assert.equal(await certificates.getByLabel("Certificate to show").inputValue(), "no certificate");
+
+  // An experiment's events are found by its key, and a search that cannot be made keeps the page.
+  await page.goto(`${url}/events`);
+  await page.getByLabel("Experiment", { exact: true }).fill("basket");
+  await press(page, "Show");
+  await seeText(page, "revision 1");
+  await page.goto(`${url}/experiments?search=${encodeURIComponent("a b c d e f g h i j k l")}`);
+  await see(page.getByRole("alert"));
+  assert.equal(await page.getByRole("searchbox", { name: "Words" }).inputValue(), "a b c d e f g h i j k l");
 });

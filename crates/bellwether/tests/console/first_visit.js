@@ -12,10 +12,13 @@ walk(async (visitor, { link, given, receiver }) => {
 
   await follow(page, "Begin with data");
   await press(page, "Make them");
-  for (const name of ["assignments", "orders"]) {
-    await page.getByLabel("Put a CSV or Parquet file there").setInputFiles(path.join(given, `${name}.csv`));
-    await see(page.getByRole("link", { name: `${name} has assignments` }));
-  }
+  const files = ["assignments", "orders"].map((name) => path.join(given, `${name}.csv`));
+  const upload = page.getByLabel("Put CSV or Parquet files there");
+  await upload.setInputFiles(files);
+  await seeText(page, "assignments.csv is there; orders.csv is there");
+  for (const name of ["assignments", "orders"]) await see(page.getByRole("link", { name: `${name} has assignments` }));
+  await upload.setInputFiles(files[1]);
+  await seeText(page, "orders.csv has taken the place of the one that was there");
 
   await follow(page, "assignments has assignments");
   await page.getByLabel("Name", { exact: true }).fill("Assignments");

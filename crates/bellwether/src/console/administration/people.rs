@@ -61,7 +61,7 @@ fn inputs() -> Vec<Input> {
 
 async fn page(visit: &Visit, after: &str, form: &Form, link: Option<Link>) -> Result<Response, Failure> {
     if !visit.frame.may_admin() {
-        return Err(Reason::forbidden().on(&visit.frame));
+        return Err(Reason::forbidden("admin").on(&visit.frame));
     }
     let found: List<Person> = visit.get(&format!("/people?limit=50&sort=name&after={}", escaped(after))).await?;
     let mut people = found.items;

@@ -33,24 +33,31 @@ document.addEventListener("click", async (event) => {
 });
 
 // Files go to the API as they are. The form may be replaced by a later one of the same page at any time.
-async function put(form, file) {
-  if (!file) return;
+async function put(form, chosen) {
+  const files = [...chosen];
+  if (files.length === 0) return;
+  const place = form.dataset.upload;
   const tell = (text) => { for (const told of document.querySelectorAll("form[data-upload] [role=status]")) told.textContent = text; };
-  tell(`${file.name} is on its way`);
-  const answer = await fetch(form.dataset.upload + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
-  const said = await answer?.json().catch(() => null);
+  const outcomes = [];
+  for (const file of files) {
+    tell([...outcomes, `${file.name} is on its way`].join("; "));
+    const answer = await fetch(place + encodeURIComponent(file.name), { method: "PUT", body: file }).catch(() => null);
+    const said = await answer?.json().catch(() => null);
+    const there = answer?.status === 201 ? "is there" : "has taken the place of the one that was there";
+    outcomes.push(`${file.name} ${answer?.ok ? there : `is not there: ${said?.detail ?? "the server did not answer"}`}`);
+  }
   form.reset();
-  if (answer?.ok) await refresh();
-  tell(answer?.ok ? `${file.name} is there` : `${file.name} is not there: ${said?.detail ?? "the server did not answer"}`);
+  await refresh();
+  tell(outcomes.join("; "));
 }
 const uploadOf = (event) => event.target.closest?.("form[data-upload]");
-document.addEventListener("change", (event) => { if (uploadOf(event)) put(uploadOf(event), event.target.files[0]); });
+document.addEventListener("change", (event) => { if (uploadOf(event)) put(uploadOf(event), event.target.files); });
 document.addEventListener("submit", (event) => { if (uploadOf(event)) event.preventDefault(); });
 document.addEventListener("dragover", (event) => { if (uploadOf(event)) event.preventDefault(); });
 document.addEventListener("drop", (event) => {
   if (!uploadOf(event)) return;
   event.preventDefault();
-  put(uploadOf(event), event.dataTransfer.files[0]);
+  put(uploadOf(event), event.dataTransfer.files);
 });
 
 // Whether somebody has changed a field since it came.

@@ -71,7 +71,8 @@ impl Table {
     pub fn as_facts(&self, warehouse: &str) -> String {
         let subject = self.named(&SUBJECTS).map(|column| column.name.as_str());
         let numbers = self.columns.iter().filter(|column| Some(column.name.as_str()) != subject);
-        let value = numbers.into_iter().find(|column| ["int", "float"].contains(&column.kind_in_words().as_str()));
+        let is_number = |kind: &str| ["int", "float"].contains(&kind) || kind.contains("decimal");
+        let value = numbers.into_iter().find(|column| is_number(&column.kind_in_words()));
         Self::query(&[
             ("warehouse", Some(warehouse)),
             ("table", Some(&self.name)),
@@ -101,7 +102,7 @@ mod tests {
     fn columns_are_taken_for_what_they_are_called() {
         let table = json!({"name": "log", "file": "log.csv", "error": null, "columns": [
             {"name": "user_id", "type": "text"}, {"name": "at", "type": "timestamp"}, {"name": "experiment", "type": "text"},
-            {"name": "Variant", "type": "text"}, {"name": "amount", "type": "float"},
+            {"name": "Variant", "type": "text"}, {"name": "amount", "type": {"decimal": [3, 2]}},
         ]});
         let table: Table = serde_json::from_value(table).unwrap();
         assert_eq!(

@@ -34,6 +34,7 @@ pub struct Begin {
 }
 
 pub async fn new(visit: Visit, Query(begin): Query<Begin>) -> Result<Response, Failure> {
+    visit.must_write()?;
     let text = |text: &str| if text.is_empty() { Value::Null } else { json!(text) };
     let usual = json!({
         "key": text(&begin.key), "name": text(&begin.key), "assignment_source_id": text(&begin.source),

@@ -66,6 +66,12 @@ impl Attached<Metric> {
     fn group_of(&self, metric: &Metric) -> Option<&Group> {
         self.collections.iter().find(|group| Some(&group.id) == metric.group_id.as_ref())
     }
+
+    /// Whether the same metric is attached alone, too: what is set for it is set on that one.
+    fn is_set_elsewhere(&self, metric: &Metric) -> bool {
+        let is_alone = |other: &Metric| other.group_id.is_none() && other.metric_id == metric.metric_id;
+        metric.group_id.is_some() && self.items.iter().any(is_alone)
+    }
 }
 
 pub async fn show(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {

@@ -184,6 +184,18 @@ impl<'a> Metric<'a> {
     }
 }
 
+impl Metric<'_> {
+    /// Of a funnel: how many came so far, in each variation, in the order of the rows.
+    fn steps(&self) -> Vec<(&str, Vec<String>)> {
+        let share = |found: &VariationResult| {
+            let width = |mean: f64| found.mean_interval.map_or(mean.abs() / 50.0, |[low, high]| high - low);
+            found.mean.map_or_else(|| "–".to_owned(), |mean| percent(mean, width(mean)))
+        };
+        let steps = self.result.funnel_steps.iter();
+        steps.map(|step| (step.name.as_str(), step.variations.iter().map(share).collect())).collect()
+    }
+}
+
 impl<'a> Row<'a> {
     fn of(experiment: &'a Experiment, metric: &'a MetricResult, found: &'a VariationResult, scale: &Scale) -> Self {
         let (lift, interval) = found.judged();

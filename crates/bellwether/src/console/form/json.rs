@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::fields::MOST_ROWS;
 use super::{Fields, Input, Kind};
+use crate::api::parse_json;
 
 /// A step on the way to a value.
 #[derive(Debug, PartialEq)]
@@ -117,7 +118,8 @@ fn read(input: &Input, fields: &Fields) -> Value {
         Kind::Number | Kind::Numbers | Kind::Json if text.trim().is_empty() => Value::Null,
         Kind::Number => number(text.trim()),
         Kind::Numbers => text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(number).collect(),
-        Kind::Json => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        // What stands twice in it stays a text, which is refused: of two values one would be lost.
+        Kind::Json => parse_json(text.as_bytes()).unwrap_or(Value::String(text)),
     }
 }
 
@@ -135,7 +137,10 @@ fn of_line(line: &str) -> String {
 /// What is none goes there as it is: the API says what is allowed.
 fn number(text: &str) -> Value {
     let number = serde_json::from_str(text).ok().filter(Value::is_number);
-    number.unwrap_or_else(|| Value::String(text.to_owned()))
+    // People write `.5` and `+1`, too; what is no number among what this reads, has letters.
+    let is_plain = text.chars().all(|c| c.is_ascii_digit() || ['.', '+', '-'].contains(&c));
+    let plain = || text.parse::<f64>().ok().filter(|_| is_plain).and_then(serde_json::Number::from_f64);
+    number.or_else(|| plain().map(Value::Number)).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 fn put(into: &mut Value, way: &[Step<'_>], value: Value) {
@@ -229,6 +234,25 @@ mod tests {
         // What people leave behind a word means nothing.
         let typed = Form::filled(inputs, Fields::of([("tags", " one \r\n\r\n\"two\r\n")]));
         assert_eq!(typed.to_json(), json!({"tags": ["one", "\"two"]}));
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_write_them_and_what_is_none_goes_on_as_it_is() {
+        let read = |text: &str| {
+            let inputs = vec![input("n", "", "", Kind::Number)];
+            Form::filled(inputs, Fields::of([("n", text)])).to_json()["n"].clone()
+        };
+        assert_eq!(
+            [".5", "+2", " 3 ", "-.25", "1e3"].map(read),
+            [json!(0.5), json!(2.0), json!(3), json!(-0.25), json!(1e3)]
+        );
+        assert_eq!(
+            ["1,5", "2%", "nan", "inf", "1.2.3", "-"].map(read),
+            ["1,5", "2%", "nan", "inf", "1.2.3", "-"].map(Value::from)
+        );
+        let twice = vec![input("tables", "", "", Kind::Json)];
+        let text = "{\"a\": 1, \"a\": 2}";
+        assert_eq!(Form::filled(twice, Fields::of([("tables", text)])).to_json()["tables"], text, "and is refused");
     }
 
     #[test]

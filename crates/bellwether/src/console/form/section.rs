@@ -160,6 +160,9 @@ mod tests {
         ];
         let problem = |field: &str| FieldProblem { field: field.to_owned(), message: "it is missing".to_owned() };
         let errors = ["denominator", "denominator.timeframe", "nothing"].map(problem).into();
+        let taken = Reason { status: StatusCode::CONFLICT, detail: "kind: it is taken".into(), errors: Vec::new() };
+        let told = Form::filled(inputs.clone(), Fields::default()).refused(taken);
+        assert_eq!((told.error(&told.inputs[0]), told.others().len()), (Some("it is taken"), 0), "beside its input");
         let reason = Reason { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors };
         let form = Form::filled(inputs, Fields::default()).refused(reason);
         let others = ["Denominator: it is missing", "Timeframe: it is missing", "nothing: it is missing"];

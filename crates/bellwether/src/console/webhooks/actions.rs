@@ -16,7 +16,7 @@ pub async fn endpoint(
     Path((id, action)): Path<(String, String)>,
     fields: Fields,
 ) -> Result<Response, Failure> {
-    let since = || json!({ "since": fields.text("since") });
+    let since = || json!({ "since": moment(&fields.text("since")) });
     let (body, said) = match action.as_str() {
         "enable" => (json!({ "from": fields.text("from") }), "It is sent to again."),
         "disable" => (json!({}), "Nothing is sent there any more; what it is owed is kept."),
@@ -28,6 +28,20 @@ pub async fn endpoint(
     let path = format!("/endpoints/{}/{action}", escaped(&id));
     let outcome: Result<Value, Reason> = visit.send(Method::POST, &path, body).await;
     visit.told(&format!("../{}", escaped(&id)), outcome, said)
+}
+
+/// A time as the API takes it, of one as people write it: a day, or a day and a time of the day, in UTC.
+fn moment(text: &str) -> String {
+    let text = text.trim();
+    let (day, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    let is_time = |time: &str| time.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+    let is_day = day.len() == 10 && day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    match time.len() {
+        _ if !is_day => text.to_owned(),
+        5 if is_time(time) => format!("{day}T{time}:00Z"),
+        8 if is_time(time) => format!("{day}T{time}Z"),
+        _ => text.to_owned(),
+    }
 }
 
 pub async fn rotate(visit: Visit, Path(id): Path<String>) -> Result<Response, Failure> {
@@ -64,4 +78,23 @@ pub async fn stop_recovery(visit: Visit, Path((endpoint, id)): Path<(String, Str
     let outcome: Result<Value, Reason> =
         visit.send(Method::POST, &format!("/recoveries/{}/stop", escaped(&id)), json!({})).await;
     visit.told(&format!("../../{}", escaped(&endpoint)), outcome, "The recovery is stopped.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_taken_as_people_write_them() {
+        for (written, sent) in [
+            ("2026-11-29", "2026-11-29T00:00:00Z"),
+            (" 2026-11-29 09:00 ", "2026-11-29T09:00:00Z"),
+            ("2026-11-29T09:00:05", "2026-11-29T09:00:05Z"),
+            ("2026-11-29T09:00:05+02:00", "2026-11-29T09:00:05+02:00"),
+            ("2026-11-29T09:00:05.5Z", "2026-11-29T09:00:05.5Z"),
+            ("yesterday", "yesterday"),
+        ] {
+            assert_eq!(moment(written), sent);
+        }
+    }
 }

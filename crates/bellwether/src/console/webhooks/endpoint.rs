@@ -150,6 +150,7 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
 }
 
 pub async fn new(visit: Visit) -> Result<Response, Failure> {
+    visit.must_write()?;
     let usual = settings::usual();
     let form = Form::of(settings::inputs(&visit, Rows::Shown(&usual)).await?, &usual);
     Ok(html(&visit.frame, new_page(&visit, &form).render()))

@@ -70,13 +70,21 @@ impl Health {
         let oldest: List<Delivery> = visit.get(&format!("/deliveries?endpoint={id}&state=pending&limit=1")).await?;
         let delivered: List<Delivery> =
             visit.get(&format!("/deliveries?endpoint={id}&state=delivered&newest=true&limit=1")).await?;
-        let tried = || latest.items.iter().filter(|delivery| delivery.attempt_count > 0);
+        // What is owed longest is tried first, and may be older than all of the latest.
+        let is_older = |old: &&Delivery| !latest.items.iter().any(|delivery| delivery.id == old.id);
+        let tried = || {
+            latest
+                .items
+                .iter()
+                .chain(oldest.items.iter().filter(is_older))
+                .filter(|delivery| delivery.attempt_count > 0)
+        };
         Ok(Self {
             lane: shown.lane,
             pending: shown.pending,
             oldest_pending: oldest.items.first().map(|delivery| delivery.created_at),
             last_success: delivered.items.first().and_then(|delivery| delivery.ended_at),
-            failed: tried().filter(|delivery| delivery.failure_count > 0).count(),
+            failed: tried().filter(|delivery| delivery.failed_attempts() > 0).count(),
             tried: tried().count(),
             disabled_reason: shown.disabled_reason,
         })

@@ -29,7 +29,12 @@ pub struct Filter {
 
 impl Filter {
     fn query(&self) -> String {
-        let mut pairs = vec![("types", &self.types), ("experiment", &self.experiment), ("after", &self.after)];
+        // The API tells keys from numbers by what stands before them.
+        let experiment = match self.experiment.trim() {
+            key if key.is_empty() || key.parse::<u64>().is_ok() || key.starts_with("key:") => key.to_owned(),
+            key => format!("key:{key}"),
+        };
+        let mut pairs = vec![("types", &self.types), ("experiment", &experiment), ("after", &self.after)];
         pairs.retain(|(_, value)| !value.is_empty());
         serde_urlencoded::to_string(pairs).unwrap_or_default()
     }
@@ -49,7 +54,9 @@ struct Page<'a> {
 
 pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response, Failure> {
     let path = format!("/events?limit=100&newest=true&format=detailed&{}", filter.query());
-    let found: List<Event> = visit.get(&path).await?;
+    // Of an experiment that is not there, there is no event.
+    let found: Option<List<Event>> = visit.find(&path).await?;
+    let found = found.unwrap_or_default();
     let next = found.next.map(|after| Filter { after, ..filter.clone() }.query());
     let page = Page {
         frame: &visit.frame,

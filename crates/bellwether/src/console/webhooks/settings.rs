@@ -13,6 +13,7 @@ use crate::domain::topic::{EndpointEvent, Topic};
 use bellwether_webhook::EventType;
 
 const MORE: &str = "Filters, order, retries, headers";
+const CERTIFICATES: &str = "Certificates of its own";
 
 /// Boxes, one for each event; empty means all of experiments.
 fn topics() -> impl Iterator<Item = Topic> {
@@ -55,6 +56,7 @@ fn laid_out(entities: &[Named], rows: Rows<'_>) -> Vec<Input> {
     inputs.extend(boxes::inputs("event", topics.iter().map(|(topic, label)| (topic.as_str(), *label)), rows));
     inputs.extend(filter(entities, rows));
     inputs.extend(sending());
+    inputs.extend(certificates());
     for i in 0..rows.of("headers", 2) {
         let group = format!("Header {}", i + 1);
         let value = "Not shown again; [hidden] keeps what is stored.";
@@ -126,6 +128,19 @@ pub fn usual() -> Value {
     shown(&serde_json::to_value(Settings::of_all_events()).unwrap_or_default())
 }
 
+/// In place of the installation's.
+fn certificates() -> Vec<Input> {
+    let hint = "In PEM. Not shown again; [hidden] keeps what is stored.";
+    let inputs = [
+        ("tls.ca_pem", "The only authorities that are trusted"),
+        ("tls.client_cert_pem", "Certificate to show"),
+        ("tls.client_key_pem", "Its key"),
+    ];
+    let pem =
+        |(name, label): (&'static str, &'static str)| input(name, label, hint, Kind::Code).of_part("tls").of_part(name);
+    inputs.map(pem).map(|input| input.within(CERTIFICATES)).into()
+}
+
 /// What the form begins with: items of lists as boxes, headers as rows.
 pub fn shown(settings: &Value) -> Value {
     let mut shown = settings.clone();
@@ -180,7 +195,7 @@ mod tests {
             "filter": {"experiment_keys": ["checkout-*"], "tags": [], "entity_ids": ["ent_1"], "runs": ["failure"]},
             "ordering": "experiment", "retry_schedule": [5, 300], "max_in_flight": 8, "rate_limit": null,
             "hold_seconds": 60, "asymmetric_signature": false,
-            "headers": {"authorization": "[hidden]", "x-token": "[hidden]"},
+            "headers": {"authorization": "[hidden]", "x-token": "[hidden]"}, "tls": {"ca_pem": "[hidden]"},
             "events": ["experiment.status.updated", "webhook.endpoint.failing"],
         });
         let entities = ["ent_1", "ent_2"].map(|id| Named { id: id.to_owned(), name: id.to_owned() });

@@ -44,7 +44,6 @@ pub struct Delivery {
     pub reason: Option<String>,
     pub origin: String,
     pub attempt_count: u32,
-    pub failure_count: u32,
     pub due_at: Option<Moment>,
     pub created_at: Moment,
     pub ended_at: Option<Moment>,
@@ -57,10 +56,15 @@ impl Delivery {
     }
 
     /// Its colour, which the word says as well.
+    /// All but the one that was accepted.
+    pub fn failed_attempts(&self) -> u32 {
+        self.attempt_count.saturating_sub(u32::from(self.state == "delivered"))
+    }
+
     pub fn class(&self) -> &str {
         match self.state.as_str() {
             "exhausted" => "bad",
-            "pending" if self.failure_count > 0 => "warn",
+            "pending" if self.failed_attempts() > 0 => "warn",
             state => state,
         }
     }
@@ -69,7 +73,7 @@ impl Delivery {
         match self.state.as_str() {
             "delivered" => "✓ delivered".to_owned(),
             "exhausted" => "✕ exhausted".to_owned(),
-            "pending" if self.failure_count > 0 => "↻ to be sent again".to_owned(),
+            "pending" if self.failed_attempts() > 0 => "↻ to be sent again".to_owned(),
             other => other.to_owned(),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Chat, Sentence};
+use super::{Chat, Sentence, field_in_words};
 
 const GOLDEN: &str = include_str!("golden.txt");
 const HOSTILE: &str = "<!channel> @everyone *b* [x](http://e.example) <script>&\u{202e}txt\n| `c`";
@@ -133,4 +133,11 @@ fn what_others_wrote_mentions_nobody_and_breaks_no_line() {
             Chat::Teams => assert!(!whole.contains("\"TextBlock\""), "{whole}"),
         }
     }
+}
+
+#[test]
+fn ids_in_fields_stay_what_they_are() {
+    let field = "metrics.met_01m8kaf4k66nm24eag3pfp3ser.is_guardrail";
+    assert_eq!(field_in_words(field), "metrics.met_01m8kaf4k66nm24eag3pfp3ser.is guardrail");
+    assert_eq!(field_in_words("assignments_end_date"), "assignments end date");
 }

@@ -123,7 +123,45 @@ async fn what_is_in_use_says_by_what(database: Database) {
     server.stop().await;
 }
 
+/// Facts may change names among themselves; what metrics filter by or are of is not taken from under them.
+async fn what_metrics_go_by_stays_in_their_source(database: Database) {
+    let server = Server::start(&database).await;
+    let definitions = Definitions::make(&server, &database).await;
+    let source = items(&server.get("/fact_sources").await)[0].clone();
+    let path = format!("/fact_sources/{}", source["id"].as_str().unwrap());
+    let mut facts = source["facts"].clone();
+    let names: Vec<_> = (0..2).map(|i| facts[i]["name"].clone()).collect();
+    (facts[0]["name"], facts[1]["name"]) = (names[1].clone(), names[0].clone());
+    let edited = server.patch(&path, json!({"facts": facts})).await.expect(200);
+    assert_eq!(edited["facts"], facts, "each with its own id");
+
+    let property = |name: &str| json!([{"name": name, "column": "country"}]);
+    server.patch(&path, json!({"properties": property("country")})).await.expect(200);
+    let mut metric = server.get(&format!("/metrics/{}", definitions.metric)).await;
+    metric["numerator"]["filters"] = json!([{"property": "country", "operation": "equals", "values": ["de"]}]);
+    let filtered = json!({"numerator": metric["numerator"]});
+    server.patch(&format!("/metrics/{}", definitions.metric), filtered).await.expect(200);
+    for properties in [property("land"), json!([])] {
+        let refused = server.patch(&path, json!({"properties": properties})).await.expect(422);
+        assert_eq!(refused["errors"][0]["field"], "properties");
+        let message = refused["errors"][0]["message"].as_str().unwrap();
+        assert!(
+            message.contains("'country' is left out, and the metric 'revenue per user' filters by it"),
+            "{message}"
+        );
+    }
+    let other = server.make("/entities", json!({"name": "device"})).await;
+    let entities = json!([{"entity_id": other, "column": "device_id"}]);
+    let refused = server.patch(&path, json!({"entities": entities})).await.expect(422);
+    assert_eq!(refused["errors"][0]["field"], "entities", "{refused}");
+    // Its column is another matter.
+    let moved = json!([{"name": "country", "column": "land"}, {"name": "shop", "column": "shop"}]);
+    server.patch(&path, json!({"properties": moved})).await.expect(200);
+    server.stop().await;
+}
+
 on_both!(
+    what_metrics_go_by_stays_in_their_source,
     each_change_stands_in_the_history_with_who_made_it,
     numbers_count_each_kind_and_are_never_given_again,
     facts_and_properties_keep_their_numbers_by_name,

@@ -21,6 +21,7 @@ pub async fn inputs(visit: &Visit, variations: usize) -> Result<Vec<Input>, Fail
         input("hypothesis", "Hypothesis", "", Kind::Long),
         input("owner", "Owner", "", Kind::Text),
         input("team_id", "Team", "", teams),
+        input("team", "Team, in words", "Where it is none of those that are defined.", Kind::Text),
         input("tags", "Tags", "Each on a line of its own.", Kind::Lines),
     ];
     let traffic = [
