@@ -13,6 +13,7 @@ mod edit;
 mod encryption_key;
 mod endpoints;
 mod experiments;
+mod fact_sources;
 mod hints;
 mod idempotency;
 mod indexing;

@@ -44,13 +44,7 @@ const KINDS: [Kind; 8] = [
         Role::Write,
         "What is measured of each subject, and averaged over a variation.",
     ),
-    kind(
-        "collections",
-        "collections",
-        "collection",
-        Role::Write,
-        "Metrics that are attached together, in their order.",
-    ),
+    kind("collections", "collections", "collection", Role::Write, "Metrics that are attached together."),
     kind(
         "fact_sources",
         "fact sources",

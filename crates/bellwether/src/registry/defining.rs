@@ -136,7 +136,7 @@ pub fn refuse_mark() -> Refusal {
     Refusal::invalid("managed_by", "it was given; it is set by metric syncs alone: leave it out")
 }
 
-fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
+pub fn refuse_in_use(kind: &str, name: &str, users: &[(String, String)]) -> Error {
     let most = MOST_USERS_NAMED as usize;
     let named: Vec<_> = users.iter().take(most).map(|(kind, name)| format!("the {kind} '{name}'")).collect();
     let more = if users.len() > most { " and more" } else { "" };

@@ -150,6 +150,12 @@ async fn what_metrics_go_by_stays_in_their_source(database: Database) {
             "{message}"
         );
     }
+    let by_name = facts.as_array().unwrap().iter().map(|fact| json!({"name": fact["name"], "column": fact["column"]}));
+    let by_name = json!({"facts": by_name.collect::<Value>()});
+    assert_eq!(server.patch(&path, by_name).await.expect(200)["facts"], facts, "known by their names");
+    let refused = server.patch(&path, json!({"facts": [facts[0]]})).await.expect(409);
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("is still referred to by the metric '"), "{detail}");
     let other = server.make("/entities", json!({"name": "device"})).await;
     let entities = json!([{"entity_id": other, "column": "device_id"}]);
     let refused = server.patch(&path, json!({"entities": entities})).await.expect(422);
