@@ -76,6 +76,21 @@ struct Page<'a> {
     refused: Option<String>,
 }
 
+impl Page<'_> {
+    /// What an address asks for that the form does not offer: it stands in the form all the same.
+    fn other_status(&self) -> Option<&str> {
+        let status = self.filter.status.as_str();
+        let is_offered = status.is_empty() || self.statuses.iter().any(|offered| offered.as_str() == status);
+        (!is_offered).then_some(status)
+    }
+
+    fn other_sort(&self) -> Option<&str> {
+        let sort = self.filter.sort.as_str();
+        let is_offered = sort.is_empty() || self.sorts.iter().any(|(offered, _)| *offered == sort);
+        (!is_offered).then_some(sort)
+    }
+}
+
 pub async fn list(visit: Visit, Query(filter): Query<Filter>) -> Result<Response, Failure> {
     let found = visit.filtered(&format!("/experiments?limit=50&{}", filter.query())).await?;
     let (found, refused): (List<Experiment>, _) =

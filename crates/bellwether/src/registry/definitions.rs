@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_warehouse::WarehouseConfig;
+use bellwether_warehouse::{ErrorKind, WarehouseConfig};
 use serde_json::{Map, Value};
 
 use super::defining::{Completion, Defined, refuse_managed, refuse_mark, require};
@@ -89,7 +89,10 @@ impl Registry {
         });
         match tokio::time::timeout(LOOK_TIMEOUT, looking).await {
             Ok(Ok(Ok(()))) => Ok(()),
-            Ok(Ok(Err(failure))) => Err(Refusal::invalid(place_of(engine), failure.to_string()).into()),
+            Ok(Ok(Err(failure))) => {
+                let field = if failure.kind == ErrorKind::MissingTable { "tables" } else { place_of(engine) };
+                Err(Refusal::invalid(field, failure.to_string()).into())
+            }
             Ok(Err(error)) => Err(StoreError::Failed(error.to_string()).into()),
             Err(_) => {
                 let seconds = LOOK_TIMEOUT.as_secs();

@@ -249,6 +249,10 @@ async fn what_is_cleared_in_an_endpoint_is_told(database: Database) {
         assert_eq!(page.status, if is_refused { 422 } else { 303 }, "{field}: {}", text(&page));
         assert_eq!(text(&page).contains("nothing is filled in"), is_refused, "{field}: {}", text(&page));
     }
+    // A new one may have a secret that is known elsewhere.
+    let given = format!("{ENDPOINT}&secret=one+that+is+known+elsewhere");
+    let own = send(&server, &ada, "new/endpoint", Some(&ada.origin), &given).await;
+    assert!(text(&own).contains("one that is known elsewhere"), "{}", text(&own));
     let now = server.get(&format!("/{place}")).await;
     assert_eq!((&now["retry_schedule"], &now["hold_seconds"]), (&json!([]), &made["hold_seconds"]));
     let twice = format!(

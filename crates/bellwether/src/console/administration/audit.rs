@@ -1,6 +1,6 @@
 //! The audit trail: who changed what of anything, the latest first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use askama::Template;
 use axum::extract::Query;
@@ -24,6 +24,8 @@ struct Page<'a> {
     entries: Vec<Trace>,
     /// What people call endpoints and each other, by ids.
     names: HashMap<String, String>,
+    /// What the entries that are shown tell the end of.
+    gone: HashSet<String>,
     next: Option<String>,
 }
 
@@ -51,8 +53,11 @@ const PLACES: [(&str, &str); 12] = [
 ];
 
 impl Trace {
-    /// Where the thing can be looked at.
-    fn place(&self) -> Option<String> {
+    /// Where the thing can be looked at, unless it is gone.
+    fn place(&self, gone: &HashSet<String>) -> Option<String> {
+        if gone.contains(&self.subject) {
+            return None;
+        }
         if self.subject.parse::<u64>().is_ok() {
             return Some(format!("experiments/{}", self.subject));
         }
@@ -77,9 +82,18 @@ pub struct From {
 
 pub async fn list(visit: Visit, Query(from): Query<From>) -> Result<Response, Failure> {
     let found: List<Trace> = visit.get(&format!("/audit?limit=100&after={}", escaped(&from.after))).await?;
-    let people: List<Named> = visit.get("/people?limit=250").await?;
-    let people = people.items.into_iter().map(|person| (person.id, person.name));
+    let people: Vec<Named> = visit.all("/people?").await?;
+    let people = people.into_iter().map(|person| (person.id, person.name));
     let names = endpoints(&visit).await?.into_iter().chain(people).collect();
-    let page = Page { frame: &visit.frame, tabs: TABS, tab: "audit", entries: found.items, names, next: found.next };
+    let gone = found.items.iter().filter(|trace| trace.entry.action == "deleted").map(|trace| trace.subject.clone());
+    let page = Page {
+        frame: &visit.frame,
+        tabs: TABS,
+        tab: "audit",
+        gone: gone.collect(),
+        entries: found.items,
+        names,
+        next: found.next,
+    };
     Ok(html(&visit.frame, page.render()))
 }

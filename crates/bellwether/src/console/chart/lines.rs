@@ -74,6 +74,14 @@ impl Chart<'_> {
         charts
     }
 
+    /// Whether something reaches beyond what is drawn, so as not to flatten the rest.
+    pub fn is_cut(&self) -> bool {
+        let area = self.area();
+        let points = self.lines.iter().flat_map(|line| &line.points);
+        let mut ends = points.flat_map(|point| point.interval.into_iter().flatten().chain([point.value]));
+        ends.any(|end| end < area.low || end > area.high)
+    }
+
     fn draw_part(&self, title: &str, lines: &[Line], area: &Area) -> String {
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\"><title>{}</title><desc>{}</desc>",
@@ -231,6 +239,16 @@ mod tests {
             .map(|rest| rest.split("y=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
             .collect();
         assert!((heights[0] - heights[1]).abs() >= APART - 0.11, "{heights:?}");
+    }
+
+    #[test]
+    fn what_is_cut_is_told() {
+        let of = |values: &[f64]| {
+            let lines = vec![line("one", 1, values)];
+            Chart { title: "t", about: "a", days: ["2026-03-01", "2026-03-03"], day_count: 3, is_percent: true, lines }
+        };
+        assert!(of(&[500.0, 0.2, 0.2]).is_cut());
+        assert!(!of(&[0.1, 0.2, 0.2]).is_cut() && !of(&[]).is_cut());
     }
 
     #[test]

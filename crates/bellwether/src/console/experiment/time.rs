@@ -27,6 +27,7 @@ struct Metric {
     id: MetricId,
     name: String,
     chart: String,
+    is_cut: bool,
     rows: Vec<Row>,
 }
 
@@ -105,7 +106,7 @@ impl Metric {
             let treatments = metric.variations.iter().filter(|found| !experiment.is_control(&found.key));
             treatments.map(|found| Row::of(experiment, &point.day, found)).collect::<Vec<_>>()
         });
-        Self { id, name: name.to_owned(), chart: chart.draw(), rows: rows.collect() }
+        Self { id, name: name.to_owned(), chart: chart.draw(), is_cut: chart.is_cut(), rows: rows.collect() }
     }
 }
 

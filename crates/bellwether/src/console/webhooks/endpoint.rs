@@ -152,7 +152,9 @@ pub async fn save(visit: Visit, Path(id): Path<String>, fields: Fields) -> Resul
 pub async fn new(visit: Visit) -> Result<Response, Failure> {
     visit.must_write()?;
     let usual = settings::usual();
-    let form = Form::of(settings::inputs(&visit, Rows::Shown(&usual)).await?, &usual);
+    let mut inputs = settings::inputs(&visit, Rows::Shown(&usual)).await?;
+    inputs.push(settings::secret());
+    let form = Form::of(inputs, &usual);
     Ok(html(&visit.frame, new_page(&visit, &form).render()))
 }
 
@@ -162,10 +164,15 @@ fn new_page<'a>(visit: &'a Visit, form: &'a Form) -> NewPage<'a> {
 
 /// It is made disabled: what is sent first is a test.
 pub async fn create(visit: Visit, fields: Fields) -> Result<Response, Failure> {
-    let form = Form::filled(settings::inputs(&visit, Rows::Sent(&fields)).await?, fields.clone());
+    let mut inputs = settings::inputs(&visit, Rows::Sent(&fields)).await?;
+    inputs.push(settings::secret());
+    let form = Form::filled(inputs, fields);
     let outcome: Result<Value, Reason> = match settings::body(&form) {
         Ok(mut body) => {
             body["enabled"] = json!(false);
+            if body["secret"].is_null() {
+                body.as_object_mut().map(|fields| fields.shift_remove("secret"));
+            }
             visit.send(Method::POST, "/endpoints", body).await
         }
         Err(reason) => Err(reason),

@@ -128,6 +128,13 @@ pub fn usual() -> Value {
     shown(&serde_json::to_value(Settings::of_all_events()).unwrap_or_default())
 }
 
+/// Of a new one: later it is rotated.
+pub fn secret() -> Input {
+    let hint =
+        "Empty: one is made. Yours is base64 of 16 to 64 bytes behind whsec_, or another text of 8 to 500 characters.";
+    input("secret", "Secret", hint, Kind::Optional).within(MORE)
+}
+
 /// In place of the installation's.
 fn certificates() -> Vec<Input> {
     let hint = "In PEM. Not shown again; [hidden] keeps what is stored.";
