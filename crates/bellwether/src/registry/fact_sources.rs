@@ -1,12 +1,10 @@
 //! What a fact source refers to, what its facts and properties are known by, and what others need of it.
 
-use std::collections::BTreeSet;
-
 use super::Result;
 use super::defining::{Completion, Defined, refuse_in_use, require};
 use crate::domain::definition::{Entity, Fact, FactSource};
 use crate::domain::error::FieldErrors;
-use crate::domain::id::FactId;
+use crate::domain::id::{EntityId, FactId};
 use crate::domain::managed::ManagedBy;
 use crate::domain::metric::Metric;
 use crate::domain::warehouse::Warehouse;
@@ -21,30 +19,13 @@ impl Defined for FactSource {
     }
 
     fn check_needed(&self, tx: &mut dyn Tx, before: &Definition<Self>) -> Result<()> {
-        // One that is given without its id is known by its name.
-        let is_same = |old: &Fact, it: &Fact| it.id == old.id || it.id.is_none() && it.name == old.name;
-        let is_gone = |old: &&Fact| !self.facts.iter().any(|it| is_same(old, it));
-        let gone: Vec<_> = before.body.facts.iter().filter(is_gone).collect();
-        let has_all = gone.is_empty()
-            && before.body.properties.iter().all(|old| self.properties.iter().any(|it| it.name == old.name))
-            && before.body.entities.iter().all(|old| self.entities.iter().any(|it| it.entity_id == old.entity_id));
-        if has_all {
+        let dropped = Dropped::between(&before.body, self);
+        if dropped.is_nothing() {
             return Ok(());
         }
         let metrics = definitions::metrics_of_source(tx, before.id)?;
         let metrics: Vec<_> = metrics.into_iter().map(|metric| metric.body).collect();
-        for fact in gone {
-            let is_of_it = |metric: &&Metric| metric.aggregations().any(|(_, it)| Some(it.fact_id) == fact.id);
-            let users: Vec<_> =
-                metrics.iter().filter(is_of_it).map(|it| ("metric".to_owned(), it.name.clone())).collect();
-            if !users.is_empty() {
-                return Err(refuse_in_use("fact", &fact.name, &users));
-            }
-        }
-        let facts: Vec<_> = before.body.facts.iter().filter_map(|fact| fact.id).collect();
-        let mut errors = FieldErrors::default();
-        missed(self, &metrics, &facts, &mut errors);
-        Ok(errors.finish()?)
+        dropped.check(&before.body, &metrics)
     }
 
     /// A fact keeps its id by its id or its name; another source's id cannot be taken.
@@ -82,24 +63,67 @@ impl Defined for FactSource {
     }
 }
 
-/// Properties and entities that metrics of the source go by, and that it no longer has.
-fn missed(source: &FactSource, metrics: &[Metric], facts: &[FactId], errors: &mut FieldErrors) {
-    for metric in metrics {
-        errors.check(source.entities.iter().any(|there| there.entity_id == metric.entity_id), "entities", || {
-            format!(
-                "the entity {} is left out, and the metric '{}' is of it; change that first",
-                metric.entity_id, metric.name
-            )
-        });
-        let aggregations = metric.aggregations().filter(|(_, aggregation)| facts.contains(&aggregation.fact_id));
-        let filters: BTreeSet<_> =
-            aggregations.flat_map(|(_, aggregation)| aggregation.filters.clone()).map(|it| it.property).collect();
-        for property in filters {
-            errors.check(source.properties.iter().any(|there| there.name == property), "properties", || {
-                format!("'{property}' is left out, and the metric '{}' filters by it; change that first", metric.name)
-            });
+/// What an edit takes out of a source.
+struct Dropped<'a> {
+    facts: Vec<&'a Fact>,
+    properties: Vec<&'a str>,
+    entities: Vec<EntityId>,
+}
+
+impl<'a> Dropped<'a> {
+    fn between(before: &'a FactSource, after: &FactSource) -> Self {
+        // A fact that is given without its id is known by its name.
+        let is_same = |old: &Fact, it: &Fact| it.id == old.id || it.id.is_none() && it.name == old.name;
+        let has_fact = |old: &&Fact| after.facts.iter().any(|it| is_same(old, it));
+        let properties = before.properties.iter().map(|property| property.name.as_str());
+        let entities = before.entities.iter().map(|entity| entity.entity_id);
+        Self {
+            facts: before.facts.iter().filter(|old| !has_fact(old)).collect(),
+            properties: properties.filter(|name| !after.properties.iter().any(|it| it.name == *name)).collect(),
+            entities: entities.filter(|id| !after.entities.iter().any(|it| it.entity_id == *id)).collect(),
         }
     }
+
+    fn is_nothing(&self) -> bool {
+        self.facts.is_empty() && self.properties.is_empty() && self.entities.is_empty()
+    }
+
+    /// Refuses to drop what these metrics of the source go by.
+    fn check(&self, source: &FactSource, metrics: &[Metric]) -> Result<()> {
+        for fact in &self.facts {
+            let is_of_it = |metric: &&Metric| metric.aggregations().any(|(_, it)| Some(it.fact_id) == fact.id);
+            let users = metrics.iter().filter(is_of_it).map(|metric| ("metric".to_owned(), metric.name.clone()));
+            let users: Vec<_> = users.collect();
+            if !users.is_empty() {
+                return Err(refuse_in_use("fact", &fact.name, &users));
+            }
+        }
+        let mut errors = FieldErrors::default();
+        for metric in metrics {
+            errors.check(!self.entities.contains(&metric.entity_id), "entities", || {
+                format!(
+                    "{} is left out, and the metric '{}' is of it; change that first",
+                    metric.entity_id, metric.name
+                )
+            });
+            for property in &self.properties {
+                errors.check(!filters_by(metric, source, property), "properties", || {
+                    format!(
+                        "'{property}' is left out, and the metric '{}' filters by it; change that first",
+                        metric.name
+                    )
+                });
+            }
+        }
+        Ok(errors.finish()?)
+    }
+}
+
+/// Whether the metric filters facts of this source by the property; those of another may have one of the same name.
+fn filters_by(metric: &Metric, source: &FactSource, property: &str) -> bool {
+    let is_of_it = |fact_id| source.facts.iter().any(|fact| fact.id == Some(fact_id));
+    let mut aggregations = metric.aggregations().filter(|(_, aggregation)| is_of_it(aggregation.fact_id));
+    aggregations.any(|(_, aggregation)| aggregation.filters.iter().any(|filter| filter.property == property))
 }
 
 impl FactSource {
