@@ -1,5 +1,6 @@
 //! Requests with the same `Idempotency-Key` in this process, one after the other: the second finds the answer of the first. Of
-//! what another process carries out nothing is known here; the database keeps that from being done twice.
+//! what another process carries out nothing is known here: the database keeps a change from being made twice, and what is done
+//! before anything is written, like a test request, both may do.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

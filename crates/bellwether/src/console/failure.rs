@@ -32,7 +32,7 @@ impl Reason {
         Self { status: StatusCode::FORBIDDEN, detail, errors: Vec::new() }
     }
 
-    /// What no program would be told, for it could not have asked for it.
+    /// What is wrong with a form that cannot be put as the API's JSON, so that the API could not say it.
     pub fn invalid(field: String, message: String) -> Self {
         let errors = vec![FieldProblem { field, message }];
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: String::new(), errors }

@@ -26,7 +26,7 @@ pub trait Defined: Stored + Validate {
         Ok(())
     }
 
-    /// What others need of it stays in it: for edits by users, as a sync edits those others, too.
+    /// Refuses an edit that takes out what others need. Asked of users' edits alone: a sync edits those others, too.
     fn check_needed(&self, _tx: &mut dyn Tx, _before: &Definition<Self>) -> Result<()> {
         Ok(())
     }

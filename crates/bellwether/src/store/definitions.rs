@@ -15,6 +15,7 @@ use super::{FromCell, Row, StoreError, Tx, Value, query_as, query_one, settings}
 use crate::domain::clock::Timestamp;
 use crate::domain::collection::Collection;
 use crate::domain::definition::{AssignmentSource, Entity, FactSource, Schedule, Team};
+use crate::domain::error::LONGEST_NAME;
 use crate::domain::id::{
     AssignmentSourceId, CollectionId, EntityId, FactId, FactSourceId, MetricId, PersonId, ScheduleId, TeamId, TypedId,
     WarehouseId,
@@ -369,8 +370,9 @@ impl Stored for FactSource {
         for gone in stored.iter().filter(|stored| self.facts.iter().all(|fact| fact.id != Some(**stored))) {
             tx.execute("DELETE FROM facts WHERE id = $1", params![*gone])?;
         }
-        // Names that change hands are free first: no name begins so.
-        tx.execute("UPDATE facts SET name = $2 || name WHERE fact_source_id = $1", params![id, "\u{1}"])?;
+        // Names that change hands are free first: what stands there meanwhile is longer than any name may be.
+        let filler = "-".repeat(LONGEST_NAME + 1);
+        tx.execute("UPDATE facts SET name = $2 || name WHERE fact_source_id = $1", params![id, filler])?;
         for fact in &self.facts {
             tx.execute(
                 "INSERT INTO facts (id, fact_source_id, name) VALUES ($1, $2, $3) ON CONFLICT (id) DO UPDATE SET name = excluded.name",

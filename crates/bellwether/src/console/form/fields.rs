@@ -42,6 +42,7 @@ impl Fields {
         given.into_iter().map(|(name, value)| (name.to_owned(), as_sent(value))).collect()
     }
 
+    /// What a field says; nothing, where it was not sent.
     pub fn text(&self, name: &str) -> String {
         self.given(name).unwrap_or_default().to_owned()
     }

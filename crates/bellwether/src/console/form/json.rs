@@ -137,7 +137,7 @@ fn of_line(line: &str) -> String {
 /// What is none goes there as it is: the API says what is allowed.
 fn number(text: &str) -> Value {
     let number = serde_json::from_str(text).ok().filter(Value::is_number);
-    // People write `.5` and `+1`, too; what is no number among what this reads, has letters.
+    // People write `.5` and `+1`, too. Words like `inf` are read by `parse`, and are no figures.
     let is_plain = text.chars().all(|c| c.is_ascii_digit() || ['.', '+', '-'].contains(&c));
     let plain = || text.parse::<f64>().ok().filter(|_| is_plain).and_then(serde_json::Number::from_f64);
     number.or_else(|| plain().map(Value::Number)).unwrap_or_else(|| Value::String(text.to_owned()))
